@@ -1,0 +1,2 @@
+//! The `apm-agent` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Connections: order, gaps, role, protocol. (Filled in next.)

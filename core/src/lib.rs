@@ -1,0 +1,15 @@
+//! The pure part of apm-agent.
+//!
+//! Bytes and times come in, exchanges and figures go out. Nothing here reads a clock, a file or the network, starts a
+//! thread or knows how the bytes were captured; so everything here can be tested with values alone, and is.
+//!
+//! Modules are the stages of the data path, in its order; each may use those above it, never those below:
+//! [`time`], [`loss`] -> [`exchange`] -> [`protocol`] -> [`connection`] -> [`correlate`] -> [`route`], [`sql`] -> [`aggregate`].
+
+#![forbid(unsafe_code)]
+
+pub mod connection;
+pub mod exchange;
+pub mod loss;
+pub mod protocol;
+pub mod time;
