@@ -12,4 +12,5 @@ pub mod connection;
 pub mod exchange;
 pub mod loss;
 pub mod protocol;
+pub mod record;
 pub mod time;
