@@ -173,12 +173,14 @@ pub struct ProcessSample {
     pub ts: f64,
     /// Its service.
     pub service: Arc<str>,
-    /// Its pid.
+    /// Its pid, in its own host's or container's numbering.
     pub pid: u32,
-    /// CPU over the last second, percent of one core.
-    pub cpu_pct: f64,
-    /// Resident memory, MiB.
-    pub mem_mb: f64,
+    /// Host name an SDK sent with it; `None` for a process this agent watches. Two containers may both have a pid 1.
+    pub host: Option<Arc<str>>,
+    /// CPU over the last second, percent of one core; `None` where not known.
+    pub cpu_pct: Option<f64>,
+    /// Resident memory, MiB; `None` where not known.
+    pub mem_mb: Option<f64>,
     /// Requests open now.
     pub in_flight: u32,
 }
