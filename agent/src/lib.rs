@@ -1,1 +1,5 @@
 //! The agent as a library.
+
+pub mod cli;
+pub mod config;
+pub mod problem;

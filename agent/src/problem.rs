@@ -1,0 +1,42 @@
+//! What stops the agent, said so that the user can mend it.
+
+use std::fmt;
+
+/// Something the user has to change before the agent can do what was asked: one sentence, and what to do about it.
+///
+/// Displayed as `what. Try: remedy`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// What is wrong, without a full stop.
+    pub what: String,
+    /// What to do, in the imperative, without a full stop.
+    pub remedy: String,
+    /// The command line or configuration is wrong (exit code 2), rather than the machine (exit code 1).
+    #[serde(skip)]
+    pub usage: bool,
+}
+
+impl Problem {
+    /// The machine does not allow what was asked.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into(), usage: false }
+    }
+
+    /// The command line or the configuration file is wrong.
+    pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { usage: true, ..Self::new(what, remedy) }
+    }
+
+    /// What the process exits with.
+    pub fn exit_code(&self) -> u8 {
+        if self.usage { 2 } else { 1 }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. Try: {}", self.what, self.remedy)
+    }
+}
+
+impl std::error::Error for Problem {}
