@@ -1,2 +1,95 @@
-//! Tasks of the project.
-fn main() {}
+//! Tasks of the project, `cargo xtask --help`. Nothing but Rust is needed to start one; each installs what it lacks.
+
+#![allow(clippy::print_stdout)] // a command line: printing is what it is for
+
+mod agent;
+mod dashboard;
+mod ebpf;
+mod fuzz;
+mod packages;
+mod places;
+mod python;
+mod shell;
+mod steps;
+mod suite;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs, tests and measures apm-agent.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the agent and start it, through sudo when not root. Example: `cargo xtask run -- --pid 4711`
+    Run {
+        /// Arguments for apm-agent
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Install what the tests need, then run all of them, or those whose name contains FILTER
+    Test {
+        /// Also run the long tests (more requests per server)
+        #[arg(long)]
+        long: bool,
+        /// Part of a test's name; formatting, lints, fuzzing and the eBPF check are left out then
+        filter: Option<String>,
+    },
+    /// Start a small sample app with traffic, and the agent watching it
+    Demo,
+    /// Build the committed eBPF object
+    Ebpf {
+        /// Rebuild and compare with the committed object, byte for byte
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the dashboard (needs Node)
+    Dashboard,
+    /// Measure what watching costs a FastAPI app, and write the table to docs/performance.md and README.md
+    Bench {
+        /// Rounds, each bare and watched
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Seconds of load per measurement
+        #[arg(long, default_value_t = 8)]
+        seconds: u32,
+    },
+    /// Run every fuzz target
+    Fuzz {
+        /// Seconds per target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+    /// Formatting, lints, tidy rules and unit tests: what needs neither root nor servers
+    Ci,
+    /// Check the house rules that no compiler knows
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Run { args } => agent::run(&args),
+        Task::Test { long, filter } => suite::test(long, filter.as_deref()),
+        Task::Demo => agent::demo(),
+        Task::Ebpf { check } => ebpf::task(check),
+        Task::Dashboard => dashboard::build().map(|_| ()),
+        Task::Bench { rounds, seconds } => agent::bench(rounds, seconds),
+        Task::Fuzz { seconds } => fuzz::task(seconds),
+        Task::Ci => suite::ci(),
+        Task::Tidy => tidy::task(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Building and starting the agent, the demo and the benchmark.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{dashboard, packages, places, python, shell};
+
+/// `cargo xtask run`: never comes back when all went well, because the agent takes our place.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    if let Some(why) = dashboard::build()? {
+        println!("dashboard: {why}");
+    }
+    let binary = build()?;
+    let mut agent = shell::as_root(&binary)?;
+    let error = agent.args(args).exec();
+    Err(error).with_context(|| format!("cannot start {}", binary.display()))
+}
+
+/// `cargo xtask demo`
+pub(crate) fn demo() -> Result<()> {
+    if let Some(why) = dashboard::build()? {
+        println!("dashboard: {why}");
+    }
+    let agent = build()?;
+    let python = ["python3", "python"].into_iter().find_map(shell::which);
+    let Some(python) = python else { bail!("no python3 on the path; install it: apt-get install python3") };
+    let mut harness = std::process::Command::new(harness()?);
+    harness
+        .arg("--agent")
+        .arg(agent)
+        .arg("--root")
+        .arg(places::root())
+        .arg("demo")
+        .arg("--python")
+        .arg(python);
+    shell::run(&mut harness)
+}
+
+/// `cargo xtask bench`
+pub(crate) fn bench(rounds: u32, seconds: u32) -> Result<()> {
+    packages::require(&["python3", "python3-venv", "wrk"])?;
+    let absent = python::prepare()?;
+    if absent.len() == python::VERSIONS.len() {
+        bail!("no Python between {} and {} found", python::VERSIONS[0], python::VERSIONS[absent.len() - 1]);
+    }
+    let agent = build()?;
+    let mut bench = shell::as_root(harness()?)?;
+    bench
+        .arg("--agent")
+        .arg(agent)
+        .arg("--root")
+        .arg(places::root())
+        .arg("--venvs")
+        .arg(places::target().join("venv"));
+    bench.arg("bench").args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
+    shell::run(&mut bench)
+}
+
+/// Builds the agent for release.
+pub(crate) fn build() -> Result<PathBuf> {
+    shell::run(shell::cargo().args(["build", "--quiet", "--locked", "--release", "--package", "apm-agent"]))?;
+    Ok(places::target().join("release/apm-agent"))
+}
+
+/// Builds the crate that starts servers, load and agents.
+pub(crate) fn harness() -> Result<PathBuf> {
+    shell::run(shell::cargo().args(["build", "--quiet", "--locked", "--release", "--package", "apm-tests"]))?;
+    Ok(places::target().join("release/apm-tests"))
+}

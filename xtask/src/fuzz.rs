@@ -1,0 +1,82 @@
+//! Fuzzing every target of `fuzz/`.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::steps::{Outcome, Tally};
+use crate::{places, shell};
+
+const CARGO_FUZZ: &str = "0.13.1";
+
+/// `cargo xtask fuzz`
+pub(crate) fn task(seconds: u32) -> Result<()> {
+    match run(seconds)? {
+        Outcome::Ran(tally) if tally.failed > 0 => bail!("{tally}"),
+        Outcome::Ran(tally) => println!("{tally}"),
+        Outcome::Skipped(why) => println!("skipped: {why}"),
+    }
+    Ok(())
+}
+
+/// Fuzzes every target for `seconds`; a target that crashed counts as failed and names its input.
+pub(crate) fn run(seconds: u32) -> Result<Outcome> {
+    if !places::root().join("fuzz/Cargo.toml").exists() {
+        return Ok(Outcome::Skipped("no fuzz/Cargo.toml".to_owned()));
+    }
+    let cargo_fuzz = installed()?;
+    let list = shell::output(fuzz(&cargo_fuzz).arg("list"))?;
+    let targets: Vec<&str> = list.split_whitespace().collect();
+    println!("      building {} targets", targets.len());
+    shell::quiet(fuzz(&cargo_fuzz).args(["build", "--sanitizer", "none"]).args(target_dir()))?;
+    let mut tally = Tally::default();
+    for target in targets {
+        let mut command = fuzz(&cargo_fuzz);
+        command.args(["run", "--sanitizer", "none"]).args(target_dir()).arg(target);
+        command.args(["--", "-timeout=10", "-rss_limit_mb=2048"]).arg(format!("-max_total_time={seconds}"));
+        match shell::quiet(&mut command) {
+            Ok(()) => {
+                println!("      ok {target}, {seconds} s");
+                tally.passed += 1;
+            }
+            Err(error) => {
+                println!("      FAILED {target}\n{error:#}");
+                tally.failed += 1;
+            }
+        }
+    }
+    Ok(Outcome::Ran(tally))
+}
+
+/// cargo-fuzz under the toolchain in use. Its coverage flags are unstable: on a stable compiler the bootstrap
+/// variable admits them, which spares every contributor a second toolchain. The code is safe Rust, so the
+/// sanitizers, which do need nightly, are left out.
+fn fuzz(cargo_fuzz: &PathBuf) -> Command {
+    let mut command = Command::new(cargo_fuzz);
+    command
+        .arg("fuzz")
+        .current_dir(places::root())
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env_remove("CARGO_TARGET_DIR");
+    command
+}
+
+fn target_dir() -> [std::ffi::OsString; 2] {
+    ["--target-dir".into(), places::target().join("fuzz").into()]
+}
+
+fn installed() -> Result<PathBuf> {
+    let tools = places::target().join("tools");
+    let binary = tools.join("bin/cargo-fuzz");
+    if !binary.exists() {
+        println!("      installing cargo-fuzz {CARGO_FUZZ}");
+        let mut install = shell::cargo();
+        install
+            .args(["install", "--quiet", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ, "--root"])
+            .arg(&tools);
+        install.env_remove("CARGO_TARGET_DIR").arg("--target-dir").arg(tools.join("build"));
+        shell::quiet(&mut install)?;
+    }
+    Ok(binary)
+}

@@ -1,0 +1,67 @@
+//! One virtual environment per Python version that this machine has, under `target/venv`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{places, shell};
+
+/// Versions the agent is tested with; each has its pinned packages in `tests/requirements`.
+pub(crate) const VERSIONS: &[&str] = &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"];
+
+/// Makes the virtual environments that are missing or out of date. Gives back the versions this machine lacks.
+pub(crate) fn prepare() -> Result<Vec<&'static str>> {
+    let mut absent = Vec::new();
+    for &version in VERSIONS {
+        match interpreter(version) {
+            Some(python) => environment(version, &python)?,
+            None => absent.push(version),
+        }
+    }
+    Ok(absent)
+}
+
+/// Where the environment of `version` is.
+pub(crate) fn home(version: &str) -> PathBuf {
+    places::target().join("venv").join(version)
+}
+
+fn environment(version: &str, python: &Path) -> Result<()> {
+    let wanted = places::root().join("tests/requirements").join(format!("python{version}.txt"));
+    let pins = fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
+    let venv = home(version);
+    let stamp = venv.join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == pins) {
+        return Ok(());
+    }
+    println!("      Python {version}: packages into {}", venv.display());
+    shell::quiet(Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let mut pip = Command::new(venv.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(&wanted);
+    shell::quiet(&mut pip)?;
+    fs::write(&stamp, pins)?;
+    Ok(())
+}
+
+/// The interpreter of `version`: pyenv's newest, else the one on the path. Never a shim: a shim is a shell script
+/// that looks at the directory it is called from.
+fn interpreter(version: &str) -> Option<PathBuf> {
+    let pyenv = std::env::var_os("PYENV_ROOT").map_or_else(|| places::home().join(".pyenv"), PathBuf::from);
+    let name = format!("python{version}");
+    let mut found: Vec<(u32, PathBuf)> = fs::read_dir(pyenv.join("versions"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let patch = entry.file_name().to_str()?.strip_prefix(version)?.strip_prefix('.')?.parse().ok()?;
+            let python = entry.path().join("bin").join(&name);
+            python.exists().then_some((patch, python))
+        })
+        .collect();
+    found.sort();
+    let system = ["/usr/bin", "/usr/local/bin"].map(|dir| Path::new(dir).join(&name));
+    found.pop().map(|(_, python)| python).or_else(|| system.into_iter().find(|python| python.exists()))
+}

@@ -1,0 +1,132 @@
+//! Progress and the final count of a run of steps.
+
+use std::fmt;
+use std::io::{IsTerminal, stdout};
+use std::ops::AddAssign;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How many tests passed, failed and were skipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+}
+
+impl Tally {
+    /// One check that passed.
+    pub(crate) const PASS: Self = Self { passed: 1, failed: 0, skipped: 0 };
+
+    /// Reads a summary line: cargo's `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, or any other that
+    /// counts `N passed`, `N failed` and `N ignored` or `N skipped`.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split([' ', ';', ',', '(', ')']).filter(|w| !w.is_empty()).peekable();
+        let mut tally = Self::default();
+        let mut found = false;
+        while let Some(word) = words.next() {
+            let (Ok(n), Some(kind)) = (word.parse::<u64>(), words.peek()) else { continue };
+            match *kind {
+                "passed" => tally.passed += n,
+                "failed" => tally.failed += n,
+                "ignored" | "skipped" => tally.skipped += n,
+                _ => continue,
+            }
+            found = true;
+        }
+        found.then_some(tally)
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// What a step came to.
+pub(crate) enum Outcome {
+    /// It ran; this is its count.
+    Ran(Tally),
+    /// It could not run, for this reason; counted as one skipped.
+    Skipped(String),
+}
+
+/// Runs steps one after the other; a failed one does not stop the next.
+pub(crate) struct Steps {
+    total: usize,
+    done: Vec<(String, Tally, Duration, String)>,
+}
+
+impl Steps {
+    /// A run of `total` steps.
+    pub(crate) fn new(total: usize) -> Self {
+        Self { total, done: Vec::new() }
+    }
+
+    /// Runs one step and prints how it went.
+    pub(crate) fn step(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) {
+        println!("{}", bold(&format!("[{}/{}] {name}", self.done.len() + 1, self.total)));
+        let started = Instant::now();
+        let (tally, note) = match work() {
+            Ok(Outcome::Ran(tally)) => (tally, String::new()),
+            Ok(Outcome::Skipped(why)) => (Tally { skipped: 1, ..Tally::default() }, why),
+            Err(error) => (Tally { failed: 1, ..Tally::default() }, format!("{error:#}")),
+        };
+        let took = started.elapsed();
+        let word = if tally.failed > 0 { "FAILED" } else { "done" };
+        let colon = if note.is_empty() { "" } else { ": " };
+        println!("      {word} in {:.1} s: {tally}{colon}{note}\n", took.as_secs_f64());
+        self.done.push((name.to_owned(), tally, took, note));
+    }
+
+    /// Prints the summary; an error when anything failed.
+    pub(crate) fn finish(self) -> Result<()> {
+        let mut sum = Tally::default();
+        println!("{}", bold("Summary"));
+        for (name, tally, took, note) in &self.done {
+            sum += *tally;
+            let reason = note.lines().next().unwrap_or_default();
+            println!("  {:<28} {:>7.1} s   {tally}   {reason}", name, took.as_secs_f64());
+        }
+        println!("{}", bold(&format!("{sum}")));
+        if sum.failed > 0 {
+            bail!("{} failed; the lines above say which", sum.failed);
+        }
+        Ok(())
+    }
+}
+
+fn bold(text: &str) -> String {
+    if stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn cargos_summary_line_is_counted() {
+        let line = "test result: FAILED. 41 passed; 2 failed; 3 ignored; 0 measured; 7 filtered out; finished in 0.10s";
+        assert_eq!(Tally::parse(line), Some(Tally { passed: 41, failed: 2, skipped: 3 }));
+    }
+
+    #[test]
+    fn playwrights_summary_line_is_counted() {
+        assert_eq!(Tally::parse("  12 passed (3.4s)"), Some(Tally { passed: 12, failed: 0, skipped: 0 }));
+    }
+
+    #[test]
+    fn another_line_is_no_summary() {
+        assert_eq!(Tally::parse("test store::tests::rows_survive ... ok"), None);
+    }
+}

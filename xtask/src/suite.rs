@@ -1,0 +1,104 @@
+//! `cargo xtask test` and `cargo xtask ci`.
+
+use anyhow::Result;
+
+use crate::steps::{Outcome, Steps, Tally};
+use crate::{agent, dashboard, ebpf, fuzz, packages, places, python, shell, tidy};
+
+/// Seconds per fuzz target inside the test command; `cargo xtask fuzz` runs longer.
+const FUZZ_SECONDS: u32 = 8;
+
+/// Everything, or with a filter the tests whose name contains it.
+pub(crate) fn test(long: bool, filter: Option<&str>) -> Result<()> {
+    let mut steps = Steps::new(if filter.is_some() { 6 } else { 12 });
+    steps.step("Debian packages", || {
+        Ok(packages::install(packages::TEST_PACKAGES)?
+            .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
+    });
+    steps.step("Python environments", || {
+        let absent = python::prepare()?;
+        for version in &absent {
+            println!("      Python {version} is not on this machine: its tests will be skipped");
+        }
+        Ok(Outcome::Ran(Tally::default()))
+    });
+    if filter.is_none() {
+        checks(&mut steps);
+    }
+    steps.step("dashboard tests", || dashboard::test(filter));
+    steps.step("unit tests", || unit_tests(filter));
+    steps.step("agent, release build", || {
+        agent::build()?;
+        agent::harness()?;
+        Ok(Outcome::Ran(Tally::default()))
+    });
+    if filter.is_none() {
+        steps.step("eBPF object", ebpf::check);
+        steps.step("fuzz targets", || fuzz::run(FUZZ_SECONDS));
+    }
+    steps.step("end-to-end tests", || end_to_end(long, filter));
+    steps.finish()
+}
+
+/// What needs neither root nor a server.
+pub(crate) fn ci() -> Result<()> {
+    let mut steps = Steps::new(4);
+    checks(&mut steps);
+    steps.step("unit tests", || unit_tests(None));
+    steps.finish()
+}
+
+fn checks(steps: &mut Steps) {
+    steps.step("formatting", || {
+        shell::quiet(shell::cargo().args(["fmt", "--all", "--check"]))?;
+        Ok(Outcome::Ran(Tally::PASS))
+    });
+    steps.step("lints", || {
+        let mut clippy = shell::cargo();
+        clippy.args([
+            "clippy",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]);
+        shell::quiet(&mut clippy)?;
+        Ok(Outcome::Ran(Tally::PASS))
+    });
+    steps.step("tidy rules", tidy::check);
+}
+
+fn unit_tests(filter: Option<&str>) -> Result<Outcome> {
+    let mut command = shell::cargo();
+    command.args(["test", "--locked", "--workspace", "--no-fail-fast"]).args(filter);
+    counted(&mut command, |line| line.contains("... FAILED") || line.contains("panicked at"))
+}
+
+fn end_to_end(long: bool, filter: Option<&str>) -> Result<Outcome> {
+    let release = places::target().join("release");
+    let mut command = shell::as_root(release.join("apm-tests"))?;
+    command.arg("--agent").arg(release.join("apm-agent")).arg("--root").arg(places::root());
+    command.arg("--venvs").arg(places::target().join("venv"));
+    command.arg("--screens").arg(places::target().join("screens"));
+    command.arg("run").args(long.then_some("--long")).args(filter);
+    counted(&mut command, |line| !line.trim().is_empty())
+}
+
+/// Runs a command that prints summary lines; shows the lines that `show` picks and adds the summaries up.
+fn counted(command: &mut std::process::Command, show: impl Fn(&str) -> bool) -> Result<Outcome> {
+    let mut tally = Tally::default();
+    let passed = shell::lines(command, |line| {
+        let summary = line.strip_prefix("test result:").and_then(Tally::parse);
+        tally += summary.unwrap_or_default();
+        if show(line) || summary.is_some_and(|s| s != Tally::default()) {
+            println!("      {line}");
+        }
+    })?;
+    if !passed && tally.failed == 0 {
+        anyhow::bail!("the tests could not run; the output above tells why");
+    }
+    Ok(Outcome::Ran(tally))
+}
