@@ -13,4 +13,5 @@ pub mod exchange;
 pub mod loss;
 pub mod protocol;
 pub mod record;
+pub mod route;
 pub mod time;

@@ -1,0 +1,246 @@
+//! The routes seen so far, per service, as a tree of path segments.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::segment::placeholder;
+
+/// The route of every path beyond the caps.
+pub const OTHER: &str = "{other}";
+
+/// What stands for a word in a place where too many words were seen.
+const NAME: &str = "{name}";
+
+/// What stands for everything below the deepest segment that is told apart.
+const REST: &str = "{rest}";
+
+/// How much the table may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Services; the paths of any further one are all [`OTHER`].
+    pub services: usize,
+    /// Routes per service.
+    pub routes: usize,
+    /// Nodes of the tree per service: routes, and the segments on the way to them.
+    pub nodes: usize,
+    /// Words in one place of the path before the place counts as a parameter.
+    pub words: usize,
+    /// Times a word was seen that make it an established one, which stays when its place becomes a parameter.
+    pub established: u32,
+    /// Segments told apart; deeper ones are `{rest}`.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { services: 256, routes: 1000, nodes: 10_000, words: 40, established: 8, depth: 12 }
+    }
+}
+
+/// Turns paths into routes, learning from those it has seen.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    limits: Limits,
+    services: HashMap<Arc<str>, Service>,
+    other: Option<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Service {
+    root: Node,
+    routes: usize,
+    nodes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    seen: u32,
+    /// Words and placeholders. Placeholders do not count as words.
+    children: HashMap<Box<str>, Node>,
+    words: usize,
+    /// Too many words were seen here: no new one is learned.
+    is_parameter: bool,
+    route: Option<Arc<str>>,
+}
+
+impl Node {
+    /// Routes and nodes below and at this node.
+    fn size(&self) -> (usize, usize) {
+        self.children
+            .values()
+            .map(Self::size)
+            .fold((usize::from(self.route.is_some()), 1), |(routes, nodes), (r, n)| (routes + r, nodes + n))
+    }
+}
+
+impl RouteTable {
+    /// An empty table with limits of one's own.
+    pub fn with_limits(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// The route of a request of `service` for `path` (without query string, as sent).
+    ///
+    /// The answer for a path may become coarser as more paths are seen, never finer. `method` does not change it:
+    /// handlers of one path share its shape. A path that is no absolute path (`*`, the authority of CONNECT) is its
+    /// own route while there is room.
+    pub fn route(&mut self, service: &str, method: &str, path: &str) -> Arc<str> {
+        let _ = method;
+        let other = Arc::clone(self.other.get_or_insert_with(|| OTHER.into()));
+        if !self.services.contains_key(service) {
+            if self.services.len() >= self.limits.services {
+                return other;
+            }
+            self.services.insert(service.into(), Service::default());
+        }
+        let Some(known) = self.services.get_mut(service) else { return other };
+        known.route(path, &self.limits).unwrap_or(other)
+    }
+
+    /// Routes told apart for `service`, [`OTHER`] not counted.
+    pub fn count(&self, service: &str) -> usize {
+        self.services.get(service).map_or(0, |s| s.routes)
+    }
+}
+
+impl Service {
+    fn route(&mut self, path: &str, limits: &Limits) -> Option<Arc<str>> {
+        let mut node = &mut self.root;
+        let mut template = String::new();
+        let rooted = path.strip_prefix('/');
+        for (depth, segment) in rooted.unwrap_or(path).split('/').enumerate() {
+            let (key, is_word) = if depth >= limits.depth {
+                (REST, false)
+            } else if let Some(placeholder) = placeholder(segment) {
+                (placeholder, false)
+            } else {
+                (segment, true)
+            };
+            let key = if is_word && !node.children.contains_key(key) {
+                if !node.is_parameter && node.words >= limits.words {
+                    let (routes, nodes) = node.forget_rare_words(limits.established);
+                    self.routes -= routes;
+                    self.nodes -= nodes;
+                }
+                if node.is_parameter { NAME } else { key }
+            } else {
+                key
+            };
+            if rooted.is_some() || depth > 0 {
+                template.push('/');
+            }
+            template.push_str(key);
+            if !node.children.contains_key(key) {
+                if self.nodes >= limits.nodes {
+                    return None;
+                }
+                self.nodes += 1;
+                node.words += usize::from(is_word && key != NAME);
+                node.children.insert(key.into(), Node::default());
+            }
+            node = node.children.get_mut(key)?;
+            node.seen = node.seen.saturating_add(1);
+            if key == REST {
+                break;
+            }
+        }
+        if node.route.is_none() {
+            if self.routes >= limits.routes {
+                return None;
+            }
+            self.routes += 1;
+            node.route = Some(template.into());
+        }
+        node.route.clone()
+    }
+}
+
+impl Node {
+    /// Makes this place a parameter. Words seen often stay: bots that try a hundred paths must not hide `/health`.
+    /// Returns the routes and nodes that went.
+    fn forget_rare_words(&mut self, established: u32) -> (usize, usize) {
+        self.is_parameter = true;
+        let mut gone = (0, 0);
+        self.children.retain(|key, child| {
+            let stays = child.seen >= established || key.starts_with('{');
+            if !stays {
+                let (routes, nodes) = child.size();
+                gone = (gone.0 + routes, gone.1 + nodes);
+            }
+            stays
+        });
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn routes(table: &mut RouteTable, paths: &[&str]) -> Vec<String> {
+        paths.iter().map(|p| table.route("s", "GET", p).to_string()).collect()
+    }
+
+    #[test]
+    fn ids_become_placeholders_and_words_stay() {
+        let mut table = RouteTable::default();
+        assert_eq!(
+            routes(&mut table, &["/", "/users/42", "/users/me/posts/7/", "*", "//a"]),
+            ["/", "/users/{id}", "/users/me/posts/{id}/", "*", "//a"]
+        );
+    }
+
+    #[test]
+    fn a_place_with_many_words_becomes_a_parameter_for_the_rare_ones() {
+        let mut table = RouteTable::default();
+        for _ in 0..8 {
+            table.route("s", "GET", "/users/me");
+        }
+        for i in 0..40 {
+            table.route("s", "GET", &format!("/users/bob{}", char::from(b'A' + i)));
+        }
+        assert_eq!(
+            routes(&mut table, &["/users/alice", "/users/me", "/users/bobA"]),
+            ["/users/{name}", "/users/me", "/users/{name}"]
+        );
+        assert_eq!(table.count("s"), 2);
+    }
+
+    #[test]
+    fn beyond_the_cap_routes_go_into_the_named_bucket_and_known_ones_stay() {
+        let mut table = RouteTable::with_limits(Limits { routes: 2, ..Limits::default() });
+        assert_eq!(routes(&mut table, &["/a", "/b", "/c", "/a"]), ["/a", "/b", OTHER, "/a"]);
+    }
+
+    #[test]
+    fn deep_paths_end_in_rest() {
+        let mut table = RouteTable::with_limits(Limits { depth: 2, ..Limits::default() });
+        assert_eq!(routes(&mut table, &["/a/b/c/d", "/a/b/e"]), ["/a/b/{rest}", "/a/b/{rest}"]);
+    }
+
+    #[test]
+    fn services_do_not_share_routes_and_are_capped() {
+        let mut table = RouteTable::with_limits(Limits { services: 1, ..Limits::default() });
+        assert_eq!(&*table.route("s", "GET", "/a"), "/a");
+        assert_eq!(&*table.route("t", "GET", "/a"), OTHER);
+    }
+
+    proptest! {
+        /// Whatever is asked, the caps hold, the counts are true, and the same question gets the same answer next.
+        #[test]
+        fn caps_hold(paths in prop::collection::vec("(/[a-d0-9]{0,3}){0,5}", 1..200)) {
+            let limits = Limits { routes: 20, nodes: 50, words: 3, established: 2, depth: 3, services: 1 };
+            let mut table = RouteTable::with_limits(limits);
+            for path in &paths {
+                let route = table.route("s", "GET", path);
+                prop_assert_eq!(&route, &table.route("s", "GET", path));
+                let service = &table.services["s"];
+                let (routes, nodes) = service.root.size();
+                prop_assert_eq!((service.routes, service.nodes), (routes, nodes - 1));
+                prop_assert!(routes <= 20 && nodes <= 51);
+            }
+        }
+    }
+}
