@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aggregate;
 pub mod connection;
 pub mod exchange;
 pub mod loss;
