@@ -15,4 +15,5 @@ pub mod loss;
 pub mod protocol;
 pub mod record;
 pub mod route;
+pub mod sql;
 pub mod time;
