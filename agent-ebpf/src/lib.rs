@@ -1,2 +1,298 @@
-//! The wire.
+//! The wire: what the probes write into the ring buffer and what they share with user space through maps.
+//!
+//! This library is compiled for both sides. All integers are in host byte order unless a field says otherwise; all
+//! structs are `repr(C)` without padding, which `zerocopy` proves at compile time.
 #![no_std]
+
+mod decode;
+
+pub use decode::{Event, decode};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Most payload bytes in one event.
+pub const CAPTURE_MAX: usize = 16 * 1024;
+/// Bytes copied from the start of a chunk once the budget of its run is spent.
+pub const SKIM_HEAD: usize = 256;
+/// Bytes copied from the end of a chunk that is not copied whole.
+pub const SKIM_TAIL: usize = 64;
+/// Entries of an `iovec` array that are looked at.
+pub const IOV_MAX: usize = 16;
+/// Most bytes copied from one entry of an `iovec` array.
+pub const IOV_STEP: usize = 8 * 1024;
+
+/// What an event is; the first field of every event.
+pub mod kind {
+    /// Bytes moved over a connection: [`super::Data`] and its payload.
+    pub const DATA: u32 = 1;
+    /// A connection was first seen: [`super::Opened`].
+    pub const OPENED: u32 = 2;
+    /// Something happened to a connection: [`super::Changed`].
+    pub const CHANGED: u32 = 3;
+    /// A process came, changed or went: [`super::Process`].
+    pub const PROCESS: u32 = 4;
+}
+
+/// Flags of [`Data`].
+pub mod data_flags {
+    /// The process sent the bytes (else it received them).
+    pub const WRITE: u16 = 1;
+    /// The bytes open a TLS session: the connection carries ciphertext and nothing of it follows.
+    pub const TLS: u16 = 1 << 1;
+    /// The payload could not be read from the process's memory; the length is right.
+    pub const FAULT: u16 = 1 << 2;
+    /// Plaintext at the TLS boundary, not bytes of a socket.
+    pub const PLAINTEXT: u16 = 1 << 3;
+}
+
+/// Bytes moved over a connection. `head` bytes from the start of the chunk follow, then `tail` bytes from its end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Data {
+    /// [`kind::DATA`]
+    pub kind: u32,
+    /// Thread that made the call.
+    pub tid: u32,
+    /// Process that made the call.
+    pub tgid: u32,
+    /// Bytes that the call moved.
+    pub len: u32,
+    /// When the call returned, ns of the monotonic clock.
+    pub time: u64,
+    /// The connection.
+    pub conn: u64,
+    /// Position of the first byte in its direction of the connection, counted from when it was first seen.
+    pub pos: u64,
+    /// Bytes of the chunk's start that follow.
+    pub head: u32,
+    /// Bytes of the chunk's end that follow those.
+    pub tail: u16,
+    /// [`data_flags`]
+    pub flags: u16,
+    /// Which code moved the bytes.
+    pub origin: Origin,
+}
+
+/// Which code moved some bytes. All zero where attribution is off.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Origin {
+    /// The request it ran for.
+    pub request: u64,
+    /// Generation of the context, thread or greenlet.
+    pub unit: u64,
+    /// Generations it was copied from, nearest first.
+    pub ancestors: [u64; 3],
+    /// Number of the call stack sent along; 0 = none.
+    pub stack: u64,
+    /// How `request` is known.
+    pub how: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// How a connection came to be known.
+pub mod opened_by {
+    /// Bytes moved over it; it is older than the agent, or was handed over in a way that is not watched.
+    pub const DATA: u16 = 0;
+    /// The process accepted it.
+    pub const ACCEPT: u16 = 1;
+    /// The process connected it.
+    pub const CONNECT: u16 = 2;
+}
+
+/// Address family numbers of Linux (`include/linux/socket.h`).
+pub mod family {
+    /// Unix sockets.
+    pub const UNIX: u16 = 1;
+    /// IPv4.
+    pub const INET: u16 = 2;
+    /// IPv6.
+    pub const INET6: u16 = 10;
+}
+
+/// A connection was first seen.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Opened {
+    /// [`kind::OPENED`]
+    pub kind: u32,
+    /// Thread that made the call.
+    pub tid: u32,
+    /// Process that made the call.
+    pub tgid: u32,
+    /// [`opened_by`]
+    pub by: u16,
+    /// [`family`]
+    pub family: u16,
+    /// When the call returned.
+    pub time: u64,
+    /// The connection.
+    pub conn: u64,
+    /// Key of the connection in the kernel's table.
+    pub key: u64,
+    /// Inode of the socket, as in `/proc/PID/fd` and `/proc/net/*`.
+    pub inode: u64,
+    /// Local address, network byte order; IPv4 in the first four bytes.
+    pub local: [u8; 16],
+    /// Peer's address, likewise.
+    pub peer: [u8; 16],
+    /// Local port, host byte order.
+    pub local_port: u16,
+    /// Peer's port, host byte order.
+    pub peer_port: u16,
+    /// `errno` where the connect failed at once; 0 otherwise.
+    pub error: u32,
+}
+
+/// What happened to a connection.
+pub mod change {
+    /// A read returned 0: the peer sends no more.
+    pub const END_OF_STREAM: u32 = 1;
+    /// A read or write failed; `value` is the `errno`.
+    pub const FAILED: u32 = 2;
+    /// TCP left `SYN_SENT` or `SYN_RECV` for `ESTABLISHED`.
+    pub const ESTABLISHED: u32 = 3;
+    /// The peer sent FIN (`CLOSE_WAIT`).
+    pub const PEER_CLOSED: u32 = 4;
+    /// This side sent FIN (`FIN_WAIT1`, `LAST_ACK`).
+    pub const LOCAL_CLOSED: u32 = 5;
+    /// The connection is gone (TCP `CLOSE`); `value` is the socket's error (`errno`) or 0.
+    pub const GONE: u32 = 6;
+    /// The process closed its descriptor of a Unix socket.
+    pub const DESCRIPTOR_CLOSED: u32 = 7;
+}
+
+/// Something happened to a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Changed {
+    /// [`kind::CHANGED`]
+    pub kind: u32,
+    /// [`change`]
+    pub change: u32,
+    /// When.
+    pub time: u64,
+    /// The connection.
+    pub conn: u64,
+    /// See [`change`].
+    pub value: u32,
+    /// Process that was running; meaningless for changes that the network caused.
+    pub tgid: u32,
+}
+
+/// What happened to a process.
+pub mod life {
+    /// It was forked by `parent`.
+    pub const FORK: u32 = 1;
+    /// It replaced its program.
+    pub const EXEC: u32 = 2;
+    /// It ended.
+    pub const EXIT: u32 = 3;
+}
+
+/// A process came, changed or went.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Process {
+    /// [`kind::PROCESS`]
+    pub kind: u32,
+    /// [`life`]
+    pub life: u32,
+    /// When.
+    pub time: u64,
+    /// The process.
+    pub tgid: u32,
+    /// Its parent, for forks.
+    pub parent: u32,
+    /// 1 when it was watched at that moment.
+    pub watched: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Declares the offsets of kernel structures that user space looks up in the kernel's BTF.
+///
+/// The probes read them from globals of these names; the loader finds each by `(struct, member path)`.
+#[macro_export]
+macro_rules! kernel_offsets {
+    ($with:ident) => {
+        $with! {
+            OFF_TASK_FILES = ("task_struct", "files");
+            OFF_TASK_TGID = ("task_struct", "tgid");
+            OFF_TASK_PID = ("task_struct", "pid");
+            OFF_FILES_FDT = ("files_struct", "fdt");
+            OFF_FDT_FD = ("fdtable", "fd");
+            OFF_FDT_MAX = ("fdtable", "max_fds");
+            OFF_FILE_PRIVATE = ("file", "private_data");
+            OFF_FILE_INODE = ("file", "f_inode");
+            OFF_INODE_MODE = ("inode", "i_mode");
+            OFF_INODE_INO = ("inode", "i_ino");
+            OFF_SOCKET_SK = ("socket", "sk");
+            OFF_SK_FAMILY = ("sock", "__sk_common.skc_family");
+            OFF_SK_TYPE = ("sock", "sk_type");
+            OFF_SK_ERR = ("sock", "sk_err");
+            OFF_SK_DADDR = ("sock", "__sk_common.skc_daddr");
+            OFF_SK_SADDR = ("sock", "__sk_common.skc_rcv_saddr");
+            OFF_SK_DADDR6 = ("sock", "__sk_common.skc_v6_daddr");
+            OFF_SK_SADDR6 = ("sock", "__sk_common.skc_v6_rcv_saddr");
+            OFF_SK_DPORT = ("sock", "__sk_common.skc_dport");
+            OFF_SK_NUM = ("sock", "__sk_common.skc_num");
+        }
+    };
+}
+
+/// The probes' own counters, indices into the map `COUNTERS`.
+pub mod counter {
+    /// Events that found no room in the ring buffer.
+    pub const RING_FULL: u32 = 0;
+    /// Payloads that could not be read.
+    pub const PAYLOAD_FAULT: u32 = 1;
+    /// Connections that found no room in `CONNS`.
+    pub const CONN_TABLE_FULL: u32 = 2;
+    /// Events written.
+    pub const EVENTS: u32 = 3;
+    /// How many counters there are.
+    pub const COUNT: u32 = 16;
+}
+
+/// Flags of [`Conn`].
+pub mod conn_flags {
+    /// User space has been told of it.
+    pub const ANNOUNCED: u16 = 1;
+    /// It carries ciphertext: nothing of it is copied.
+    pub const TLS: u16 = 1 << 1;
+    /// User space wants nothing of it: no event but its end.
+    pub const IGNORED: u16 = 1 << 2;
+}
+
+/// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Conn {
+    /// Its number, unique while the agent runs.
+    pub id: u64,
+    /// Inode of its socket: tells a reused `struct sock` from its predecessor.
+    pub inode: u64,
+    /// Bytes read so far.
+    pub read: u64,
+    /// Bytes written so far.
+    pub written: u64,
+    /// Bytes that may still be copied in the current run of one direction.
+    pub budget: u32,
+    /// Process that used it last.
+    pub tgid: u32,
+    /// [`conn_flags`]
+    pub flags: u16,
+    /// [`opened_by`]
+    pub by: u16,
+    /// Direction of the current run: 0 read, 1 write, 2 none yet.
+    pub run: u16,
+    /// [`family`]
+    pub family: u16,
+}
+
+/// Flags of a process in the map `TARGETS`.
+pub mod target_flags {
+    /// Its traffic is captured.
+    pub const WATCHED: u32 = 1;
+}

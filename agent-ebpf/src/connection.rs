@@ -1,0 +1,58 @@
+//! Finding the connection of a socket, and numbering it when it is new.
+
+use apm_agent_ebpf::{Conn, conn_flags, counter, family, opened_by};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+
+use crate::{
+    emit,
+    kernel::Sock,
+    maps::{CONNS, count},
+};
+
+/// `Conn::run` of a connection over which nothing has moved yet.
+pub const NO_RUN: u16 = 2;
+
+/// The connection of `sock`, entered into the table if it is not there or belongs to an earlier socket at that address.
+#[inline(always)]
+pub fn of(sock: &Sock, id: u64, by: u16) -> Option<*mut Conn> {
+    let known = CONNS.get_ptr_mut(sock.key);
+    let conn = match known {
+        // SAFETY: the pointer is to a live map value; other CPUs may write to it, fields are words.
+        Some(conn) if unsafe { (*conn).inode } == sock.inode && by == opened_by::DATA => conn,
+        _ => {
+            let now = unsafe { bpf_ktime_get_ns() };
+            // One CPU numbers at most one connection per 64 ns, so time and CPU together are unique.
+            // SAFETY: no preconditions.
+            let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
+            let new = Conn {
+                id: (now & !0x3f) | (cpu & 0x3f),
+                inode: sock.inode,
+                read: 0,
+                written: 0,
+                budget: 0,
+                tgid: (id >> 32) as u32,
+                flags: 0,
+                by,
+                run: NO_RUN,
+                family: sock.family,
+            };
+            if CONNS.insert(sock.key, new, 0).is_err() {
+                count(counter::CONN_TABLE_FULL);
+                return None;
+            }
+            CONNS.get_ptr_mut(sock.key)?
+        }
+    };
+    // SAFETY: as above.
+    let c = unsafe { &mut *conn };
+    if c.flags & conn_flags::ANNOUNCED == 0 && emit::opened(sock, c, id, 0) {
+        c.flags |= conn_flags::ANNOUNCED;
+    }
+    Some(conn)
+}
+
+/// Is this a TCP socket?
+#[inline(always)]
+pub fn is_inet(family: u16) -> bool {
+    matches!(family, family::INET | family::INET6)
+}

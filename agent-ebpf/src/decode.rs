@@ -1,0 +1,39 @@
+//! From the bytes of a ring-buffer record to an event. Never panics, whatever the bytes are.
+
+use zerocopy::FromBytes;
+
+use crate::{Changed, Data, Opened, Process, kind};
+
+/// A decoded event; payloads borrow from the record.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Bytes moved: fixed part, bytes of the chunk's start, bytes of its end.
+    Data(Data, &'a [u8], &'a [u8]),
+    /// A connection was first seen.
+    Opened(Opened),
+    /// Something happened to a connection.
+    Changed(Changed),
+    /// A process came, changed or went.
+    Process(Process),
+}
+
+/// Decodes one record; `None` where it is none of the kinds, too short, or contradicts itself.
+pub fn decode(record: &[u8]) -> Option<Event<'_>> {
+    let (kind, _) = u32::read_from_prefix(record).ok()?;
+    match kind {
+        kind::DATA => {
+            let (data, payload) = Data::read_from_prefix(record).ok()?;
+            let (head, tail) = (usize::try_from(data.head).ok()?, usize::from(data.tail));
+            let copied = payload.get(..head.checked_add(tail)?)?;
+            if copied.len() > data.len as usize {
+                return None;
+            }
+            let (head, tail) = copied.split_at(head);
+            Some(Event::Data(data, head, tail))
+        }
+        kind::OPENED => Opened::read_from_prefix(record).ok().map(|(event, _)| Event::Opened(event)),
+        kind::CHANGED => Changed::read_from_prefix(record).ok().map(|(event, _)| Event::Changed(event)),
+        kind::PROCESS => Process::read_from_prefix(record).ok().map(|(event, _)| Event::Process(event)),
+        _ => None,
+    }
+}

@@ -1,0 +1,108 @@
+//! Writing into the ring buffer. No event wakes user space unless it is urgent or the ring fills up: a wake-up per event
+//! makes a send 20 times dearer.
+
+use core::ffi::c_void;
+
+use apm_agent_ebpf::{Changed, Conn, Opened, Process, counter, family, kind};
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_ktime_get_ns, generated as raw},
+};
+use zerocopy::{Immutable, IntoBytes};
+
+use crate::{
+    kernel::{Sock, read},
+    maps::*,
+};
+
+#[inline(always)]
+fn ring() -> *mut c_void {
+    core::ptr::from_ref(&EVENTS).cast_mut().cast()
+}
+
+/// Nanoseconds of the monotonic clock.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: no preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// Writes `len` bytes from `event` into the ring.
+///
+/// # Safety
+/// `event` must be readable for `len` bytes, provably so to the verifier.
+#[inline(always)]
+pub unsafe fn output(event: *mut c_void, len: u64, urgent: bool) -> bool {
+    // SAFETY: `ring()` is the map.
+    let waiting = unsafe { raw::bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) };
+    let flags =
+        if urgent || waiting > u64::from(WAKE_AT.load()) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    // SAFETY: by the caller.
+    let full = unsafe { raw::bpf_ringbuf_output(ring(), event, len, u64::from(flags)) } < 0;
+    count(if full { counter::RING_FULL } else { counter::EVENTS });
+    !full
+}
+
+/// Writes a whole fixed-size event.
+#[inline(always)]
+fn whole<T: IntoBytes + Immutable>(mut event: T, urgent: bool) -> bool {
+    // SAFETY: a value on the stack, written with its own size.
+    unsafe { output(core::ptr::from_mut(&mut event).cast(), size_of::<T>() as u64, urgent) }
+}
+
+/// Tells user space of a connection. `error` is an `errno`.
+#[inline(always)]
+pub fn opened(sock: &Sock, conn: &Conn, id: u64, error: u32) -> bool {
+    let mut event = Opened {
+        kind: kind::OPENED,
+        tid: id as u32,
+        tgid: (id >> 32) as u32,
+        by: conn.by,
+        family: sock.family,
+        time: now(),
+        conn: conn.id,
+        key: sock.key,
+        inode: sock.inode,
+        local: [0; 16],
+        peer: [0; 16],
+        local_port: 0,
+        peer_port: 0,
+        error,
+    };
+    if sock.family == family::INET {
+        let local: [u8; 4] = read(sock.key, OFF_SK_SADDR.load()).unwrap_or_default();
+        let peer: [u8; 4] = read(sock.key, OFF_SK_DADDR.load()).unwrap_or_default();
+        event.local[..4].copy_from_slice(&local);
+        event.peer[..4].copy_from_slice(&peer);
+    } else if sock.family == family::INET6 {
+        event.local = read(sock.key, OFF_SK_SADDR6.load()).unwrap_or_default();
+        event.peer = read(sock.key, OFF_SK_DADDR6.load()).unwrap_or_default();
+    }
+    if sock.family != family::UNIX {
+        event.local_port = read(sock.key, OFF_SK_NUM.load()).unwrap_or_default();
+        event.peer_port = u16::from_be(read(sock.key, OFF_SK_DPORT.load()).unwrap_or_default());
+    }
+    whole(event, false)
+}
+
+/// Tells user space that something happened to a connection.
+#[inline(always)]
+pub fn changed(conn: u64, what: u32, value: u32, tgid: u32) {
+    let _counted =
+        whole(Changed { kind: kind::CHANGED, change: what, time: now(), conn, value, tgid }, false);
+}
+
+/// Tells user space at once that a process came, changed or went.
+#[inline(always)]
+pub fn process(life: u32, tgid: u32, parent: u32, watched: bool) {
+    let event = Process {
+        kind: kind::PROCESS,
+        life,
+        time: now(),
+        tgid,
+        parent,
+        watched: u32::from(watched),
+        reserved: 0,
+    };
+    let _counted = whole(event, true);
+}

@@ -1,0 +1,72 @@
+//! State shared by the probes and with user space. Every map has a cap; what finds no room is counted.
+
+use apm_agent_ebpf::{CAPTURE_MAX, Conn, Data, IOV_STEP, SKIM_TAIL, counter, kernel_offsets};
+use aya_ebpf::{
+    Global,
+    btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+
+/// Events for user space. Its size is set at load time.
+#[btf_map]
+pub static EVENTS: RingBuf<[u8; 1], { 8 << 20 }> = RingBuf::new();
+
+/// Watched processes by tgid: `target_flags`.
+#[btf_map]
+pub static TARGETS: HashMap<u32, u32, 8192> = HashMap::new();
+
+/// Connections by the address of their `struct sock`. The least recently used goes when it is full; user space then
+/// sees the connection anew, joined in mid-life.
+#[btf_map]
+pub static CONNS: LruHashMap<u64, Conn, 32768> = LruHashMap::new();
+
+/// Counters: `counter`.
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::new();
+
+/// Where an event of the syscall tracepoints is put together. Syscall tracepoints run with preemption off, so one per
+/// CPU is theirs alone; uprobes must not use it.
+#[repr(C)]
+pub struct Scratch {
+    /// The event's fixed part.
+    pub data: Data,
+    /// Its payload, and the slack that lets the verifier bound each step on its own.
+    pub payload: [u8; CAPTURE_MAX + IOV_STEP + SKIM_TAIL],
+}
+
+/// One scratch event per CPU.
+#[btf_map]
+pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// Bytes copied per run of one direction, by what the connection is for the process: see `payload::budget`.
+#[unsafe(no_mangle)]
+pub static BUDGET_REQUEST: Global<u32> = Global::new(CAPTURE_MAX as u32);
+/// Bytes copied per run of responses that the process writes.
+#[unsafe(no_mangle)]
+pub static BUDGET_RESPONSE: Global<u32> = Global::new(2048);
+/// Bytes copied per run of replies that the process reads.
+#[unsafe(no_mangle)]
+pub static BUDGET_REPLY: Global<u32> = Global::new(8192);
+/// A wake-up is sent once the ring holds this many bytes; before that, user space comes by itself.
+#[unsafe(no_mangle)]
+pub static WAKE_AT: Global<u32> = Global::new(2 << 20);
+
+macro_rules! declare {
+    ($($name:ident = ($_ty:literal, $_path:literal);)*) => {
+        $(
+            #[doc = concat!("Offset of `", $_ty, ".", $_path, "` on the running kernel.")]
+            #[unsafe(no_mangle)]
+            pub static $name: Global<u32> = Global::new(0);
+        )*
+    };
+}
+kernel_offsets!(declare);
+
+/// Adds one to a counter.
+#[inline(always)]
+pub fn count(index: u32) {
+    if let Some(value) = COUNTERS.get_ptr_mut(index) {
+        // SAFETY: a per-CPU value, and tracepoint programs do not interrupt each other on one CPU.
+        unsafe { *value += 1 }
+    }
+}

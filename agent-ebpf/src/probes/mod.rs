@@ -1,0 +1,17 @@
+//! The programs, one file per concern. A program starts with the cheapest test that can end it.
+
+mod descriptors;
+mod processes;
+mod sockets;
+mod traffic;
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+
+use crate::maps::TARGETS;
+
+/// `(tgid << 32) | tid` of the current thread if its process is watched.
+#[inline(always)]
+fn watched() -> Option<u64> {
+    let id = bpf_get_current_pid_tgid();
+    TARGETS.get_ptr((id >> 32) as u32).map(|_| id)
+}

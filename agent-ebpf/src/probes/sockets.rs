@@ -1,0 +1,44 @@
+//! The life of TCP sockets that are in the table of connections.
+
+use apm_agent_ebpf::{change, conn_flags};
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
+
+use crate::{emit, kernel::read, maps::*};
+
+/// TCP states of `include/net/tcp_states.h`.
+const ESTABLISHED: u32 = 1;
+const FIN_WAIT1: u32 = 4;
+const CLOSE: u32 = 7;
+const CLOSE_WAIT: u32 = 8;
+const LAST_ACK: u32 = 9;
+
+/// `inet_sock_set_state(sk, oldstate, newstate)`, from any context.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
+    let _ended_early = state(&ctx);
+    0
+}
+
+#[inline(always)]
+fn state(ctx: &RawTracePointContext) -> Option<()> {
+    let sk: u64 = ctx.arg(0);
+    let conn = CONNS.get_ptr(sk)?;
+    // SAFETY: a live map value.
+    let (id, flags) = unsafe { ((*conn).id, (*conn).flags) };
+    let new: u64 = ctx.arg(2);
+    let what = match new as u32 {
+        ESTABLISHED => change::ESTABLISHED,
+        CLOSE_WAIT => change::PEER_CLOSED,
+        FIN_WAIT1 | LAST_ACK => change::LOCAL_CLOSED,
+        CLOSE => change::GONE,
+        _ => return None,
+    };
+    if flags & conn_flags::ANNOUNCED != 0 && (flags & conn_flags::IGNORED == 0 || what == change::GONE) {
+        let error: u32 = read(sk, OFF_SK_ERR.load()).unwrap_or(0);
+        emit::changed(id, what, error, (bpf_get_current_pid_tgid() >> 32) as u32);
+    }
+    if what == change::GONE {
+        let _gone = CONNS.remove(sk);
+    }
+    Some(())
+}

@@ -1,0 +1,110 @@
+//! System calls that move bytes, seen as they return: the arguments are still in the saved registers, the bytes are in
+//! memory, and the true count is known.
+
+use apm_agent_ebpf::{change, conn_flags, opened_by};
+use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext};
+
+use super::watched;
+use crate::{
+    connection, emit,
+    kernel::{Args, stream_socket, syscall_args},
+    payload::{self, Shape},
+};
+
+/// `errno` values that end a connection (`include/uapi/asm-generic/errno*.h`).
+const EPIPE: i64 = 32;
+const ECONNRESET: i64 = 104;
+const ETIMEDOUT: i64 = 110;
+
+/// `recv*` flags that do not take the bytes from the stream (`include/linux/socket.h`).
+const MSG_OOB: u64 = 0x1;
+const MSG_PEEK: u64 = 0x2;
+
+/// `struct user_msghdr` of `include/linux/socket.h`, up to the vector's length.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Msghdr {
+    name: u64,
+    namelen: u64,
+    iov: u64,
+    iovlen: u64,
+}
+
+/// The return value of a `sys_exit_*` tracepoint (`/sys/kernel/tracing/events/syscalls/*/format`: offset 16).
+#[inline(always)]
+pub fn returned(ctx: &TracePointContext) -> i64 {
+    // SAFETY: every sys_exit record has its return value there, and the verifier checks the bounds.
+    unsafe { *ctx.as_ptr().cast::<u8>().add(16).cast::<i64>() }
+}
+
+#[inline(always)]
+fn message(address: u64) -> Shape {
+    // SAFETY: the helper checks the address.
+    match unsafe { bpf_probe_read_user(address as *const Msghdr) } {
+        Ok(m) => Shape::Vector(m.iov, m.iovlen),
+        Err(_) => Shape::Nowhere,
+    }
+}
+
+/// What every one of these programs does; they differ in where the bytes lie.
+#[inline(always)]
+fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<Shape>) -> Option<()> {
+    let ret = returned(ctx);
+    if ret < 0 && ret != -EPIPE && ret != -ECONNRESET && ret != -ETIMEDOUT {
+        return None;
+    }
+    let id = watched()?;
+    let args = syscall_args()?;
+    let sock = stream_socket(args.0[0])?;
+    let shape = shape(&args)?;
+    let conn = connection::of(&sock, id, opened_by::DATA)?;
+    // SAFETY: a live map value; fields are words, and threads that share one socket are ordered by the kernel's lock.
+    let conn = unsafe { &mut *conn };
+    conn.tgid = (id >> 32) as u32;
+    if conn.flags & (conn_flags::TLS | conn_flags::IGNORED) != 0 {
+        return None;
+    }
+    if ret < 0 {
+        emit::changed(conn.id, change::FAILED, -ret as u32, conn.tgid);
+        return None;
+    }
+    if ret == 0 {
+        if !write && args.0[2] != 0 {
+            emit::changed(conn.id, change::END_OF_STREAM, 0, conn.tgid);
+        }
+        return None;
+    }
+    payload::send(conn, id, write, shape, ret as u64)
+}
+
+macro_rules! traffic {
+    ($($(#[$doc:meta])* $name:ident: $write:literal, |$args:ident| $shape:expr;)*) => {
+        $($(#[$doc])*
+        #[tracepoint]
+        pub fn $name(ctx: TracePointContext) -> u32 {
+            let _ended_early = moved(&ctx, $write, |$args: &Args| $shape);
+            0
+        })*
+    };
+}
+
+traffic! {
+    /// `read(fd, buf, count)`
+    sys_exit_read: false, |args| Some(Shape::Buffer(args.0[1]));
+    /// `write(fd, buf, count)`
+    sys_exit_write: true, |args| Some(Shape::Buffer(args.0[1]));
+    /// `readv(fd, iov, iovcnt)`
+    sys_exit_readv: false, |args| Some(Shape::Vector(args.0[1], args.0[2]));
+    /// `writev(fd, iov, iovcnt)`
+    sys_exit_writev: true, |args| Some(Shape::Vector(args.0[1], args.0[2]));
+    /// `recvfrom(fd, buf, len, flags, ..)`
+    sys_exit_recvfrom: false, |args| (args.0[3] & (MSG_PEEK | MSG_OOB) == 0).then_some(Shape::Buffer(args.0[1]));
+    /// `sendto(fd, buf, len, flags, ..)`
+    sys_exit_sendto: true, |args| (args.0[3] & MSG_OOB == 0).then_some(Shape::Buffer(args.0[1]));
+    /// `recvmsg(fd, msg, flags)`
+    sys_exit_recvmsg: false, |args| (args.0[2] & (MSG_PEEK | MSG_OOB) == 0).then(|| message(args.0[1]));
+    /// `sendmsg(fd, msg, flags)`
+    sys_exit_sendmsg: true, |args| (args.0[2] & MSG_OOB == 0).then(|| message(args.0[1]));
+    /// `sendfile(out_fd, in_fd, offset, count)`: the bytes never pass through the process.
+    sys_exit_sendfile64: true, |_args| Some(Shape::Nowhere);
+}

@@ -1,1 +1,0 @@
-//! Connections: order, gaps, role, protocol. (Filled in next.)

@@ -1,0 +1,246 @@
+//! One connection: order, gaps, detection, session.
+
+use std::sync::Arc;
+
+use crate::connection::{Chunk, Finished, Info};
+use crate::exchange::{Direction, Endpoint, Role};
+use crate::loss::Loss;
+use crate::protocol::{At, CloseReason, Next, Opening, Output, Protocol, REGISTRY, Session, Verdict};
+use crate::time::Time;
+
+/// Bytes kept while no protocol can tell yet.
+const OPENING_MAX: usize = 4096;
+/// Chunks looked at before a connection that was joined in mid-life counts as unknown: it may be in the middle of a body.
+const ATTEMPTS_MID_LIFE: u32 = 64;
+/// The same for a connection seen from its start: one or two a direction.
+const ATTEMPTS_FROM_START: u32 = 6;
+
+/// What a connection's bytes are taken for.
+enum State {
+    /// Nobody knows yet; the bytes kept of the direction that is being looked at.
+    Detecting {
+        bytes: Vec<u8>,
+        direction: Option<Direction>,
+        attempts: u32,
+        role: Option<Role>,
+        from_start: bool,
+    },
+    /// A protocol's.
+    Speaking { protocol: &'static Protocol, session: Box<dyn Session> },
+    /// Ciphertext; its plaintext comes as another connection.
+    Ciphertext,
+    /// Of no interest, or unknown.
+    Ignored,
+}
+
+/// A connection in the table.
+pub(super) struct Stream {
+    pub(super) info: Arc<Info>,
+    state: State,
+    /// Role that the bytes proved.
+    proven: Option<Role>,
+    /// Next position by direction: read, write; `None` where the connection's opening was lost.
+    expected: [Option<u64>; 2],
+    /// Process that moved bytes last.
+    pub(super) pid: u32,
+    pub(super) last_used: Time,
+    pub(super) peer_closed: bool,
+    /// Why and when it ended, while what is still under way in other threads may come in.
+    pub(super) ended: Option<(Time, CloseReason)>,
+}
+
+fn index(direction: Direction) -> usize {
+    match direction {
+        Direction::Read => 0,
+        Direction::Write => 1,
+    }
+}
+
+impl Stream {
+    pub(super) fn new(info: Info) -> Self {
+        let state = detecting(info.role, info.from_start);
+        let (pid, last_used) = (info.pid, info.since);
+        Self {
+            info: Arc::new(info),
+            state,
+            proven: None,
+            expected: [Some(0), Some(0)],
+            pid,
+            last_used,
+            peer_closed: false,
+            ended: None,
+        }
+    }
+
+    /// What came before the next chunk of either direction was lost, and nobody knows how much it was.
+    pub(super) fn forget_positions(&mut self) {
+        self.expected = [None, None];
+    }
+
+    /// Requests open now.
+    pub(super) fn in_flight(&self) -> usize {
+        match &self.state {
+            State::Speaking { session, .. } => session.in_flight(),
+            _ => 0,
+        }
+    }
+
+    /// Requests open now, when the process serves them.
+    pub(super) fn serving(&self) -> usize {
+        match &self.state {
+            State::Speaking { session, .. } if self.role() == Some(Role::Server) => session.in_flight(),
+            _ => 0,
+        }
+    }
+
+    /// The protocol's name, once it is known.
+    pub(super) fn protocol(&self) -> Option<&'static str> {
+        match &self.state {
+            State::Speaking { protocol, .. } => Some(protocol.name),
+            State::Ciphertext => Some("tls"),
+            _ => None,
+        }
+    }
+
+    /// Role by protocol, else by how the connection was made.
+    pub(super) fn role(&self) -> Option<Role> {
+        self.proven.or(self.info.role)
+    }
+
+    /// Nothing more is wanted of this connection but its end.
+    pub(super) fn is_ignored(&self) -> bool {
+        matches!(self.state, State::Ignored)
+    }
+
+    /// Takes a chunk.
+    pub(super) fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Output) {
+        self.pid = chunk.pid;
+        self.last_used = chunk.time;
+        let expected = &mut self.expected[index(chunk.direction)];
+        let next = expected.unwrap_or(chunk.pos);
+        let missing = chunk.pos.saturating_sub(next);
+        if chunk.pos < next {
+            // It overtook its successor on another CPU, which has been told of a gap in its place.
+            return;
+        }
+        *expected = Some(chunk.pos.saturating_add(chunk.len));
+        let at = At { direction: chunk.direction, time: chunk.time, origin: chunk.origin };
+        if missing > 0 {
+            out.losses.add(Loss::Gaps, 1);
+            out.losses.add(Loss::GapBytes, missing);
+            self.gap(&at, missing, out);
+        }
+        if chunk.opens_tls {
+            // An opening in the clear (SSLRequest, CONNECT, STARTTLS) has already been handed out by its session.
+            self.state = State::Ciphertext;
+        }
+        self.data(&at, chunk.head, out);
+        let skipped = chunk.len.saturating_sub((chunk.head.len() + chunk.tail.len()) as u64);
+        if skipped > 0 {
+            self.gap(&at, skipped, out);
+        }
+        if !chunk.tail.is_empty() {
+            self.data(&at, chunk.tail, out);
+        }
+    }
+
+    fn gap(&mut self, at: &At, len: u64, out: &mut Output) {
+        match &mut self.state {
+            State::Speaking { session, .. } => session.gap(at, len, out),
+            // What was kept does not join up with what follows.
+            State::Detecting { bytes, from_start, .. } => {
+                bytes.clear();
+                *from_start = false;
+            }
+            State::Ciphertext | State::Ignored => {}
+        }
+    }
+
+    fn data(&mut self, at: &At, bytes: &[u8], out: &mut Output) {
+        let mut rest = bytes;
+        // A session may hand the rest of a chunk to another protocol; each time it takes something, or the loop ends.
+        for _ in 0..4 {
+            if rest.is_empty() {
+                return;
+            }
+            match &mut self.state {
+                State::Ciphertext | State::Ignored => return,
+                State::Speaking { session, .. } => match session.data(at, rest, out) {
+                    Next::Continue => return,
+                    Next::Ignore => {
+                        self.state = State::Ignored;
+                        return;
+                    }
+                    Next::Redetect { consumed } => {
+                        rest = rest.get(consumed..).unwrap_or_default();
+                        self.state = detecting(self.info.role, true);
+                    }
+                },
+                State::Detecting { .. } => {
+                    self.detect(at, rest, out);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn detect(&mut self, at: &At, new: &[u8], out: &mut Output) {
+        let peer_port = match &self.info.peer {
+            Endpoint::Tcp(address) => Some(address.port()),
+            _ => None,
+        };
+        let State::Detecting { bytes, direction, attempts, role, from_start } = &mut self.state else {
+            return;
+        };
+        if *direction != Some(at.direction) {
+            bytes.clear();
+            *direction = Some(at.direction);
+        }
+        let (fits, rest) = new.split_at(new.len().min(OPENING_MAX.saturating_sub(bytes.len())));
+        bytes.extend_from_slice(fits);
+        *attempts += 1;
+        let opening =
+            Opening { direction: at.direction, from_start: *from_start, role: *role, peer_port, bytes };
+        let mut undecided = false;
+        for protocol in REGISTRY {
+            match (protocol.detect)(&opening) {
+                Verdict::Mine(role) => {
+                    let kept = std::mem::take(bytes);
+                    let session = (protocol.session)(role, *from_start);
+                    self.state = State::Speaking { protocol, session };
+                    self.proven = Some(role);
+                    self.data(at, &kept, out);
+                    self.data(at, rest, out);
+                    return;
+                }
+                Verdict::NotMine => {}
+                Verdict::More => undecided = true,
+            }
+        }
+        let limit = if *from_start { ATTEMPTS_FROM_START } else { ATTEMPTS_MID_LIFE };
+        if !undecided {
+            bytes.clear();
+        }
+        if *attempts >= limit || bytes.len() >= OPENING_MAX {
+            out.losses.add(Loss::UnknownProtocol, 1);
+            self.state = State::Ignored;
+        }
+    }
+
+    /// Hands out what is open; the connection is over.
+    pub(super) fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
+        if let State::Speaking { session, .. } = &mut self.state {
+            session.close(time, reason, out);
+        }
+        self.state = State::Ignored;
+    }
+
+    /// Wraps an exchange with what is known of its connection.
+    pub(super) fn finished(&self, exchange: crate::exchange::Exchange, role: Role) -> Finished {
+        Finished { exchange, conn: Arc::clone(&self.info), role, pid: self.pid }
+    }
+}
+
+fn detecting(role: Option<Role>, from_start: bool) -> State {
+    State::Detecting { bytes: Vec::new(), direction: None, attempts: 0, role, from_start }
+}

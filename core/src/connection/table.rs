@@ -1,0 +1,215 @@
+//! All connections, and when each has ended.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::stream::Stream;
+use super::{Change, Chunk, Finished, Info};
+use crate::exchange::{ConnId, Endpoint, Role};
+use crate::loss::{Loss, Losses};
+use crate::protocol::{CloseReason, Output};
+use crate::time::Time;
+
+/// Entries looked at to find one to drop when the table is full.
+const EVICTION_SAMPLE: usize = 32;
+
+/// Caps of a [`Table`].
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections kept.
+    pub connections: usize,
+    /// How long an ended connection waits for bytes whose system call has not returned yet: the peer may have closed
+    /// while the call that answered it was still on its way out of the kernel.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 32_768, grace: Duration::from_millis(50) }
+    }
+}
+
+/// All connections of all watched processes.
+pub struct Table {
+    streams: HashMap<ConnId, Stream>,
+    limits: Limits,
+    /// Ended connections in the order of their ends.
+    ended: VecDeque<(Time, ConnId)>,
+    out: Output,
+    /// Sockets of which the kernel side need not tell any more.
+    ignored: Vec<Info>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            streams: HashMap::new(),
+            limits,
+            ended: VecDeque::new(),
+            out: Output::default(),
+            ignored: Vec::new(),
+        }
+    }
+
+    /// A connection was first seen.
+    pub fn opened(&mut self, info: Info, finished: &mut Vec<Finished>) {
+        self.make_room(finished);
+        self.streams.entry(info.id).or_insert_with(|| Stream::new(info));
+    }
+
+    /// Bytes were moved; exchanges that they end are pushed to `finished`.
+    pub fn chunk(&mut self, chunk: &Chunk<'_>, finished: &mut Vec<Finished>) {
+        if !self.streams.contains_key(&chunk.conn) {
+            // Its opening was lost.
+            self.make_room(finished);
+            let mut stream = Stream::new(Info {
+                id: chunk.conn,
+                key: 0,
+                pid: chunk.pid,
+                role: None,
+                local: Endpoint::Unknown,
+                peer: Endpoint::Unknown,
+                from_start: false,
+                since: chunk.time,
+                tls: false,
+            });
+            stream.forget_positions();
+            self.streams.insert(chunk.conn, stream);
+        }
+        let Some(stream) = self.streams.get_mut(&chunk.conn) else { return };
+        let was_ignored = stream.is_ignored();
+        stream.chunk(chunk, &mut self.out);
+        hand_out(stream, &mut self.out, finished);
+        if stream.is_ignored() && !was_ignored {
+            self.ignored.push(Info::clone(&stream.info));
+        }
+    }
+
+    /// Something happened to a connection.
+    pub fn changed(&mut self, conn: ConnId, change: Change, time: Time) {
+        let Some(stream) = self.streams.get_mut(&conn) else { return };
+        let reason = match change {
+            Change::Established => return,
+            Change::PeerClosed => {
+                stream.peer_closed = true;
+                return;
+            }
+            Change::EndOfStream => {
+                stream.peer_closed = true;
+                match stream.role() {
+                    // It may have closed only its sending half, and still wait for the answer.
+                    Some(Role::Server) | None => return,
+                    Some(Role::Client) => CloseReason::Peer,
+                }
+            }
+            // A client that shuts down its sending half still reads; if it closed, the end follows at once.
+            Change::LocalClosed if stream.role() == Some(Role::Client) => return,
+            Change::LocalClosed | Change::Gone(None) if stream.peer_closed => CloseReason::Peer,
+            Change::LocalClosed | Change::Gone(None) => CloseReason::Local,
+            Change::Failed(reason) | Change::Gone(Some(reason)) => reason,
+        };
+        if stream.ended.is_none() {
+            stream.ended = Some((time, reason));
+            self.ended.push_back((time, conn));
+        }
+    }
+
+    /// A process ended, and its connections with it.
+    pub fn process_ended(&mut self, pid: u32, time: Time) {
+        for (id, stream) in &mut self.streams {
+            if stream.pid == pid && stream.ended.is_none() {
+                stream.ended = Some((time, CloseReason::ProcessEnded));
+                self.ended.push_back((time, *id));
+            }
+        }
+    }
+
+    /// Lets time pass: connections whose grace is over are handed out and dropped.
+    pub fn tick(&mut self, now: Time, finished: &mut Vec<Finished>) {
+        while let Some(&(time, conn)) = self.ended.front() {
+            if now.since(time) < self.limits.grace {
+                return;
+            }
+            self.ended.pop_front();
+            self.end(conn, finished);
+        }
+    }
+
+    /// Ends every connection that has ended, grace or not: the agent stops.
+    pub fn drain(&mut self, finished: &mut Vec<Finished>) {
+        while let Some((_, conn)) = self.ended.pop_front() {
+            self.end(conn, finished);
+        }
+    }
+
+    fn end(&mut self, conn: ConnId, finished: &mut Vec<Finished>) {
+        let Some(mut stream) = self.streams.remove(&conn) else { return };
+        let Some((time, reason)) = stream.ended else { return };
+        stream.close(time, reason, &mut self.out);
+        hand_out(&stream, &mut self.out, finished);
+    }
+
+    fn make_room(&mut self, finished: &mut Vec<Finished>) {
+        if self.streams.len() < self.limits.connections {
+            return;
+        }
+        let oldest =
+            self.streams.iter().take(EVICTION_SAMPLE).min_by_key(|(_, s)| s.last_used).map(|(id, _)| *id);
+        if let Some(stream) = oldest.and_then(|id| self.streams.remove(&id)) {
+            let losses = &mut self.out.losses;
+            losses.add(Loss::ConnectionsEvicted, 1);
+            losses.add(Loss::ExchangesEvicted, stream.in_flight() as u64);
+            hand_out(&stream, &mut self.out, finished);
+        }
+    }
+
+    /// Requests that each process is serving now.
+    pub fn serving(&self) -> HashMap<u32, u32> {
+        let mut by_pid = HashMap::new();
+        for stream in self.streams.values() {
+            let open = u32::try_from(stream.serving()).unwrap_or(u32::MAX);
+            if open > 0 && stream.ended.is_none() {
+                *by_pid.entry(stream.pid).or_insert(0) += open;
+            }
+        }
+        by_pid
+    }
+
+    /// Connections by protocol, for the status page.
+    pub fn protocols(&self) -> HashMap<&'static str, usize> {
+        let mut by_name = HashMap::new();
+        for stream in self.streams.values() {
+            *by_name.entry(stream.protocol().unwrap_or("unknown")).or_insert(0) += 1;
+        }
+        by_name
+    }
+
+    /// Connections kept now.
+    pub fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// No connection is kept.
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// What was lost since the last call.
+    pub fn take_losses(&mut self) -> Losses {
+        std::mem::take(&mut self.out.losses)
+    }
+
+    /// Connections that became of no interest since the last call.
+    pub fn take_ignored(&mut self) -> Vec<Info> {
+        std::mem::take(&mut self.ignored)
+    }
+}
+
+fn hand_out(stream: &Stream, out: &mut Output, finished: &mut Vec<Finished>) {
+    // Exchanges come from sessions, and a session begins with a proven role.
+    let Some(role) = stream.role() else { return };
+    for exchange in out.exchanges.drain(..) {
+        finished.push(stream.finished(exchange, role));
+    }
+}
