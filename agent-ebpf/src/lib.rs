@@ -9,16 +9,16 @@ mod decode;
 pub use decode::{Event, decode};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Most payload bytes in one event.
-pub const CAPTURE_MAX: usize = 16 * 1024;
+/// Most bytes of a chunk's start in one event. One less than a power of two, so that it is a mask as well.
+pub const CAPTURE_MAX: usize = 16 * 1024 - 1;
 /// Bytes copied from the start of a chunk once the budget of its run is spent.
 pub const SKIM_HEAD: usize = 256;
 /// Bytes copied from the end of a chunk that is not copied whole.
 pub const SKIM_TAIL: usize = 64;
 /// Entries of an `iovec` array that are looked at.
 pub const IOV_MAX: usize = 16;
-/// Most bytes copied from one entry of an `iovec` array.
-pub const IOV_STEP: usize = 8 * 1024;
+/// Most bytes copied from one entry of an `iovec` array; a mask as well.
+pub const IOV_STEP: usize = 8 * 1024 - 1;
 
 /// What an event is; the first field of every event.
 pub mod kind {

@@ -7,6 +7,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 
+use crate::payload::Walk;
+
 /// Events for user space. Its size is set at load time.
 #[btf_map]
 pub static EVENTS: RingBuf<[u8; 1], { 8 << 20 }> = RingBuf::new();
@@ -24,14 +26,19 @@ pub static CONNS: LruHashMap<u64, Conn, 32768> = LruHashMap::new();
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::new();
 
+/// Room for a chunk's start and end, with the slack that lets the verifier bound each step of a walk on its own.
+pub const PAYLOAD_MAX: usize = (CAPTURE_MAX + 1) + (IOV_STEP + 1) + SKIM_TAIL;
+
 /// Where an event of the syscall tracepoints is put together. Syscall tracepoints run with preemption off, so one per
 /// CPU is theirs alone; uprobes must not use it.
 #[repr(C)]
 pub struct Scratch {
     /// The event's fixed part.
     pub data: Data,
-    /// Its payload, and the slack that lets the verifier bound each step on its own.
-    pub payload: [u8; CAPTURE_MAX + IOV_STEP + SKIM_TAIL],
+    /// Its payload.
+    pub payload: [u8; PAYLOAD_MAX],
+    /// Where a walk over a vector stands.
+    pub walk: Walk,
 }
 
 /// One scratch event per CPU.

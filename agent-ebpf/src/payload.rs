@@ -10,7 +10,7 @@ use aya_ebpf::helpers::{bpf_probe_read_user, generated as raw};
 
 use crate::{
     emit,
-    maps::{BUDGET_REPLY, BUDGET_REQUEST, BUDGET_RESPONSE, SCRATCH, Scratch, count},
+    maps::{BUDGET_REPLY, BUDGET_REQUEST, BUDGET_RESPONSE, PAYLOAD_MAX, SCRATCH, Scratch, count},
 };
 
 /// Where the bytes of a system call lie in the process's memory.
@@ -103,57 +103,114 @@ fn copy_buffer(s: &mut Scratch, base: u64, total: u64, head: u64) -> Copied {
     Copied { head, tail, fault: false }
 }
 
+/// Where a walk over an array of `iovec` stands.
+///
+/// It lives in the scratch event and is read and written as volatile: the verifier then knows nothing of its values, so
+/// that all ways through one step end in the same state, and it walks each step once.
+#[repr(C)]
+pub struct Walk {
+    /// Bytes that the call moved.
+    total: u64,
+    /// Bytes wanted of the chunk's start.
+    wanted: u64,
+    /// Bytes of the entries passed.
+    passed: u64,
+    /// Bytes copied of the chunk's start.
+    head: u64,
+    /// Bytes copied of its end.
+    tail: u64,
+    /// 0 once an entry was not copied whole.
+    whole: u64,
+    /// For [`forget`].
+    value: u64,
+}
+
+macro_rules! get {
+    ($place:expr) => {
+        // SAFETY: a field of a live map value.
+        unsafe { core::ptr::read_volatile(&raw const $place) }
+    };
+}
+
+macro_rules! set {
+    ($place:expr, $value:expr) => {
+        // SAFETY: a field of a live map value.
+        unsafe { core::ptr::write_volatile(&raw mut $place, $value) }
+    };
+}
+
+/// `x`, of which the verifier forgets all it knows: the branches that led to it become one.
+#[inline(always)]
+fn forget(s: &mut Scratch, x: u64) -> u64 {
+    set!(s.walk.value, x);
+    get!(s.walk.value)
+}
+
+/// The smaller of two, likewise.
+#[inline(always)]
+fn smaller(s: &mut Scratch, a: u64, b: u64) -> u64 {
+    forget(s, if a < b { a } else { b })
+}
+
+/// One step of the walk; false where it ends. Masks bound what clamps would split into two cases.
+#[inline(always)]
+fn step(s: &mut Scratch, entry: Iovec) -> bool {
+    let (total, passed) = (get!(s.walk.total), get!(s.walk.passed));
+    if passed >= total {
+        return false;
+    }
+    // A short write moved only part of its last entry.
+    let len = smaller(s, entry.len, total - passed);
+    set!(s.walk.passed, passed + len);
+    let mut took = 0;
+    if get!(s.walk.whole) != 0 {
+        let at = opaque(get!(s.walk.head)) & CAPTURE_MAX as u64;
+        let room = get!(s.walk.wanted) - at;
+        let most = smaller(s, room, IOV_STEP as u64);
+        took = opaque(smaller(s, len, most)) & IOV_STEP as u64;
+        if took > 0 && !copy(s, at, entry.base, took) {
+            return false;
+        }
+        set!(s.walk.head, at + took);
+        set!(s.walk.whole, u64::from(took == len));
+    }
+    if passed + len >= total && took < len {
+        let tail = opaque(smaller(s, len - took, SKIM_TAIL as u64 - 1)) & (SKIM_TAIL as u64 - 1);
+        let at = opaque(get!(s.walk.head)) & CAPTURE_MAX as u64;
+        if copy(s, at, entry.base + len - tail, tail) {
+            set!(s.walk.tail, tail);
+        }
+    }
+    true
+}
+
 /// The same over an array of `iovec`, of which the first [`IOV_MAX`] are looked at.
 #[inline(always)]
 fn copy_vector(s: &mut Scratch, iov: u64, count: u64, total: u64, head: u64) -> Copied {
-    let mut copied = Copied { head: 0, tail: 0, fault: false };
-    let mut passed = 0u64; // bytes of the entries before this one
-    let mut whole = true; // everything so far was copied
+    set!(s.walk.total, total);
+    set!(s.walk.passed, 0);
+    set!(s.walk.head, 0);
+    set!(s.walk.tail, 0);
+    set!(s.walk.whole, 1);
+    let wanted = smaller(s, head, CAPTURE_MAX as u64);
+    set!(s.walk.wanted, wanted);
+    let (iov, count) = (forget(s, iov), forget(s, count));
+    let mut fault = 0;
     for i in 0..IOV_MAX as u64 {
-        if i >= count || passed >= total {
+        if i >= count {
             break;
         }
         // SAFETY: the helper checks the address.
         let Ok(entry) = (unsafe { bpf_probe_read_user((iov + i * 16) as *const Iovec) }) else {
-            copied.fault = true;
+            fault = 1;
             break;
         };
-        let mut len = entry.len;
-        if len > total - passed {
-            len = total - passed; // a short write moved only part of it
-        }
-        let mut took = 0;
-        if whole && copied.head < head {
-            took = clamp(len, IOV_STEP as u64);
-            let room = head - copied.head;
-            if took > room {
-                took = room;
-            }
-            took = clamp(took, IOV_STEP as u64);
-            let at = opaque(copied.head);
-            if at >= CAPTURE_MAX as u64 {
-                break;
-            }
-            if took > 0 {
-                if !copy(s, at, entry.base, took) {
-                    copied.fault = true;
-                    break;
-                }
-                copied.head = at + took;
-            }
-        }
-        whole = whole && took == len;
-        passed += len;
-        if passed >= total && !whole {
-            let tail = clamp(len - took, SKIM_TAIL as u64);
-            let at = clamp(copied.head, (CAPTURE_MAX + IOV_STEP) as u64);
-            if tail > 0 && copy(s, at, entry.base + len - tail, tail) {
-                copied.head = at;
-                copied.tail = tail;
-            }
+        if !step(s, entry) {
+            break;
         }
     }
-    copied
+    let fault = forget(s, fault) != 0;
+    Copied { head: get!(s.walk.head), tail: get!(s.walk.tail), fault }
 }
 
 /// Copies what parsers need of the `total` bytes that the call moved, and writes the event.
@@ -213,7 +270,7 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
         flags,
         origin: Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, reserved: 0 },
     };
-    let payload = clamp(copied.head + copied.tail, (CAPTURE_MAX + IOV_STEP + SKIM_TAIL) as u64);
+    let payload = clamp(copied.head + copied.tail, PAYLOAD_MAX as u64);
     // SAFETY: the length is bounded by the scratch event's size.
     unsafe { emit::output(core::ptr::from_mut(s).cast(), size_of::<Data>() as u64 + payload, false) };
     Some(())

@@ -1,5 +1,6 @@
 //! The agent as a library.
 
+pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod problem;

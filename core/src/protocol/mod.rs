@@ -52,6 +52,8 @@ pub enum CloseReason {
     Peer,
     /// Reset by the peer.
     Reset,
+    /// Refused: there never was a connection.
+    Refused,
     /// Timed out.
     TimedOut,
     /// The process that held it ended.
@@ -67,6 +69,7 @@ impl CloseReason {
             (Self::Peer, Role::Client) => Outcome::ServerGone,
             (Self::Reset, Role::Client) => Outcome::Reset,
             (Self::Local | Self::ProcessEnded, Role::Client) => Outcome::ClientGone,
+            (Self::Refused, _) => Outcome::Refused,
             (Self::TimedOut, _) => Outcome::TimedOut,
         }
     }

@@ -1,0 +1,119 @@
+//! Which program goes where.
+
+use std::error::Error;
+
+use aya::Ebpf;
+use aya::programs::Program;
+
+use super::CaptureError;
+
+/// Where a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `category:name` of a tracepoint.
+    Tracepoint(&'static str, &'static str),
+    /// Name of a raw tracepoint.
+    Raw(&'static str),
+}
+
+/// A program and its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Name of the program in the object.
+    pub program: &'static str,
+    /// Where it goes.
+    pub place: Place,
+    /// What it is for, in words for the user.
+    pub purpose: &'static str,
+}
+
+/// A probe that was attached.
+#[derive(Clone, Debug)]
+pub struct ProbeResult {
+    /// Which.
+    pub probe: Probe,
+    /// Instructions that the verifier walked, where the kernel tells.
+    pub verified_instructions: Option<u32>,
+}
+
+const fn syscall(program: &'static str, purpose: &'static str) -> Probe {
+    Probe { program, place: Place::Tracepoint("syscalls", program), purpose }
+}
+
+const fn raw(program: &'static str, purpose: &'static str) -> Probe {
+    Probe { program, place: Place::Raw(program), purpose }
+}
+
+/// Every probe of the object.
+///
+/// Processes come first: a fork between two attachments must not go unseen.
+pub(super) const PROBES: &[Probe] = &[
+    raw("sched_process_fork", "workers"),
+    raw("sched_process_exec", "new processes"),
+    raw("sched_process_exit", "ended processes"),
+    raw("inet_sock_set_state", "ends of TCP connections"),
+    syscall("sys_exit_accept", "accepted connections"),
+    syscall("sys_exit_accept4", "accepted connections"),
+    syscall("sys_exit_connect", "outgoing connections"),
+    syscall("sys_enter_close", "ends of Unix socket connections"),
+    syscall("sys_exit_read", "received bytes"),
+    syscall("sys_exit_readv", "received bytes"),
+    syscall("sys_exit_recvfrom", "received bytes"),
+    syscall("sys_exit_recvmsg", "received bytes"),
+    syscall("sys_exit_write", "sent bytes"),
+    syscall("sys_exit_writev", "sent bytes"),
+    syscall("sys_exit_sendto", "sent bytes"),
+    syscall("sys_exit_sendmsg", "sent bytes"),
+    syscall("sys_exit_sendfile64", "sent files"),
+];
+
+/// An error with its causes, each once.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut words = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if words.last() != Some(&text) {
+            words.push(text);
+        }
+        next = cause.source();
+    }
+    // A verifier log would bury the reason.
+    words.join(": ").lines().take(3).collect::<Vec<_>>().join(" ")
+}
+
+fn attach(ebpf: &mut Ebpf, probe: &Probe) -> Result<Option<u32>, String> {
+    let program =
+        ebpf.program_mut(probe.program).ok_or_else(|| "the object lacks this program".to_owned())?;
+    let verified =
+        |info: Result<aya::programs::ProgramInfo, _>| info.ok().and_then(|i| i.verified_instruction_count());
+    match (program, probe.place) {
+        (Program::TracePoint(program), Place::Tracepoint(category, name)) => {
+            program.load().map_err(|e| chain(&e))?;
+            program.attach(category, name).map_err(|e| chain(&e))?;
+            Ok(verified(program.info()))
+        }
+        (Program::RawTracePoint(program), Place::Raw(name)) => {
+            program.load().map_err(|e| chain(&e))?;
+            program.attach(name).map_err(|e| chain(&e))?;
+            Ok(verified(program.info()))
+        }
+        _ => Err("the program is of another kind than its place".to_owned()),
+    }
+}
+
+/// Attaches every probe, or none.
+pub(super) fn all(ebpf: &mut Ebpf) -> Result<Vec<ProbeResult>, CaptureError> {
+    PROBES
+        .iter()
+        .map(|probe| match attach(ebpf, probe) {
+            Ok(verified_instructions) => Ok(ProbeResult { probe: *probe, verified_instructions }),
+            Err(reason) => Err(CaptureError::Probe { probe: probe.program, reason }),
+        })
+        .collect()
+}
+
+/// Attaches every probe by itself and says how each fared.
+pub(super) fn each(ebpf: &mut Ebpf) -> Vec<(Probe, Result<(), String>)> {
+    PROBES.iter().map(|probe| (*probe, attach(ebpf, probe).map(|_| ()))).collect()
+}

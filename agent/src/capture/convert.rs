@@ -1,0 +1,172 @@
+//! From the wire's words to the core's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use apm_agent_ebpf as wire;
+use apm_core::connection::{Change, Chunk, Info};
+use apm_core::exchange::{ConnId, Direction, Endpoint, Origin, Role};
+use apm_core::protocol::CloseReason;
+use apm_core::time::Time;
+
+use super::Captured;
+
+/// Something happened to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketChange {
+    /// Which.
+    pub conn: ConnId,
+    /// What.
+    pub change: Change,
+    /// When.
+    pub time: Time,
+}
+
+/// A process came, changed or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessEvent {
+    /// It was forked from a watched process, and is watched.
+    Fork {
+        /// The parent.
+        parent: u32,
+        /// The new process.
+        pid: u32,
+    },
+    /// It replaced its program; it is not watched (any more).
+    Exec {
+        /// The process.
+        pid: u32,
+        /// It was watched before.
+        watched: bool,
+    },
+    /// It ended.
+    Exit {
+        /// The process.
+        pid: u32,
+        /// When.
+        time: Time,
+    },
+}
+
+pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
+    Some(match event {
+        wire::Event::Data(data, head, tail) => Captured::Chunk(chunk(&data, head, tail)),
+        wire::Event::Opened(opened) => Captured::Opened(info(&opened), reason(opened.error)),
+        wire::Event::Changed(changed) => Captured::Changed(SocketChange {
+            conn: ConnId(changed.conn),
+            change: change(&changed)?,
+            time: Time(changed.time),
+        }),
+        wire::Event::Process(process) => Captured::Process(match process.life {
+            wire::life::FORK => ProcessEvent::Fork { parent: process.parent, pid: process.tgid },
+            wire::life::EXEC => ProcessEvent::Exec { pid: process.tgid, watched: process.watched != 0 },
+            wire::life::EXIT => ProcessEvent::Exit { pid: process.tgid, time: Time(process.time) },
+            _ => return None,
+        }),
+    })
+}
+
+fn chunk<'a>(data: &wire::Data, head: &'a [u8], tail: &'a [u8]) -> Chunk<'a> {
+    let write = data.flags & wire::data_flags::WRITE != 0;
+    Chunk {
+        conn: ConnId(data.conn),
+        pid: data.tgid,
+        direction: if write { Direction::Write } else { Direction::Read },
+        time: Time(data.time),
+        pos: data.pos,
+        len: u64::from(data.len),
+        head,
+        tail,
+        origin: Origin {
+            tid: data.tid,
+            how: u8::try_from(data.origin.how).unwrap_or(0),
+            request: data.origin.request,
+            unit: data.origin.unit,
+            ancestors: data.origin.ancestors,
+            stack: data.origin.stack,
+        },
+        opens_tls: data.flags & wire::data_flags::TLS != 0,
+    }
+}
+
+fn info(opened: &wire::Opened) -> Info {
+    let (local, peer) = match opened.family {
+        wire::family::UNIX => (Endpoint::Unix(None), Endpoint::Unix(None)),
+        _ => (
+            endpoint(opened.family, opened.local, opened.local_port),
+            endpoint(opened.family, opened.peer, opened.peer_port),
+        ),
+    };
+    Info {
+        id: ConnId(opened.conn),
+        key: opened.key,
+        pid: opened.tgid,
+        role: match opened.by {
+            wire::opened_by::ACCEPT => Some(Role::Server),
+            wire::opened_by::CONNECT => Some(Role::Client),
+            _ => None,
+        },
+        local,
+        peer,
+        from_start: opened.by != wire::opened_by::DATA,
+        since: Time(opened.time),
+        tls: false,
+    }
+}
+
+/// IPv4 addresses mapped into IPv6 are shown as what they are.
+fn endpoint(family: u16, address: [u8; 16], port: u16) -> Endpoint {
+    let ip = if family == wire::family::INET {
+        IpAddr::V4(Ipv4Addr::new(address[0], address[1], address[2], address[3]))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(address)).to_canonical()
+    };
+    Endpoint::Tcp(SocketAddr::new(ip, port))
+}
+
+fn change(changed: &wire::Changed) -> Option<Change> {
+    use wire::change as c;
+    Some(match changed.change {
+        c::END_OF_STREAM => Change::EndOfStream,
+        c::FAILED => Change::Failed(reason(changed.value).unwrap_or(CloseReason::Reset)),
+        c::ESTABLISHED => Change::Established,
+        c::PEER_CLOSED => Change::PeerClosed,
+        c::LOCAL_CLOSED => Change::LocalClosed,
+        c::GONE => Change::Gone(reason(changed.value)),
+        c::DESCRIPTOR_CLOSED => Change::Gone(None),
+        _ => return None,
+    })
+}
+
+/// What an `errno` of a socket says about its end; `None` for 0.
+fn reason(errno: u32) -> Option<CloseReason> {
+    match i32::try_from(errno).unwrap_or(0) {
+        0 => None,
+        libc::ETIMEDOUT => Some(CloseReason::TimedOut),
+        libc::ECONNREFUSED => Some(CloseReason::Refused),
+        _ => Some(CloseReason::Reset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_ipv4_is_shown_as_ipv4() {
+        let mut address = [0; 16];
+        address[10..12].copy_from_slice(&[0xff, 0xff]);
+        address[12..].copy_from_slice(&[127, 0, 0, 1]);
+        assert_eq!(
+            endpoint(wire::family::INET6, address, 8000),
+            Endpoint::Tcp("127.0.0.1:8000".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn refused_is_told_from_reset() {
+        assert_eq!(reason(0), None);
+        assert_eq!(reason(111), Some(CloseReason::Refused));
+        assert_eq!(reason(104), Some(CloseReason::Reset));
+        assert_eq!(reason(110), Some(CloseReason::TimedOut));
+    }
+}

@@ -1,0 +1,228 @@
+//! Capture: loads the probes, reads the ring buffer, says which processes are watched. The only user of aya.
+
+mod attach;
+mod btf;
+mod convert;
+mod tracefs;
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use apm_agent_ebpf::{Conn, conn_flags, counter, target_flags};
+use apm_core::connection::{Chunk, Info};
+use apm_core::loss::{Loss, Losses};
+use apm_core::time::Time;
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::{Ebpf, EbpfLoader};
+use thiserror::Error;
+
+pub use attach::{Probe, ProbeResult};
+pub use btf::{BtfError, KernelTypes};
+pub use convert::{ProcessEvent, SocketChange};
+
+/// Only where it is there (`include/uapi/linux/bpf.h`).
+const BPF_EXIST: u64 = 2;
+
+/// The committed object: see `agent-ebpf/README.md`.
+static PROBES: &[u8] = aya::include_bytes_aligned!("../../../agent-ebpf/probes.bpf.o");
+
+/// Why capture cannot start.
+#[derive(Debug, Error)]
+pub enum CaptureError {
+    /// The kernel's type information is missing or lacks something.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The kernel refused the object or one of its maps.
+    #[error("the kernel refused the probes: {0}")]
+    Load(String),
+    /// The kernel refused one probe that capture cannot do without.
+    #[error("the kernel refused the probe {probe}: {reason}")]
+    Probe {
+        /// Which.
+        probe: &'static str,
+        /// Its answer.
+        reason: String,
+    },
+    /// A map operation failed.
+    #[error("cannot change the kernel's table {map}: {source}")]
+    Map {
+        /// Which.
+        map: &'static str,
+        /// Why.
+        source: MapError,
+    },
+}
+
+/// What of capture can be chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureOptions {
+    /// Size of the ring buffer, bytes; a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+}
+
+/// What the kernel tells.
+#[derive(Debug)]
+pub enum Captured<'a> {
+    /// Bytes were moved.
+    Chunk(Chunk<'a>),
+    /// A connection was first seen; its error where the connect failed at once.
+    Opened(Info, Option<apm_core::protocol::CloseReason>),
+    /// Something happened to a connection.
+    Changed(SocketChange),
+    /// A process came, changed or went.
+    Process(ProcessEvent),
+}
+
+/// The running probes. Dropping it detaches them; so does the end of the process, however it ends.
+pub struct Capture {
+    ring: RingBuf<MapData>,
+    targets: HashMap<MapData, u32, u32>,
+    conns: HashMap<MapData, u64, [u8; size_of::<Conn>()]>,
+    counters: PerCpuArray<MapData, u64>,
+    ring_bytes: u32,
+    undecodable: u64,
+    probes: Vec<ProbeResult>,
+    /// Owns programs and links.
+    _ebpf: Ebpf,
+}
+
+impl Capture {
+    /// Loads and attaches every probe.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses; nothing stays attached then.
+    pub fn start(options: CaptureOptions) -> Result<Self, CaptureError> {
+        let mut ebpf = load(options)?;
+        let probes = tracefs::with_tracefs(|| attach::all(&mut ebpf))?;
+        Ok(Self {
+            ring: RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(table("EVENTS"))?,
+            targets: HashMap::try_from(take(&mut ebpf, "TARGETS")?).map_err(table("TARGETS"))?,
+            conns: HashMap::try_from(take(&mut ebpf, "CONNS")?).map_err(table("CONNS"))?,
+            counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(table("COUNTERS"))?,
+            ring_bytes: options.ring_bytes,
+            undecodable: 0,
+            probes,
+            _ebpf: ebpf,
+        })
+    }
+
+    /// What attached.
+    pub fn probes(&self) -> &[ProbeResult] {
+        &self.probes
+    }
+
+    /// Size of the ring buffer, bytes.
+    pub fn ring_bytes(&self) -> u32 {
+        self.ring_bytes
+    }
+
+    /// Captures the traffic of `pid` from now on.
+    pub fn watch(&mut self, pid: u32) -> Result<(), CaptureError> {
+        self.targets.insert(pid, target_flags::WATCHED, 0).map_err(table("TARGETS"))
+    }
+
+    /// Captures nothing more of `pid`; it may be gone already.
+    pub fn forget(&mut self, pid: u32) {
+        // Not there is what is wanted.
+        let _absent = self.targets.remove(&pid);
+    }
+
+    /// Tells the probes that nothing more of a connection is wanted but its end.
+    pub fn ignore(&mut self, conn: &Info) {
+        if conn.key == 0 {
+            return;
+        }
+        let Ok(bytes) = self.conns.get(&conn.key, 0) else { return };
+        let mut entry: Conn = zerocopy::transmute!(bytes);
+        if entry.id == conn.id.0 {
+            entry.flags |= conn_flags::IGNORED;
+            let bytes: [u8; size_of::<Conn>()] = zerocopy::transmute!(entry);
+            // Its positions may be overwritten by older ones here: nobody asks for them any more.
+            let _gone_meanwhile = self.conns.insert(conn.key, bytes, BPF_EXIST);
+        }
+    }
+
+    /// Waits until something urgent came, the ring fills up, or `timeout` is over.
+    pub fn wait(&self, timeout: Duration) {
+        let mut poll = libc::pollfd { fd: self.ring.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: one valid pollfd. An interrupted wait is as good as one that is over.
+        unsafe { libc::poll(&raw mut poll, 1, millis) };
+    }
+
+    /// Hands out what is in the ring, `at_most` records of it; returns how many there were.
+    pub fn drain(&mut self, at_most: usize, mut each: impl FnMut(Captured<'_>)) -> usize {
+        let mut count = 0;
+        while count < at_most
+            && let Some(record) = self.ring.next()
+        {
+            count += 1;
+            match apm_agent_ebpf::decode(&record).and_then(convert::event) {
+                Some(event) => each(event),
+                None => self.undecodable += 1,
+            }
+        }
+        count
+    }
+
+    /// Writes the counters that the kernel side keeps into `losses`.
+    pub fn read_losses(&self, losses: &mut Losses) {
+        losses.set(Loss::RingFull, self.counter(counter::RING_FULL));
+        losses.set(Loss::PayloadFault, self.counter(counter::PAYLOAD_FAULT));
+        losses.set(Loss::ConnectionTableFull, self.counter(counter::CONN_TABLE_FULL));
+        losses.set(Loss::Undecodable, self.undecodable);
+    }
+
+    /// Events that the probes have written.
+    pub fn events(&self) -> u64 {
+        self.counter(counter::EVENTS)
+    }
+
+    fn counter(&self, index: u32) -> u64 {
+        self.counters.get(&index, 0).map(|values| values.iter().sum()).unwrap_or(0)
+    }
+}
+
+/// Tries every probe by itself, for `apm-agent check`.
+///
+/// # Errors
+/// The object as a whole was refused.
+pub fn support() -> Result<Vec<(Probe, Result<(), String>)>, CaptureError> {
+    let mut ebpf = load(CaptureOptions { ring_bytes: 1 << 16 })?;
+    Ok(tracefs::with_tracefs(|| attach::each(&mut ebpf)))
+}
+
+/// Now, on the clock of the probes.
+pub fn now() -> Time {
+    let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid timespec; this clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut ts) };
+    Time(u64::try_from(ts.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(ts.tv_nsec).unwrap_or(0))
+}
+
+fn load(options: CaptureOptions) -> Result<Ebpf, CaptureError> {
+    let types = KernelTypes::of_running_kernel()?;
+    let mut offsets: Vec<(&'static str, u32)> = Vec::new();
+    macro_rules! look_up {
+        ($($name:ident = ($structure:literal, $path:literal);)*) => {
+            $(offsets.push((stringify!($name), types.offset($structure, $path)?));)*
+        };
+    }
+    apm_agent_ebpf::kernel_offsets!(look_up);
+    let wake_at = options.ring_bytes / 4;
+    let mut loader = EbpfLoader::new();
+    for (name, offset) in &offsets {
+        loader.override_global(name, offset, true);
+    }
+    loader.override_global("WAKE_AT", &wake_at, true);
+    loader.map_max_entries("EVENTS", options.ring_bytes);
+    loader.load(PROBES).map_err(|e| CaptureError::Load(attach::chain(&e)))
+}
+
+fn take(ebpf: &mut Ebpf, map: &'static str) -> Result<aya::maps::Map, CaptureError> {
+    ebpf.take_map(map).ok_or_else(|| CaptureError::Load(format!("its object lacks the map {map}")))
+}
+
+fn table(map: &'static str) -> impl Fn(MapError) -> CaptureError {
+    move |source| CaptureError::Map { map, source }
+}

@@ -1,0 +1,210 @@
+//! The real probes in the real kernel, on sockets of this very process. Needs root; says so and passes without.
+
+use std::io::{IoSlice, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use apm_agent::capture::{self, Capture, CaptureOptions, Captured};
+use apm_core::connection::Change;
+use apm_core::exchange::{ConnId, Direction, Endpoint, Role};
+
+/// A chunk with its bytes kept.
+#[derive(Debug)]
+struct Seen {
+    conn: ConnId,
+    direction: Direction,
+    pos: u64,
+    len: u64,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    tls: bool,
+}
+
+#[derive(Default, Debug)]
+struct Log {
+    chunks: Vec<Seen>,
+    opened: Vec<(ConnId, Option<Role>, Endpoint, Endpoint, bool)>,
+    changed: Vec<(ConnId, Change)>,
+}
+
+impl Log {
+    /// Reads the ring until `done`, for five seconds at most.
+    fn until(&mut self, capture: &mut Capture, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !done(self) {
+            assert!(Instant::now() < deadline, "never saw {what}: {self:#?}");
+            capture.wait(Duration::from_millis(5));
+            capture.drain(usize::MAX, |event| match event {
+                Captured::Chunk(c) => self.chunks.push(Seen {
+                    conn: c.conn,
+                    direction: c.direction,
+                    pos: c.pos,
+                    len: c.len,
+                    head: c.head.to_vec(),
+                    tail: c.tail.to_vec(),
+                    tls: c.opens_tls,
+                }),
+                Captured::Opened(info, _) => {
+                    self.opened.push((info.id, info.role, info.local, info.peer, info.from_start));
+                }
+                Captured::Changed(c) => self.changed.push((c.conn, c.change)),
+                Captured::Process(_) => {}
+            });
+        }
+    }
+
+    fn bytes(&self, conn: ConnId, direction: Direction) -> Vec<u8> {
+        self.chunks
+            .iter()
+            .filter(|c| c.conn == conn && c.direction == direction)
+            .flat_map(|c| [&c.head[..], &c.tail[..]].concat())
+            .collect()
+    }
+
+    fn by_role(&self, role: Role) -> &(ConnId, Option<Role>, Endpoint, Endpoint, bool) {
+        self.opened.iter().find(|o| o.1 == Some(role)).expect("a connection of that role")
+    }
+}
+
+fn start() -> Option<Capture> {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: needs root");
+        return None;
+    }
+    let mut capture = Capture::start(CaptureOptions { ring_bytes: 8 << 20 }).expect("capture starts");
+    capture.watch(std::process::id()).expect("this process is watched");
+    Some(capture)
+}
+
+#[test]
+fn every_probe_attaches() {
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: needs root");
+        return;
+    }
+    for (probe, result) in capture::support().expect("the object loads") {
+        assert_eq!(result, Ok(()), "{}", probe.program);
+    }
+}
+
+#[test]
+fn sockets_of_a_watched_process_are_seen() {
+    let Some(mut capture) = start() else { return };
+    for result in capture.probes() {
+        println!("{}: {:?} instructions verified", result.probe.program, result.verified_instructions);
+    }
+    let mut log = Log::default();
+
+    // TCP: both ends are this process.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, peer) = listener.accept().unwrap();
+    client.write_all(b"GET /a HTTP/1.1\r\n\r\n").unwrap();
+    let mut buffer = [0; 1000];
+    assert_eq!(server.read(&mut buffer).unwrap(), 19);
+    let written = server
+        .write_vectored(&[IoSlice::new(b"HTTP/1.1 200 OK\r\n"), IoSlice::new(b"\r\n"), IoSlice::new(b"body")])
+        .unwrap();
+    assert_eq!(written, 23);
+    assert_eq!(client.read(&mut buffer).unwrap(), 23);
+    log.until(&mut capture, "four chunks", |l| l.chunks.len() >= 4);
+    let (server_conn, _, local, remote, from_start) = log.by_role(Role::Server).clone();
+    assert!(from_start);
+    assert_eq!(local, Endpoint::Tcp(listener.local_addr().unwrap()));
+    assert_eq!(remote, Endpoint::Tcp(peer));
+    let client_conn = log.by_role(Role::Client).0;
+    assert_eq!(log.bytes(server_conn, Direction::Read), b"GET /a HTTP/1.1\r\n\r\n");
+    assert_eq!(log.bytes(client_conn, Direction::Write), b"GET /a HTTP/1.1\r\n\r\n");
+    assert_eq!(log.bytes(server_conn, Direction::Write), b"HTTP/1.1 200 OK\r\n\r\nbody");
+    assert_eq!(log.bytes(client_conn, Direction::Read), b"HTTP/1.1 200 OK\r\n\r\nbody");
+
+    // A large body: its head and the ends of its chunks, true lengths always.
+    let body: Vec<u8> = (0..1_000_000u32).map(|i| (i % 251) as u8).collect();
+    let writer = {
+        let mut client = client.try_clone().unwrap();
+        let body = body.clone();
+        std::thread::spawn(move || client.write_all(&body).unwrap())
+    };
+    let mut got = 0;
+    let mut large = vec![0; 100_000];
+    while got < body.len() {
+        got += server.read(&mut large).unwrap();
+    }
+    writer.join().unwrap();
+    let total = 19 + body.len() as u64;
+    log.until(&mut capture, "the whole body", |l| {
+        l.chunks.iter().any(|c| c.conn == server_conn && c.pos + c.len == total)
+    });
+    let mut expected = 19;
+    for chunk in
+        log.chunks.iter().filter(|c| c.conn == server_conn && c.pos >= 19 && c.direction == Direction::Read)
+    {
+        assert_eq!(chunk.pos, expected, "positions join up");
+        expected += chunk.len;
+        let start = (chunk.pos - 19) as usize;
+        let end = start + chunk.len as usize;
+        assert_eq!(chunk.head, body[start..start + chunk.head.len()]);
+        assert_eq!(chunk.tail, body[end - chunk.tail.len()..end]);
+        assert!(chunk.head.len() >= 256.min(chunk.len as usize), "{chunk:?}");
+    }
+    assert_eq!(expected, total);
+
+    // A vector longer than what is copied.
+    let pieces: Vec<&[u8]> = body.chunks(3000).take(30).collect();
+    let slices: Vec<IoSlice<'_>> = pieces.iter().map(|p| IoSlice::new(p)).collect();
+    let before = log.chunks.len();
+    let written = server.write_vectored(&slices).unwrap();
+    log.until(&mut capture, "the vector", |l| {
+        l.chunks[before..].iter().any(|c| c.conn == server_conn && c.direction == Direction::Write)
+    });
+    let chunk = log.chunks[before..]
+        .iter()
+        .find(|c| c.conn == server_conn && c.direction == Direction::Write)
+        .unwrap();
+    assert_eq!(chunk.len, written as u64);
+    assert_eq!(chunk.head, body[..chunk.head.len()]);
+    assert_eq!(chunk.tail, body[written - chunk.tail.len()..written]);
+
+    // The end.
+    drop(client);
+    drop(server);
+    log.until(&mut capture, "the end of the server's side", |l| {
+        l.changed.iter().any(|c| c.0 == server_conn && matches!(c.1, Change::Gone(_)))
+    });
+
+    // Unix sockets, older than the first look at them.
+    let (mut a, mut b) = UnixStream::pair().unwrap();
+    let before = log.chunks.len();
+    a.write_all(b"ping").unwrap();
+    assert_eq!(b.read(&mut buffer).unwrap(), 4);
+    log.until(&mut capture, "both ends of a Unix socket", |l| l.chunks.len() >= before + 2);
+    let unix = log.chunks[before].conn;
+    assert_eq!(log.bytes(unix, Direction::Write), b"ping");
+    drop(a);
+    log.until(&mut capture, "the close of a Unix socket", |l| {
+        l.changed.iter().any(|c| c.0 == unix && c.1 == Change::Gone(None))
+    });
+
+    // A TLS session is named once and not copied further.
+    let (mut a, mut b) = UnixStream::pair().unwrap();
+    let before = log.chunks.len();
+    a.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc]).unwrap();
+    a.write_all(b"secret bytes").unwrap();
+    b.write_all(b"marker").unwrap();
+    log.until(&mut capture, "the marker", |l| l.chunks[before..].iter().any(|c| c.head == b"marker"));
+    let hello = log.chunks[before..].iter().find(|c| c.tls).expect("the ClientHello");
+    assert!(!log.bytes(hello.conn, Direction::Write).ends_with(b"secret bytes"));
+
+    // A file is no connection.
+    let mut file = tempfile::tempfile().unwrap();
+    let before = log.chunks.len();
+    file.write_all(b"to a file").unwrap();
+    b.write_all(b"after the file").unwrap();
+    log.until(&mut capture, "the second marker", |l| {
+        l.chunks[before..].iter().any(|c| c.head == b"after the file")
+    });
+    assert!(log.chunks[before..].iter().all(|c| c.head != b"to a file"));
+}
