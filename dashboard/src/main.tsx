@@ -1,0 +1,12 @@
+import { render } from "preact";
+import { App } from "./App";
+import { start } from "./api/live";
+import "./style/tokens.css";
+import "./style/base.css";
+import "./style/layout.css";
+import "./style/table.css";
+import "./style/parts.css";
+
+const root = document.getElementById("app");
+if (root) render(<App />, root);
+start();

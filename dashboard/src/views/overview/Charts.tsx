@@ -1,0 +1,41 @@
+/** Traffic with its error rate, and latency with its percentiles. */
+
+import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import { pace, url, useApi } from "../../api/hooks";
+import { beat, now } from "../../api/resource";
+import type { Timeseries } from "../../api/types";
+import { ms, num, pct } from "../../format";
+import { bucketFor, fill, type Series } from "../../state/series";
+import { Chart, type Line } from "../../ui/Chart";
+
+const LATENCY = [
+  ["p50", "p50", "p50"], ["avg", "avg", "ink"], ["p95", "p95", "p95"], ["p99", "p99", "p99"],
+] as const;
+
+export function Charts({ service, w }: { service: string; w: number }): JSX.Element {
+  const bucket = bucketFor(w);
+  const { data } = useApi<Timeseries>(url("/api/timeseries", { service, w, bucket }), pace(1, w));
+  // Time slides on without traffic too: each beat may complete a bucket.
+  void beat.value;
+  const last = Math.floor(now() / bucket);
+  const series = useMemo(() => fill(data?.points ?? [], bucket, w, now()), [data, bucket, w, last]);
+  const traffic = useMemo((): Line[] => [
+    { label: "req/s", colour: "accent", values: series.rps, format: num, fill: true },
+    { label: "errors", colour: "bad", values: series.errorRate, format: pct, scale: "y2" },
+  ], [series]);
+  const latency = useMemo(() => latencyLines(series), [series]);
+  return (
+    <div class="columns">
+      <Chart title="Traffic" ts={series.ts} lines={traffic} axis={num} axis2={pct} min2={0.05} />
+      <Chart title="Latency" ts={series.ts} lines={latency} axis={ms} log />
+    </div>
+  );
+}
+
+/** The average always; a percentile only when the agent sends it. */
+function latencyLines(series: Series): Line[] {
+  return LATENCY
+    .filter(([key]) => key === "avg" || series[key].some((value) => value !== null))
+    .map(([key, label, colour]) => ({ label, colour, values: series[key], format: ms, width: key === "avg" ? 2 : 1.25 }));
+}
