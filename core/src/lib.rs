@@ -10,6 +10,7 @@
 
 pub mod aggregate;
 pub mod connection;
+pub mod correlate;
 pub mod exchange;
 pub mod loss;
 pub mod protocol;

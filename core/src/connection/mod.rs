@@ -10,7 +10,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::exchange::{ConnId, Direction, Endpoint, Exchange, Origin, Role};
-use crate::protocol::CloseReason;
+use crate::protocol::{CloseReason, Started};
 use crate::time::Time;
 
 pub use table::{Limits, Table};
@@ -91,4 +91,26 @@ pub struct Finished {
     pub role: Role,
     /// Process that moved its bytes last.
     pub pid: u32,
+}
+
+/// A connection that was never made.
+#[derive(Clone, Debug)]
+pub struct FailedConnect {
+    /// The connection.
+    pub conn: Arc<Info>,
+    /// Why.
+    pub reason: CloseReason,
+    /// When it was given up.
+    pub time: Time,
+}
+
+/// What came of some events.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Requests that began.
+    pub started: Vec<Started>,
+    /// Exchanges that ended.
+    pub finished: Vec<Finished>,
+    /// Connections that could not be made.
+    pub failed: Vec<FailedConnect>,
 }

@@ -112,6 +112,11 @@ impl Stream {
         matches!(self.state, State::Ignored)
     }
 
+    /// The process tried to make this connection, and nothing ever moved over it.
+    pub(super) fn is_unborn(&self) -> bool {
+        self.info.role == Some(Role::Client) && self.expected == [Some(0), Some(0)]
+    }
+
     /// Takes a chunk.
     pub(super) fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Output) {
         self.pid = chunk.pid;

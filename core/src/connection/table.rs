@@ -1,10 +1,11 @@
 //! All connections, and when each has ended.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::stream::Stream;
-use super::{Change, Chunk, Finished, Info};
+use super::{Change, Chunk, FailedConnect, Info, Progress};
 use crate::exchange::{ConnId, Endpoint, Role};
 use crate::loss::{Loss, Losses};
 use crate::protocol::{CloseReason, Output};
@@ -52,17 +53,22 @@ impl Table {
         }
     }
 
-    /// A connection was first seen.
-    pub fn opened(&mut self, info: Info, finished: &mut Vec<Finished>) {
-        self.make_room(finished);
+    /// A connection was first seen; with `error`, it failed at once and never was.
+    pub fn opened(&mut self, info: Info, error: Option<CloseReason>, progress: &mut Progress) {
+        if let Some(reason) = error {
+            let time = info.since;
+            progress.failed.push(FailedConnect { conn: Arc::new(info), reason, time });
+            return;
+        }
+        self.make_room(progress);
         self.streams.entry(info.id).or_insert_with(|| Stream::new(info));
     }
 
-    /// Bytes were moved; exchanges that they end are pushed to `finished`.
-    pub fn chunk(&mut self, chunk: &Chunk<'_>, finished: &mut Vec<Finished>) {
+    /// Bytes were moved; exchanges that they end are pushed to `progress`.
+    pub fn chunk(&mut self, chunk: &Chunk<'_>, progress: &mut Progress) {
         if !self.streams.contains_key(&chunk.conn) {
             // Its opening was lost.
-            self.make_room(finished);
+            self.make_room(progress);
             let mut stream = Stream::new(Info {
                 id: chunk.conn,
                 key: 0,
@@ -80,7 +86,7 @@ impl Table {
         let Some(stream) = self.streams.get_mut(&chunk.conn) else { return };
         let was_ignored = stream.is_ignored();
         stream.chunk(chunk, &mut self.out);
-        hand_out(stream, &mut self.out, finished);
+        hand_out(stream, &mut self.out, progress);
         if stream.is_ignored() && !was_ignored {
             self.ignored.push(Info::clone(&stream.info));
         }
@@ -126,31 +132,34 @@ impl Table {
     }
 
     /// Lets time pass: connections whose grace is over are handed out and dropped.
-    pub fn tick(&mut self, now: Time, finished: &mut Vec<Finished>) {
+    pub fn tick(&mut self, now: Time, progress: &mut Progress) {
         while let Some(&(time, conn)) = self.ended.front() {
             if now.since(time) < self.limits.grace {
                 return;
             }
             self.ended.pop_front();
-            self.end(conn, finished);
+            self.end(conn, progress);
         }
     }
 
     /// Ends every connection that has ended, grace or not: the agent stops.
-    pub fn drain(&mut self, finished: &mut Vec<Finished>) {
+    pub fn drain(&mut self, progress: &mut Progress) {
         while let Some((_, conn)) = self.ended.pop_front() {
-            self.end(conn, finished);
+            self.end(conn, progress);
         }
     }
 
-    fn end(&mut self, conn: ConnId, finished: &mut Vec<Finished>) {
+    fn end(&mut self, conn: ConnId, progress: &mut Progress) {
         let Some(mut stream) = self.streams.remove(&conn) else { return };
         let Some((time, reason)) = stream.ended else { return };
+        if stream.is_unborn() && matches!(reason, CloseReason::Refused | CloseReason::TimedOut) {
+            progress.failed.push(FailedConnect { conn: Arc::clone(&stream.info), reason, time });
+        }
         stream.close(time, reason, &mut self.out);
-        hand_out(&stream, &mut self.out, finished);
+        hand_out(&stream, &mut self.out, progress);
     }
 
-    fn make_room(&mut self, finished: &mut Vec<Finished>) {
+    fn make_room(&mut self, progress: &mut Progress) {
         if self.streams.len() < self.limits.connections {
             return;
         }
@@ -160,7 +169,7 @@ impl Table {
             let losses = &mut self.out.losses;
             losses.add(Loss::ConnectionsEvicted, 1);
             losses.add(Loss::ExchangesEvicted, stream.in_flight() as u64);
-            hand_out(&stream, &mut self.out, finished);
+            hand_out(&stream, &mut self.out, progress);
         }
     }
 
@@ -206,10 +215,11 @@ impl Table {
     }
 }
 
-fn hand_out(stream: &Stream, out: &mut Output, finished: &mut Vec<Finished>) {
+fn hand_out(stream: &Stream, out: &mut Output, progress: &mut Progress) {
     // Exchanges come from sessions, and a session begins with a proven role.
     let Some(role) = stream.role() else { return };
+    progress.started.append(&mut out.started);
     for exchange in out.exchanges.drain(..) {
-        finished.push(stream.finished(exchange, role));
+        progress.finished.push(stream.finished(exchange, role));
     }
 }

@@ -4,7 +4,7 @@
 //! the process moved them, with gaps named, and hands out exchanges. It must never panic, whatever it is fed, and keeps
 //! a bounded amount of state. It drops secrets as it parses.
 
-use crate::exchange::{Direction, Exchange, Origin, Outcome, Role};
+use crate::exchange::{Correlation, Direction, Exchange, Origin, Outcome, Role};
 use crate::loss::Losses;
 use crate::time::Time;
 
@@ -19,9 +19,22 @@ pub struct At {
     pub origin: Origin,
 }
 
+/// A request whose head has been read; its exchange follows when it ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Started {
+    /// First byte of the request.
+    pub time: Time,
+    /// The code that moved it.
+    pub origin: Origin,
+    /// The correlation headers it came with.
+    pub correlation: Correlation,
+}
+
 /// What a session hands out.
 #[derive(Debug, Default)]
 pub struct Output {
+    /// Requests that began, on connections where the process is the server.
+    pub started: Vec<Started>,
     /// Finished exchanges, in the order in which they ended.
     pub exchanges: Vec<Exchange>,
     /// What was lost.

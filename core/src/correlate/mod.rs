@@ -1,0 +1,299 @@
+//! Which request caused it: exchanges become events, calls and queries, and each call and query is linked to its
+//! request where that is known.
+//!
+//! The kernel side says for which request the code ran that moved the first byte (`context`, `thread`, `handover`). What
+//! it cannot say is bound afterwards by evidence: the unit of execution that wrote a request's response did that
+//! request's work (`response`). What has neither keeps no request.
+
+mod failures;
+mod rows;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::connection::{Finished, Info, Progress};
+use crate::exchange::{Detail, Origin, Role};
+use crate::protocol::Started;
+use crate::record::Record;
+use crate::route::RouteTable;
+use crate::time::Time;
+
+use failures::Failures;
+use work::Work;
+
+/// Requests remembered, open or lately ended.
+const REQUESTS_MAX: usize = 65_536;
+/// How long a request is remembered after its end: what it left running in the background still belongs to it.
+const REMEMBERED: Duration = Duration::from_secs(120);
+/// How long a call without a request waits for the response that tells whose it was.
+const UNBOUND_FOR: Duration = Duration::from_secs(5);
+/// Calls that may wait so.
+const UNBOUND_MAX: usize = 10_000;
+
+/// What the core cannot know by itself.
+pub trait Surroundings {
+    /// Unix seconds of a time.
+    fn unix(&self, time: Time) -> f64;
+    /// The service that a process belongs to.
+    fn service(&self, pid: u32) -> Arc<str>;
+    /// The route of a request, where the service's source tells.
+    fn route_from_source(&self, _service: &str, _method: &str, _path: &str) -> Option<Arc<str>> {
+        None
+    }
+}
+
+/// A call or query that waits for its request.
+struct Unbound {
+    since: Time,
+    record: Record,
+    unit: u64,
+    ancestors: [u64; 3],
+}
+
+/// Joins exchanges to requests, and makes records of them.
+pub struct Correlator {
+    /// Makes this run's ids differ from those of every other.
+    nonce: u32,
+    made: u64,
+    requests: HashMap<u64, Work>,
+    /// In the order in which they were first seen.
+    order: VecDeque<(Time, u64)>,
+    /// The request whose response a unit wrote last.
+    responders: HashMap<u64, u64>,
+    unbound: VecDeque<Unbound>,
+    failures: Failures,
+    routes: RouteTable,
+    links: LinkCounts,
+}
+
+/// How calls and queries were linked, counted for the status page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCounts {
+    /// By the Python context.
+    pub context: u64,
+    /// By the thread.
+    pub thread: u64,
+    /// By a hand-over between threads.
+    pub handover: u64,
+    /// By the response's writer.
+    pub response: u64,
+    /// No request.
+    pub none: u64,
+}
+
+impl Correlator {
+    /// `nonce` should differ between runs of the agent.
+    pub fn new(nonce: u32) -> Self {
+        Self {
+            nonce,
+            made: 0,
+            requests: HashMap::new(),
+            order: VecDeque::new(),
+            responders: HashMap::new(),
+            unbound: VecDeque::new(),
+            failures: Failures::default(),
+            routes: RouteTable::default(),
+            links: LinkCounts::default(),
+        }
+    }
+
+    /// How calls and queries were linked so far.
+    pub fn links(&self) -> LinkCounts {
+        self.links
+    }
+
+    /// A process opened a connection to a peer: attempts at other addresses of the same name were no failed calls.
+    pub fn connected(&mut self, info: &Info) {
+        self.failures.superseded_by(info);
+    }
+
+    /// Takes what the connections made of some events, and pushes the records that are complete.
+    pub fn take(&mut self, progress: &mut Progress, around: &dyn Surroundings, out: &mut Vec<Record>) {
+        for started in progress.started.drain(..) {
+            self.started(&started);
+        }
+        for finished in progress.finished.drain(..) {
+            match finished.role {
+                Role::Server => self.served(&finished, around, out),
+                Role::Client => self.called(&finished, around, out),
+            }
+        }
+        for failed in progress.failed.drain(..) {
+            self.failures.add(failed);
+        }
+    }
+
+    /// Lets time pass: what waited long enough is pushed as it is.
+    pub fn tick(&mut self, now: Time, around: &dyn Surroundings, out: &mut Vec<Record>) {
+        while self.unbound.front().is_some_and(|u| now.since(u.since) > UNBOUND_FOR) {
+            self.give_up_oldest(out);
+        }
+        self.failures.ripe(now, around, out);
+        while let Some(&(seen, request)) = self.order.front() {
+            let Some(work) = self.requests.get(&request) else {
+                self.order.pop_front();
+                continue;
+            };
+            let over = work.ended.is_some_and(|ended| now.since(ended) > REMEMBERED);
+            if !over && self.requests.len() <= REQUESTS_MAX {
+                if work.ended.is_none() && now.since(seen) > REMEMBERED {
+                    // Long-lived (a stream, a WebSocket): look again later, others wait behind it.
+                    self.order.pop_front();
+                    self.order.push_back((now, request));
+                    continue;
+                }
+                break;
+            }
+            self.order.pop_front();
+            self.requests.remove(&request);
+        }
+        if self.responders.len() > REQUESTS_MAX {
+            self.responders.clear();
+        }
+    }
+
+    /// Pushes everything that still waits: the agent stops.
+    pub fn drain(&mut self, around: &dyn Surroundings, out: &mut Vec<Record>) {
+        while !self.unbound.is_empty() {
+            self.give_up_oldest(out);
+        }
+        self.failures.ripe(Time(u64::MAX), around, out);
+    }
+
+    fn give_up_oldest(&mut self, out: &mut Vec<Record>) {
+        if let Some(unbound) = self.unbound.pop_front() {
+            self.links.none += 1;
+            out.push(unbound.record);
+        }
+    }
+
+    /// An id for a request that came without one.
+    fn make_id(&mut self, request: u64) -> String {
+        let number = if request == 0 {
+            self.made += 1;
+            self.made
+        } else {
+            request
+        };
+        format!("{:08x}-{number:016x}", self.nonce)
+    }
+
+    fn work(&mut self, request: u64, time: Time) -> &mut Work {
+        if !self.requests.contains_key(&request) {
+            let id = self.make_id(request);
+            self.order.push_back((time, request));
+            self.requests.insert(request, Work::new(id));
+        }
+        self.requests.entry(request).or_default()
+    }
+
+    fn started(&mut self, started: &Started) {
+        let request = started.origin.request;
+        if request != 0 {
+            self.work(request, started.time).name(&started.correlation);
+        }
+    }
+
+    fn served(&mut self, finished: &Finished, around: &dyn Surroundings, out: &mut Vec<Record>) {
+        let exchange = &finished.exchange;
+        let Detail::Http(http) = &exchange.detail else { return };
+        let service = around.service(finished.pid);
+        let route = around
+            .route_from_source(&service, &http.method, &http.path)
+            .unwrap_or_else(|| self.routes.route(&service, &http.method, &http.path));
+        let request = exchange.origin.request;
+        let mut event = rows::event(finished, http, &service, &route, around);
+        if request == 0 {
+            let id = self.make_id(0);
+            rows::identify(&mut event, id, &http.correlation);
+        } else {
+            self.bind_to_response(exchange.response_origin, request, out);
+            let work = self.work(request, exchange.start);
+            work.name(&http.correlation);
+            work.ended = Some(exchange.end);
+            work.describe(&mut event);
+        }
+        out.push(Record::Event(Box::new(event)));
+    }
+
+    fn called(&mut self, finished: &Finished, around: &dyn Surroundings, out: &mut Vec<Record>) {
+        let service = around.service(finished.pid);
+        let origin = finished.exchange.origin;
+        let mut record = match &finished.exchange.detail {
+            Detail::Http(http) => Record::Call(Box::new(rows::call(finished, http, &service, around))),
+            Detail::Command(command) => {
+                Record::Call(Box::new(rows::command(finished, command, &service, around)))
+            }
+            Detail::Sql(sql) => Record::Query(Box::new(rows::query(finished, sql, &service, around))),
+        };
+        if origin.request != 0 {
+            let link = self.count_link(origin.how);
+            self.work(origin.request, finished.exchange.start).add(&mut record, link);
+            out.push(record);
+            return;
+        }
+        if origin.unit == 0 {
+            self.links.none += 1;
+            out.push(record);
+            return;
+        }
+        let units = [origin.unit, origin.ancestors[0], origin.ancestors[1], origin.ancestors[2]];
+        let responder = units.iter().find_map(|unit| self.responders.get(unit).copied());
+        if let Some(request) = responder {
+            // Work that a unit did after its last response: it has not read another request since.
+            self.links.response += 1;
+            self.work(request, finished.exchange.start).add(&mut record, "response");
+            out.push(record);
+            return;
+        }
+        if self.unbound.len() >= UNBOUND_MAX {
+            self.give_up_oldest(out);
+        }
+        let since = finished.exchange.end;
+        self.unbound.push_back(Unbound { since, record, unit: origin.unit, ancestors: origin.ancestors });
+    }
+
+    /// The unit that wrote a response did that request's work.
+    fn bind_to_response(&mut self, writer: Origin, request: u64, out: &mut Vec<Record>) {
+        if writer.unit == 0 {
+            return;
+        }
+        self.responders.insert(writer.unit, request);
+        if self.unbound.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.unbound);
+        for mut unbound in waiting {
+            if unbound.unit == writer.unit || unbound.ancestors.contains(&writer.unit) {
+                self.links.response += 1;
+                self.work(request, unbound.since).add(&mut unbound.record, "response");
+                out.push(unbound.record);
+            } else {
+                self.unbound.push_back(unbound);
+            }
+        }
+    }
+
+    fn count_link(&mut self, how: u8) -> &'static str {
+        // Numbers of the kernel side: `apm_agent_ebpf::link`.
+        match how {
+            2 => {
+                self.links.thread += 1;
+                "thread"
+            }
+            3 => {
+                self.links.handover += 1;
+                "handover"
+            }
+            _ => {
+                self.links.context += 1;
+                "context"
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! From an exchange to a row.
+
+use std::sync::Arc;
+
+use super::Surroundings;
+use crate::connection::Finished;
+use crate::exchange::{
+    Command, Correlation, Endpoint, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction,
+};
+use crate::record::{Call, Event, Query};
+
+/// The status that tells of a client that went away, as nginx has it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+fn millis(duration: std::time::Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// Address of an endpoint as the user reads it.
+pub(super) fn address(endpoint: &Endpoint) -> Option<String> {
+    match endpoint {
+        Endpoint::Unknown => None,
+        Endpoint::Tcp(address) => Some(address.to_string()),
+        Endpoint::Unix(path) => Some(path.clone().unwrap_or_else(|| "unix socket".to_owned())),
+    }
+}
+
+fn error(exchange: &Exchange, role: Role) -> Option<String> {
+    exchange.outcome.error(role).map(str::to_owned)
+}
+
+/// A served request. Its ids are set by the caller.
+pub(super) fn event(
+    finished: &Finished,
+    http: &Http,
+    service: &Arc<str>,
+    route: &Arc<str>,
+    around: &dyn Surroundings,
+) -> Event {
+    let exchange = &finished.exchange;
+    let status = match exchange.outcome {
+        Outcome::ClientGone => CLIENT_CLOSED_REQUEST,
+        _ => http.status,
+    };
+    Event {
+        ts: around.unix(exchange.end),
+        service: Arc::clone(service),
+        pid: finished.pid,
+        method: http.method.clone(),
+        route: route.to_string(),
+        path: http.path.clone(),
+        status,
+        duration_ms: millis(exchange.end - exchange.start),
+        ttfb_ms: exchange.first_response.map(|first| millis(first - exchange.start)),
+        error: error(exchange, Role::Server),
+        client: address(&finished.conn.peer),
+        user_agent: http.user_agent.clone(),
+        host: http.host.clone(),
+        protocol: Some(match http.version {
+            HttpVersion::Http10 => "http/1.0",
+            HttpVersion::Http11 => "http/1.1",
+            HttpVersion::Http2 => "h2",
+        }),
+        tls: finished.conn.tls,
+        upgraded: http.upgraded,
+        request_bytes: exchange.request_bytes,
+        response_bytes: exchange.response_bytes,
+        ..Event::default()
+    }
+}
+
+/// Gives an event that is linked to nothing its ids.
+pub(super) fn identify(event: &mut Event, made_id: String, headers: &Correlation) {
+    let id = headers.request_id.clone().unwrap_or(made_id);
+    event.correlation_id = Some(headers.correlation_id.clone().unwrap_or_else(|| id.clone()));
+    event.request_id = Some(id);
+    event.parent_id.clone_from(&headers.parent_id);
+}
+
+fn base_call(finished: &Finished, service: &Arc<str>, around: &dyn Surroundings) -> Call {
+    let exchange = &finished.exchange;
+    Call {
+        ts: around.unix(exchange.end),
+        service: Arc::clone(service),
+        pid: finished.pid,
+        duration_ms: millis(exchange.end - exchange.start),
+        error: error(exchange, Role::Client),
+        peer: address(&finished.conn.peer),
+        tls: finished.conn.tls,
+        ..Call::default()
+    }
+}
+
+/// An outgoing HTTP call.
+pub(super) fn call(finished: &Finished, http: &Http, service: &Arc<str>, around: &dyn Surroundings) -> Call {
+    let base = base_call(finished, service, around);
+    let host = http.host.clone().or_else(|| base.peer.clone()).unwrap_or_else(|| "unknown".to_owned());
+    Call { method: http.method.clone(), host, path: http.path.clone(), status: http.status, ..base }
+}
+
+/// A key-value store's command, shown among the outgoing calls.
+pub(super) fn command(
+    finished: &Finished,
+    command: &Command,
+    service: &Arc<str>,
+    around: &dyn Surroundings,
+) -> Call {
+    let base = base_call(finished, service, around);
+    let peer = base.peer.clone().unwrap_or_else(|| "unknown".to_owned());
+    Call {
+        method: command.name.clone(),
+        host: format!("{} {peer}", command.system),
+        error: base.error.clone().or_else(|| command.error.clone()),
+        ..base
+    }
+}
+
+/// A SQL statement.
+pub(super) fn query(finished: &Finished, sql: &Sql, service: &Arc<str>, around: &dyn Surroundings) -> Query {
+    let exchange = &finished.exchange;
+    Query {
+        ts: around.unix(exchange.end),
+        service: Arc::clone(service),
+        pid: finished.pid,
+        system: sql.system,
+        sql: sql.text.clone(),
+        fingerprint: sql.fingerprint,
+        operation: sql.operation.clone(),
+        table: sql.table.clone(),
+        rows: sql.rows,
+        duration_ms: millis(exchange.end - exchange.start),
+        error_code: sql.error_code.clone(),
+        severity: sql.severity.clone(),
+        error: error(exchange, Role::Client),
+        database: sql.database.clone(),
+        user: sql.user.clone(),
+        server: address(&finished.conn.peer),
+        transaction: match sql.transaction {
+            Transaction::Unknown => None,
+            Transaction::Idle => Some("idle"),
+            Transaction::Open => Some("in transaction"),
+            Transaction::Failed => Some("failed"),
+        },
+        is_transaction_control: sql.is_transaction_control,
+        tls: finished.conn.tls,
+        ..Query::default()
+    }
+}
