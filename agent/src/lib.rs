@@ -4,3 +4,4 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod problem;
+pub mod process;

@@ -1,0 +1,23 @@
+//! Which Python processes there are, what they run and what they use.
+//!
+//! [`inspect`](Procfs::inspect) recognises a process, [`elf`] knows the files it maps (once per file, whatever the number of
+//! processes), [`service`] names it, [`Registry`] decides what is watched, [`Sampler`] measures CPU and memory.
+//!
+//! Nothing here touches the kernel's probes, and nothing is attached to or stopped: everything comes from `/proc`.
+
+pub mod elf;
+mod identity;
+mod mapped;
+mod python;
+mod registry;
+mod sampler;
+mod service;
+mod source;
+
+pub use identity::{Lineage, ProcessId};
+pub use mapped::{MappedFile, TlsKind, TlsLibrary};
+pub use python::{Container, Implementation, NotPython, PythonProcess, PythonRuntime, PythonVersion};
+pub use registry::{Attachment, Decision, Policy, ProcessEvent, Registry, Watched};
+pub use sampler::{Sample, Sampler};
+pub use service::{NamingFacts, service_name};
+pub use source::{ProcSource, Procfs};

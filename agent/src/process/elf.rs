@@ -1,0 +1,102 @@
+//! What the agent has to know about an ELF file, found once per file.
+
+mod cache;
+mod openssl;
+mod python;
+mod reader;
+
+pub use cache::{ElfCache, FileKey};
+pub use openssl::{OpenSslBuild, SslFunction};
+pub use python::PythonBuild;
+pub(crate) use python::{is_python_name, version_in_name};
+
+use std::fs::File;
+use std::path::Path;
+
+use object::read::elf::ElfFile64;
+use object::{Object, ReadCache};
+
+use super::mapped::TlsKind;
+use reader::{Elf, Symbol};
+
+/// Facts about one ELF file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ElfFacts {
+    /// It holds a Python interpreter.
+    pub python: Option<PythonBuild>,
+    /// It holds functions of OpenSSL (or of a library with its API) that carry plaintext.
+    pub openssl: Option<OpenSslBuild>,
+    /// Version text of the OpenSSL libcrypto in it, such as `OpenSSL 3.0.19 27 Jan 2026`.
+    pub crypto_version: Option<String>,
+    /// Another TLS library in it, whose plaintext no probe can see.
+    pub other_tls: Option<TlsKind>,
+    /// It has no `.symtab`: local functions cannot be found by name.
+    pub stripped: bool,
+    /// GNU build id, hexadecimal.
+    pub build_id: Option<String>,
+    /// File offset and virtual address of the first loaded segment, both rounded down to its page: the load bias of a
+    /// mapping is `mapped address - address`, for the mapping of that offset.
+    pub first_segment: (u64, u64),
+}
+
+/// Why a file gave no facts.
+#[derive(Debug, thiserror::Error)]
+pub enum ElfError {
+    /// It cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Read(String, std::io::Error),
+    /// It is no ELF file for 64-bit machines, or a damaged one.
+    #[error("{0} is no readable ELF file: {1}")]
+    Format(String, object::Error),
+}
+
+impl ElfFacts {
+    /// Reads the file at `access`; `name` is what it is called in the process (last part of the path), a hint for
+    /// builds whose symbols do not say all.
+    ///
+    /// # Errors
+    /// The file cannot be read or is no 64-bit ELF file. A file that lacks what we look for is not an error.
+    pub fn read(access: &Path, name: &str) -> Result<Self, ElfError> {
+        let shown = || access.display().to_string();
+        let file = File::open(access).map_err(|error| ElfError::Read(shown(), error))?;
+        let cache = ReadCache::new(file);
+        let parsed = ElfFile64::parse(&cache).map_err(|error| ElfError::Format(shown(), error))?;
+        let elf = Elf::new(&parsed);
+        let mut wanted: Vec<&[u8]> = Vec::new();
+        wanted.extend(python::SYMBOLS);
+        wanted.extend(openssl::SYMBOLS);
+        let mut symbols = elf.dynamic_symbols(&wanted);
+        // A library linked into an executable or extension is found by its local symbols, if they are still there. Only
+        // such files are looked through, because a symbol table can be hundreds of megabytes.
+        let may_hold_openssl = name.contains("ssl") || is_python_name(name) || name.starts_with("libpython");
+        if may_hold_openssl && !symbols.iter().any(|symbol| symbol.name == b"SSL_read") {
+            symbols.extend(elf.local_symbols(openssl::SYMBOLS));
+        }
+        let python = python::recognise(&elf, &symbols, name);
+        let openssl = openssl::recognise(&elf, &symbols, name);
+        Ok(Self {
+            crypto_version: openssl::crypto_version(&elf, &symbols),
+            other_tls: openssl::other_tls(&elf, openssl.as_ref(), name),
+            python,
+            openssl,
+            stripped: !elf.has_symbol_table(),
+            build_id: parsed.build_id().ok().flatten().map(hex),
+            first_segment: elf.first_segment(),
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn symbol<'a, 'n>(symbols: &'a [Symbol<'n>], name: &str) -> Option<&'a Symbol<'n>> {
+    symbols.iter().find(|symbol| symbol.name == name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Reading an ELF file: the few questions we ask, over the `object` crate.
+
+use std::fs::File;
+
+use object::read::elf::ElfFile64;
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache};
+
+const PAGE: u64 = 4096;
+
+/// Sections larger than this are not searched for texts.
+const MAX_SEARCHED: u64 = 64 << 20;
+
+pub(super) type File64<'a> = ElfFile64<'a, object::Endianness, &'a ReadCache<File>>;
+
+/// A symbol that is defined in the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Symbol<'a> {
+    pub(super) name: &'a [u8],
+    /// Virtual address as linked.
+    pub(super) address: u64,
+    /// Bytes it covers; 0 where the file does not say.
+    pub(super) size: u64,
+}
+
+pub(super) struct Elf<'f, 'd>(&'f File64<'d>);
+
+impl<'f, 'd> Elf<'f, 'd> {
+    pub(super) fn new(file: &'f File64<'d>) -> Self {
+        Self(file)
+    }
+
+    /// Those of the names that the file defines for others.
+    pub(super) fn dynamic_symbols(&self, names: &[&[u8]]) -> Vec<Symbol<'d>> {
+        pick(self.0.dynamic_symbols(), names)
+    }
+
+    /// Those of the names that the full symbol table defines.
+    pub(super) fn local_symbols(&self, names: &[&[u8]]) -> Vec<Symbol<'d>> {
+        pick(self.0.symbols(), names)
+    }
+
+    pub(super) fn has_symbol_table(&self) -> bool {
+        self.0.section_by_name(".symtab").is_some()
+    }
+
+    /// Address of a section.
+    pub(super) fn section_address(&self, name: &str) -> Option<u64> {
+        self.0.section_by_name(name).map(|section| section.address())
+    }
+
+    /// Bytes of a section; empty where it is absent, has no bytes in the file or is absurdly large.
+    pub(super) fn section(&self, name: &str) -> &'d [u8] {
+        self.0
+            .section_by_name(name)
+            .filter(|section| section.size() <= MAX_SEARCHED)
+            .and_then(|section| section.data().ok())
+            .unwrap_or_default()
+    }
+
+    /// Bytes at a virtual address, as the file initialises them.
+    pub(super) fn at(&self, address: u64, size: u64) -> Option<&'d [u8]> {
+        self.0.sections().find_map(|section| section.data_range(address, size).ok().flatten())
+    }
+
+    /// Where in the file the byte at a virtual address lies.
+    pub(super) fn file_offset(&self, address: u64) -> Option<u64> {
+        self.0.segments().find_map(|segment| {
+            let (offset, size) = segment.file_range();
+            let inside = address.checked_sub(segment.address())?;
+            (inside < size).then_some(offset + inside)
+        })
+    }
+
+    /// See [`super::ElfFacts::first_segment`].
+    pub(super) fn first_segment(&self) -> (u64, u64) {
+        self.0
+            .segments()
+            .map(|segment| (segment.file_range().0 & !(PAGE - 1), segment.address() & !(PAGE - 1)))
+            .min_by_key(|(_, address)| *address)
+            .unwrap_or_default()
+    }
+}
+
+fn pick<'d, S: ObjectSymbol<'d>>(symbols: impl Iterator<Item = S>, names: &[&[u8]]) -> Vec<Symbol<'d>> {
+    symbols
+        .filter(|symbol| !symbol.is_undefined())
+        .filter_map(|symbol| {
+            let name = symbol.name_bytes().ok()?;
+            names.contains(&name).then(|| Symbol { name, address: symbol.address(), size: symbol.size() })
+        })
+        .collect()
+}
+
+/// NUL-terminated text that starts at `start` in `bytes`, at most `max` bytes, printable ASCII only.
+pub(super) fn text_at(bytes: &[u8], start: usize, max: usize) -> Option<String> {
+    let rest = &bytes[start..bytes.len().min(start + max)];
+    let end = rest.iter().position(|&byte| byte == 0)?;
+    let text = std::str::from_utf8(&rest[..end]).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ').then(|| text.to_owned())
+}

@@ -1,0 +1,128 @@
+//! Looking at one process.
+
+use std::io;
+use std::path::PathBuf;
+
+use procfs::ProcError;
+use procfs::process::Process;
+
+use super::mappings::{Mapping, mappings};
+use super::{base_name, cmdline, without_deleted_mark};
+use crate::process::elf::{ElfCache, is_python_name, version_in_name};
+use crate::process::identity::ProcessId;
+use crate::process::mapped::{MappedFile, tls_libraries};
+use crate::process::python::{Container, Implementation, NotPython, PythonProcess, PythonRuntime};
+use crate::process::service::{NamingFacts, container_id, otel_resource_service};
+
+pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPython> {
+    let gone = |error: ProcError| match error {
+        ProcError::PermissionDenied(_) => NotPython::NotPermitted(pid),
+        _ => NotPython::NoSuchProcess(pid),
+    };
+    let number = i32::try_from(pid).map_err(|_| NotPython::NoSuchProcess(pid))?;
+    let process = Process::new(number).map_err(gone)?;
+    let stat = process.stat().map_err(gone)?;
+    if matches!(stat.state, 'Z' | 'X' | 'x') {
+        return Err(NotPython::Zombie(pid));
+    }
+    let link = PathBuf::from(format!("/proc/{pid}/exe"));
+    let (exe, _) = match std::fs::read_link(&link) {
+        Ok(path) => without_deleted_mark(path),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(NotPython::NotPermitted(pid));
+        }
+        // proc_pid_exe(5): kernel threads have none.
+        Err(_) => return Err(NotPython::KernelThread(pid, stat.comm)),
+    };
+    let exe_name = base_name(&exe);
+    // An executable with an interpreter linked in may have any name.
+    let exe_is_python = is_python_name(&exe_name)
+        || elf
+            .facts(&link, &exe_name)
+            .is_ok_and(|(_, facts)| facts.is_some_and(|facts| facts.python.is_some()));
+    let mappings = mappings(&process).map_err(gone)?;
+    let other = || NotPython::OtherProgram(pid, exe.display().to_string());
+    if !exe_is_python && !mappings.iter().any(Mapping::may_be_libpython) {
+        return Err(other());
+    }
+    let files: Vec<MappedFile> = mappings
+        .iter()
+        .filter_map(|mapping| {
+            let access = if mapping.path == exe { link.clone() } else { mapping.access(pid)? };
+            let (key, facts) = elf.facts(&access, &base_name(&mapping.path)).ok()?;
+            mapping.file(access, key, facts?)
+        })
+        .collect();
+    // An interpreter linked into the executable is the one that runs, whatever extensions bring along.
+    let holder = files.iter().filter(|file| file.facts.python.is_some()).min_by_key(|file| file.path != exe);
+    let build = holder.and_then(|file| file.facts.python.as_ref());
+    if build.is_none() && !exe_is_python {
+        // A library of that name that holds no interpreter: libpython3.so only forwards.
+        return Err(other());
+    }
+    let named = match exe_name.as_str() {
+        name if name.starts_with("pypy") => Implementation::PyPy,
+        name if name.starts_with("graalpy") => Implementation::GraalPy,
+        _ => Implementation::CPython,
+    };
+    let control_group = control_group(&process);
+    Ok(PythonProcess {
+        id: ProcessId { pid, start: stat.starttime },
+        parent: u32::try_from(stat.ppid).unwrap_or(0),
+        implementation: build.map_or(named, |build| build.implementation),
+        version: build.and_then(|build| build.version).or_else(|| version_in_name(&exe_name)),
+        runtime: holder.zip(build).map(|(file, build)| PythonRuntime {
+            file: file.clone(),
+            runtime_address: build.runtime.map(|address| address.wrapping_add(file.load_bias)),
+        }),
+        tls: tls_libraries(&files),
+        container: container(pid, &control_group),
+        naming: naming(&process, pid, control_group),
+        exe,
+    })
+}
+
+fn control_group(process: &Process) -> String {
+    let Ok(groups) = process.cgroups() else { return String::new() };
+    // cgroups(7): version 2's single hierarchy is number 0; on version 1 systemd has a hierarchy of its own.
+    groups
+        .into_iter()
+        .filter(|group| group.hierarchy == 0 || group.controllers.iter().any(|name| name == "name=systemd"))
+        .max_by_key(|group| group.pathname.len())
+        .map(|group| group.pathname)
+        .unwrap_or_default()
+}
+
+fn container(pid: u32, control_group: &str) -> Option<Container> {
+    let namespace = |pid: &str, kind: &str| std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
+    let apart = |kind: &str| {
+        matches!(
+            (namespace(&pid.to_string(), kind), namespace("self", kind)),
+            (Some(its), Some(ours)) if its != ours
+        )
+    };
+    let id = container_id(control_group);
+    // A sandboxed unit (PrivateTmp= and the like) has mounts of its own too, but the machine's pid namespace.
+    (apart("pid") || (id.is_some() && apart("mnt"))).then_some(Container { id })
+}
+
+fn naming(process: &Process, pid: u32, control_group: String) -> NamingFacts {
+    // Only what names the service is taken out of the environment, which is full of secrets.
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let variable = |name: &str| {
+        environment.split(|&byte| byte == 0).find_map(|entry| {
+            let entry = std::str::from_utf8(entry).ok()?;
+            entry.strip_prefix(name)?.strip_prefix('=').map(str::to_owned).filter(|value| !value.is_empty())
+        })
+    };
+    NamingFacts {
+        cmdline: cmdline(pid),
+        cwd: process.cwd().ok(),
+        home: variable("HOME").map(PathBuf::from),
+        control_group,
+        otel_service: variable("OTEL_SERVICE_NAME")
+            .or_else(|| variable("OTEL_RESOURCE_ATTRIBUTES").and_then(|text| otel_resource_service(&text))),
+        flask_app: variable("FLASK_APP"),
+        django_settings: variable("DJANGO_SETTINGS_MODULE"),
+    }
+}
