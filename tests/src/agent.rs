@@ -1,0 +1,143 @@
+//! The agent under test, as a user starts it, and what it recorded.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::process::{Process, until};
+use crate::server::free_port;
+
+/// How long an agent may take to load its probes and attach.
+const START: Duration = Duration::from_secs(20);
+
+/// One request as the agent recorded it.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// Method.
+    pub(crate) method: String,
+    /// Path without query string.
+    pub(crate) path: String,
+    /// Status.
+    pub(crate) status: u16,
+    /// Duration.
+    pub(crate) duration_ms: f64,
+    /// What went wrong.
+    pub(crate) error: Option<String>,
+}
+
+/// An agent that runs.
+pub(crate) struct Agent {
+    /// Its process.
+    pub(crate) process: Process,
+    port: u16,
+    database: PathBuf,
+}
+
+impl Agent {
+    /// Starts an agent that watches `pid` and waits until it has attached to it.
+    pub(crate) fn watch(binary: &Path, pid: u32, scratch: &Path) -> Result<Self> {
+        let agent = Self::start(binary, &["--pid".to_owned(), pid.to_string()], scratch)?;
+        agent.attached(pid)?;
+        Ok(agent)
+    }
+
+    /// Starts an agent with `arguments` and waits until it answers.
+    pub(crate) fn start(binary: &Path, arguments: &[String], scratch: &Path) -> Result<Self> {
+        let port = free_port()?;
+        let directory = scratch.join("store");
+        std::fs::create_dir_all(&directory)?;
+        let database = directory.join("apm.db");
+        let mut command = Command::new(binary);
+        command.args(arguments).arg("--db").arg(&database).args(["--port", &port.to_string()]);
+        let log = scratch.join(format!("agent-{port}.log"));
+        let mut process = Process::start("apm-agent", &mut command, &log)?;
+        until(START, "the agent to answer /healthz", || {
+            process.check_alive()?;
+            Ok(get(port, "/healthz").ok())
+        })
+        .with_context(|| process.output())?;
+        Ok(Self { process, port, database })
+    }
+
+    /// Waits until `pid` is listed as attached.
+    pub(crate) fn attached(&self, pid: u32) -> Result<()> {
+        let is_it = |process: &Value| process["pid"] == pid && process["attached"] == true;
+        let seen = until(START, &format!("process {pid} to be attached"), || {
+            let status = self.get("/api/status")?;
+            let processes = status["processes"].as_array().context("/api/status lists no processes")?;
+            Ok(processes.iter().any(is_it).then_some(()))
+        });
+        seen.with_context(|| self.process.output())
+    }
+
+    /// The JSON answer of the API at `path`.
+    pub(crate) fn get(&self, path: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&get(self.port, path)?)?)
+    }
+
+    /// Address of the page.
+    pub(crate) fn page(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// Loss counters that are not zero, by name.
+    pub(crate) fn losses(&self) -> Result<Vec<(String, u64)>> {
+        let status = self.get("/api/status")?;
+        let losses = status["losses"].as_object().context("/api/status has no losses")?;
+        let count = |value: &Value| value.as_u64().or_else(|| value["count"].as_u64()).unwrap_or_default();
+        let counts = losses.iter().map(|(name, value)| (name.clone(), count(value)));
+        Ok(counts.filter(|&(_, n)| n > 0).collect())
+    }
+
+    /// Stops it as Ctrl-C's sibling does and checks that it ended well.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let status = self.process.stop(libc::SIGTERM, Duration::from_secs(10))?;
+        ensure!(status.success(), "the agent ended with {status}:\n{}", self.process.output());
+        Ok(())
+    }
+
+    /// Directory that holds the database and its side files.
+    pub(crate) fn store(&self) -> &Path {
+        self.database.parent().expect("a file in a directory")
+    }
+
+    /// Everything in its database.
+    pub(crate) fn events(&self) -> Result<Vec<Event>> {
+        events(&self.database)
+    }
+}
+
+/// Requests in the database at `path`, oldest first.
+pub(crate) fn events(path: &Path) -> Result<Vec<Event>> {
+    // The store's own form: names are numbers, durations nanoseconds, a path equal to its route is left out.
+    const QUERY: &str = "
+        SELECT method.text, coalesce(event.path, route.text), event.status, event.duration, error.text
+        FROM event
+        JOIN series ON series.id = event.series
+        JOIN name AS method ON method.id = series.b
+        JOIN name AS route ON route.id = series.c
+        LEFT JOIN name AS error ON error.id = event.error
+        ORDER BY event.id";
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let database = rusqlite::Connection::open_with_flags(path, flags)?;
+    database.busy_timeout(Duration::from_secs(5))?;
+    let mut statement = database.prepare(QUERY)?;
+    let rows = statement.query_map([], |row| {
+        Ok(Event {
+            method: row.get(0)?,
+            path: row.get(1)?,
+            status: row.get(2)?,
+            duration_ms: row.get::<_, i64>(3)? as f64 / 1e6,
+            error: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn get(port: u16, path: &str) -> Result<String> {
+    let url = format!("http://127.0.0.1:{port}{path}");
+    Ok(ureq::get(&url).call()?.body_mut().read_to_string()?)
+}

@@ -1,0 +1,222 @@
+//! One client: a connection at a time, requests out, answers in, checked against what was asked.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::plan::{Ask, Upload};
+use super::{Fate, Sent};
+
+/// No answer of ours takes this long.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A client of the server on `port`.
+pub(super) struct Client {
+    port: u16,
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// Bytes read and not used yet.
+    ahead: Vec<u8>,
+}
+
+/// How an answer's body ends.
+enum Framing {
+    Length(usize),
+    Chunked,
+    Close,
+}
+
+impl Client {
+    /// Connects when it has something to ask.
+    pub(super) fn new(port: u16) -> Self {
+        Self { port, connection: None }
+    }
+
+    /// Sends `asks` in one go and reads their answers.
+    pub(super) fn ask(&mut self, asks: &[Ask]) -> Vec<Sent> {
+        let at = Instant::now();
+        let sent = |ask: &Ask, fate| Sent {
+            method: ask.method,
+            path: ask.path.clone(),
+            status: ask.status,
+            at,
+            pipelined: asks.len() > 1,
+            fate,
+        };
+        let failed = |ask: &Ask, error: &anyhow::Error| Fate::Failed(format!("{error:#} ({ask:?})"));
+        if let Err(error) = self.send(asks) {
+            self.connection = None;
+            return asks.iter().map(|ask| sent(ask, failed(ask, &error))).collect();
+        }
+        let mut done = Vec::new();
+        for ask in asks {
+            let fate = if ask.abandon {
+                self.abandon();
+                Fate::Abandoned
+            } else {
+                self.answer(ask).map_or_else(|error| failed(ask, &error), |()| Fate::Answered)
+            };
+            if matches!(fate, Fate::Failed(_)) {
+                self.connection = None;
+            }
+            done.push(sent(ask, fate));
+        }
+        done
+    }
+
+    fn send(&mut self, asks: &[Ask]) -> Result<()> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(Connection::open(self.port)?),
+        };
+        if let [ask] = asks {
+            return connection.send(ask);
+        }
+        let heads: Vec<u8> = asks.iter().flat_map(Ask::head).collect();
+        connection.stream.write_all(&heads).context("sending a pipeline")
+    }
+
+    /// Reads the answer to `ask` and compares it.
+    fn answer(&mut self, ask: &Ask) -> Result<()> {
+        let connection = self.connection.as_mut().context("closed before the answer")?;
+        let (status, length, keep) = connection.answer(ask)?;
+        if !keep || ask.http10 || ask.close {
+            self.connection = None;
+        }
+        ensure!(status == ask.status, "{} {}: answered {status}", ask.method, ask.path);
+        ensure!(length == ask.answer_length(), "{} {}: body of {length} bytes", ask.method, ask.path);
+        Ok(())
+    }
+
+    fn abandon(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // Gone whole: a half-closed connection would still take the answer.
+            let _ = connection.stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Connection {
+    fn open(port: u16) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).context("connecting")?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        Ok(Self { stream, ahead: Vec::new() })
+    }
+
+    fn send(&mut self, ask: &Ask) -> Result<()> {
+        let head = ask.head();
+        let body = ask.body();
+        if ask.split {
+            let (first, rest) = head.split_at(head.len() / 2);
+            self.stream.write_all(first).context("sending the head's first half")?;
+            self.stream.write_all(rest).context("sending the head's second half")?;
+        } else if ask.expect || ask.upload == Upload::None || body.len() > 5000 {
+            self.stream.write_all(&head).context("sending the head")?;
+        } else {
+            return self.stream.write_all(&[head, body].concat()).context("sending head and body");
+        }
+        if ask.expect {
+            let (status, ..) = self.head()?;
+            ensure!(status == 100, "{}: {status} instead of 100 Continue", ask.path);
+        }
+        self.stream.write_all(&body).context("sending the body")
+    }
+
+    /// Status, length of the body and whether the connection stays open.
+    fn answer(&mut self, ask: &Ask) -> Result<(u16, usize, bool)> {
+        let (mut status, mut framing, mut keep) = self.head()?;
+        while status == 100 {
+            (status, framing, keep) = self.head()?;
+        }
+        if ask.method == "HEAD" || matches!(status, 204 | 304) {
+            return Ok((status, 0, keep));
+        }
+        let length = match framing {
+            Framing::Length(n) => {
+                self.skip(n)?;
+                n
+            }
+            Framing::Chunked => self.chunks()?,
+            Framing::Close => {
+                keep = false;
+                self.rest()?
+            }
+        };
+        Ok((status, length, keep))
+    }
+
+    fn head(&mut self) -> Result<(u16, Framing, bool)> {
+        loop {
+            let mut fields = [httparse::EMPTY_HEADER; 64];
+            let mut response = httparse::Response::new(&mut fields);
+            if let httparse::Status::Complete(used) = response.parse(&self.ahead)? {
+                let status = response.code.context("no status")?;
+                let mut keep = response.version == Some(1);
+                let mut framing = Framing::Close;
+                for field in response.headers.iter() {
+                    let value = std::str::from_utf8(field.value)?.to_ascii_lowercase();
+                    match field.name.to_ascii_lowercase().as_str() {
+                        "content-length" => framing = Framing::Length(value.parse()?),
+                        "transfer-encoding" if value.contains("chunked") => framing = Framing::Chunked,
+                        "connection" => keep = value != "close",
+                        _ => {}
+                    }
+                }
+                self.ahead.drain(..used);
+                return Ok((status, framing, keep));
+            }
+            self.more()?;
+        }
+    }
+
+    fn chunks(&mut self) -> Result<usize> {
+        let mut length = 0;
+        loop {
+            let line = loop {
+                if let Some(end) = self.ahead.windows(2).position(|pair| pair == b"\r\n") {
+                    break end;
+                }
+                self.more()?;
+            };
+            let digits = std::str::from_utf8(&self.ahead[..line])?;
+            let size = usize::from_str_radix(digits.split(';').next().unwrap_or_default().trim(), 16)?;
+            self.skip(line + 2 + size + 2)?;
+            if size == 0 {
+                return Ok(length);
+            }
+            length += size;
+        }
+    }
+
+    fn skip(&mut self, n: usize) -> Result<()> {
+        while self.ahead.len() < n {
+            self.more()?;
+        }
+        self.ahead.drain(..n);
+        Ok(())
+    }
+
+    fn rest(&mut self) -> Result<usize> {
+        self.stream.read_to_end(&mut self.ahead).context("reading to the end")?;
+        let length = self.ahead.len();
+        self.ahead.clear();
+        Ok(length)
+    }
+
+    fn more(&mut self) -> Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        let n = self.stream.read(&mut buffer).context("reading the answer")?;
+        if n == 0 {
+            bail!("the server closed the connection before its answer was complete");
+        }
+        self.ahead.extend_from_slice(&buffer[..n]);
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! Starts real servers, real load and the real agent; `cargo xtask test`, `bench` and `demo` call it.
+
+#![allow(clippy::print_stdout)] // a command line: printing is what it is for
+
+mod agent;
+mod cases;
+mod load;
+mod places;
+mod process;
+mod runner;
+mod score;
+mod server;
+mod truth;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use places::Places;
+
+/// End-to-end tests, demo and benchmark of apm-agent. Started by `cargo xtask`.
+#[derive(Parser)]
+struct Cli {
+    /// The agent's binary
+    #[arg(long)]
+    agent: PathBuf,
+    /// Root of the workspace
+    #[arg(long)]
+    root: PathBuf,
+    /// Virtual environments, one directory per Python version
+    #[arg(long, default_value = "target/venv")]
+    venvs: PathBuf,
+    /// Where screenshots go
+    #[arg(long, default_value = "target/screens")]
+    screens: PathBuf,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the tests whose name contains FILTER
+    Run {
+        /// More requests per test
+        #[arg(long)]
+        long: bool,
+        /// Part of a name
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let places =
+        |long| Places { agent: cli.agent, root: cli.root, venvs: cli.venvs, screens: cli.screens, long };
+    let done = match cli.task {
+        Task::Run { long, filter } => {
+            let harness = filter.as_deref().is_some_and(|part| part.starts_with("harness"));
+            let cases = if harness { cases::harness() } else { cases::all() };
+            Ok(runner::run(&cases, filter.as_deref(), &places(long)))
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err::<bool, anyhow::Error>(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Processes that never outlive their test.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// Asks `ready` until it answers, up to `limit`; the error names `what` was awaited.
+pub(crate) fn until<T>(
+    limit: Duration,
+    what: &str,
+    mut ready: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = ready()? {
+            return Ok(value);
+        }
+        if Instant::now() > deadline {
+            bail!("waited {} s for {what}", limit.as_secs_f32());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A process in a group of its own, its output in a file; killed with its group when dropped.
+pub(crate) struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`; what it prints goes to `log`.
+    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {name}: {command:?}"))?;
+        Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
+    }
+
+    /// Its process id, which is its group's too.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it printed.
+    pub(crate) fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// An error with its output when it has ended.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended with {status}:\n{}", self.name, self.output()),
+        }
+    }
+
+    /// Sends `signal` to it alone.
+    pub(crate) fn signal(&self, signal: i32) {
+        kill(self.pid().cast_signed(), signal);
+    }
+
+    /// Sends `signal` and waits for its end.
+    pub(crate) fn stop(&mut self, signal: i32, limit: Duration) -> Result<ExitStatus> {
+        self.signal(signal);
+        let what = format!("{} to end after signal {signal}", self.name);
+        until(limit, &what, || Ok(self.child.try_wait()?)).with_context(|| self.output())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The group: servers with workers leave none behind. A group that is gone already is no error.
+        kill(-self.pid().cast_signed(), libc::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// kill(2)
+fn kill(target: i32, signal: i32) {
+    // SAFETY: kill takes no pointers; a target that is gone gives ESRCH, which is fine here.
+    unsafe {
+        libc::kill(target, signal);
+    }
+}
