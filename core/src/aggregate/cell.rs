@@ -22,7 +22,7 @@ impl Sum {
 
     /// Adds the values of `other`.
     pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
+        self.count = self.count.saturating_add(other.count);
         self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
     }
@@ -129,6 +129,22 @@ impl Cell {
         self.histogram.record(sample.duration);
     }
 
+    /// Adds the samples of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.sum = self.sum.saturating_add(other.sum);
+        self.max = self.max.max(other.max);
+        self.min = self.min.min(other.min);
+        self.rows = self.rows.saturating_add(other.rows);
+        self.db_queries.merge(&other.db_queries);
+        self.db_time.merge(&other.db_time);
+        self.calls.merge(&other.calls);
+        self.call_time.merge(&other.call_time);
+        self.worst_db = self.worst_db.max(other.worst_db);
+        self.histogram.merge(&other.histogram);
+    }
+
     /// Average duration in nanoseconds; 0 when empty.
     pub fn mean(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
@@ -174,8 +190,8 @@ impl Cell {
     /// Adds the cell whose compact form is `bytes`; `None` when it is none, and this cell is not to be used then.
     pub fn merge_encoded(&mut self, mut bytes: &[u8]) -> Option<()> {
         let bytes = &mut bytes;
-        self.count += varint::take(bytes)?;
-        self.errors += varint::take(bytes)?;
+        self.count = self.count.saturating_add(varint::take(bytes)?);
+        self.errors = self.errors.saturating_add(varint::take(bytes)?);
         self.sum = self.sum.saturating_add(varint::take(bytes)?);
         self.max = self.max.max(varint::take(bytes)?);
         self.min = self.min.min(varint::take(bytes)?);
@@ -248,6 +264,9 @@ mod tests {
             let whole = of(&samples);
             prop_assert_eq!(merged.encode(), whole.encode());
             prop_assert_eq!(merged.mean(), whole.mean());
+            let mut added = of(left);
+            added.merge(&of(right));
+            prop_assert_eq!(added.encode(), whole.encode());
         }
 
         #[test]

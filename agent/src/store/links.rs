@@ -1,0 +1,238 @@
+//! Joins calls to the requests that made them, and requests to the requests that caused them, while rows pass by.
+//!
+//! A caller mostly ends after what it called: calls and called requests wait here for it. Requests that have ended are
+//! remembered for what comes after their end (background tasks). Both memories are capped; the oldest goes first, and
+//! what went is counted by [`Links::forgotten`] where it had still been waiting.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use apm_core::record::{Call, Event};
+
+/// Requests remembered after their end.
+const ENDED: usize = 32_768;
+
+/// Requests that wait for their caller, and calls that do: entries each.
+const WAITING: usize = 65_536;
+
+/// Routes whose texts are shared.
+const ROUTES: usize = 8192;
+
+/// A route by its texts.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RouteKey {
+    pub(crate) service: Arc<str>,
+    pub(crate) method: Box<str>,
+    pub(crate) route: Box<str>,
+}
+
+/// A join that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// Unix seconds: of the call, or of the earlier of both requests.
+    pub(crate) ts: f64,
+    /// The route that called.
+    pub(crate) caller: Arc<RouteKey>,
+    /// What it called.
+    pub(crate) callee: Callee,
+    pub(crate) failed: bool,
+    pub(crate) duration_ms: f64,
+}
+
+/// What a route called.
+#[derive(Clone, Debug)]
+pub(crate) enum Callee {
+    /// A host outside.
+    Host(Arc<str>),
+    /// Another route.
+    Route(Arc<RouteKey>),
+}
+
+#[derive(Debug)]
+struct Ended {
+    id: u64,
+    chain: u64,
+    ts: f64,
+    route: Arc<RouteKey>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Hash of what the caller must carry beside its id: a chain for requests, a service for calls.
+    with: u64,
+    ts: f64,
+    callee: Callee,
+    failed: bool,
+    duration_ms: f64,
+}
+
+/// The memory of the joins.
+#[derive(Debug)]
+pub(crate) struct Links {
+    hasher: RandomState,
+    routes: HashMap<u64, Arc<RouteKey>>,
+    ended: Fifo<Ended>,
+    requests: Fifo<Waiting>,
+    calls: Fifo<Waiting>,
+    forgotten: u64,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            routes: HashMap::new(),
+            ended: Fifo::new(ENDED),
+            requests: Fifo::new(WAITING),
+            calls: Fifo::new(WAITING),
+            forgotten: 0,
+        }
+    }
+}
+
+impl Links {
+    /// Calls and requests that were dropped from the memory before the request they name was seen.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// A request has ended: joins what waited for it, and itself to its caller.
+    pub(crate) fn event(&mut self, event: &Event, failed: bool, found: &mut Vec<Link>) {
+        let (Some(id), chain) = (event.request_id.as_deref(), event.correlation_id.as_deref()) else {
+            return;
+        };
+        let route = self.route(event);
+        let chain = chain.map(|chain| self.hash(("chain", chain)));
+        let id_hash = self.hash(("id", id));
+        let own = self.hash((&*event.service, id));
+        for call in self.calls.take(own) {
+            found.push(call.to(&route, f64::INFINITY));
+        }
+        if let Some(chain) = chain {
+            for child in self.requests.take_matching(id_hash, |waiting| waiting.with == chain) {
+                found.push(child.to(&route, event.ts));
+            }
+        }
+        if let (Some(parent), Some(chain)) = (event.parent_id.as_deref(), chain) {
+            let parent = self.hash(("id", parent));
+            let waiting = Waiting {
+                with: chain,
+                ts: event.ts,
+                callee: Callee::Route(Arc::clone(&route)),
+                failed,
+                duration_ms: event.duration_ms,
+            };
+            match self.ended.find(parent, |ended| ended.chain == chain) {
+                Some(ended) => found.push(waiting.to(&ended.route, ended.ts)),
+                None => self.forgotten += u64::from(self.requests.push(parent, waiting)),
+            }
+        }
+        let ended = Ended { id: own, chain: chain.unwrap_or(0), ts: event.ts, route };
+        self.ended.push(id_hash, ended);
+    }
+
+    /// A call has ended: joins it to its request.
+    pub(crate) fn call(&mut self, call: &Call, failed: bool, found: &mut Vec<Link>) {
+        let Some(id) = call.source_request_id.as_deref() else { return };
+        let own = self.hash((&*call.service, id));
+        let waiting = Waiting {
+            with: own,
+            ts: call.ts,
+            callee: Callee::Host(call.host.as_str().into()),
+            failed,
+            duration_ms: call.duration_ms,
+        };
+        match self.ended.find(self.hash(("id", id)), |ended| ended.id == own) {
+            Some(ended) => found.push(waiting.to(&ended.route, f64::INFINITY)),
+            None => self.forgotten += u64::from(self.calls.push(own, waiting)),
+        }
+    }
+
+    fn hash(&self, value: (&str, &str)) -> u64 {
+        self.hasher.hash_one(value)
+    }
+
+    /// One allocation per route, not per request.
+    fn route(&mut self, event: &Event) -> Arc<RouteKey> {
+        let hash = self.hasher.hash_one((&*event.service, &event.method, &event.route));
+        let is_it = |key: &RouteKey| {
+            key.service == event.service && *key.method == *event.method && *key.route == *event.route
+        };
+        if let Some(known) = self.routes.get(&hash)
+            && is_it(known)
+        {
+            return Arc::clone(known);
+        }
+        let key = Arc::new(RouteKey {
+            service: Arc::clone(&event.service),
+            method: event.method.as_str().into(),
+            route: event.route.as_str().into(),
+        });
+        if self.routes.len() >= ROUTES {
+            self.routes.clear();
+        }
+        self.routes.insert(hash, Arc::clone(&key));
+        key
+    }
+}
+
+impl Waiting {
+    fn to(self, caller: &Arc<RouteKey>, caller_ts: f64) -> Link {
+        Link {
+            ts: self.ts.min(caller_ts),
+            caller: Arc::clone(caller),
+            callee: self.callee,
+            failed: self.failed,
+            duration_ms: self.duration_ms,
+        }
+    }
+}
+
+/// Values by key, several per key; the oldest go when there are too many.
+#[derive(Debug)]
+struct Fifo<T> {
+    values: HashMap<u64, VecDeque<T>>,
+    order: VecDeque<u64>,
+    cap: usize,
+}
+
+impl<T> Fifo<T> {
+    fn new(cap: usize) -> Self {
+        Self { values: HashMap::new(), order: VecDeque::new(), cap }
+    }
+
+    /// Adds a value; true when an old one had to go for it.
+    fn push(&mut self, key: u64, value: T) -> bool {
+        // Nearly every key has one value: no room for more before they come.
+        self.values.entry(key).or_insert_with(|| VecDeque::with_capacity(1)).push_back(value);
+        self.order.push_back(key);
+        if self.order.len() <= self.cap {
+            return false;
+        }
+        let Some(oldest) = self.order.pop_front() else { return false };
+        let Some(values) = self.values.get_mut(&oldest) else { return false };
+        let gone = values.pop_front().is_some();
+        if values.is_empty() {
+            self.values.remove(&oldest);
+        }
+        gone
+    }
+
+    fn take(&mut self, key: u64) -> VecDeque<T> {
+        self.values.remove(&key).unwrap_or_default()
+    }
+
+    fn take_matching(&mut self, key: u64, matches: impl Fn(&T) -> bool) -> VecDeque<T> {
+        let (taken, left): (VecDeque<T>, VecDeque<T>) = self.take(key).into_iter().partition(matches);
+        if !left.is_empty() {
+            self.values.insert(key, left);
+        }
+        taken
+    }
+
+    /// The newest value under `key` that matches.
+    fn find(&self, key: u64, matches: impl Fn(&T) -> bool) -> Option<&T> {
+        self.values.get(&key)?.iter().rev().find(|value| matches(value))
+    }
+}

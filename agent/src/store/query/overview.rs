@@ -1,0 +1,234 @@
+//! `/api/overview`, `/api/timeseries`, `/api/heatmap`: a service, or one of its routes, over time.
+
+use std::collections::BTreeMap;
+
+use apm_core::aggregate::{Cell, LEVELS};
+use serde::Serialize;
+
+use super::Scope;
+use super::figures::{Part, ratio};
+use crate::store::id::ms;
+use crate::store::reader::Snapshot;
+use crate::store::series::{Key, Kind};
+use crate::store::{ReadError, Reader};
+
+/// A window's figures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Overview {
+    /// As asked; `null` for all.
+    pub service: Option<String>,
+    /// As asked.
+    pub window_seconds: u32,
+    /// Requests served.
+    pub total_requests: u64,
+    /// Those with status 500 and up or an exception.
+    pub errors: u64,
+    /// Errors per request, 0..1.
+    pub error_rate: f64,
+    /// Requests per second over the window.
+    pub rps: f64,
+    /// Average duration, ms.
+    pub avg_duration_ms: f64,
+    /// Longest, ms.
+    pub max_duration_ms: f64,
+    /// Median, ms, within 1 %.
+    pub p50_ms: f64,
+    /// 95th percentile, ms, within 1 %.
+    pub p95_ms: f64,
+    /// 99th percentile, ms, within 1 %.
+    pub p99_ms: f64,
+}
+
+/// A bucket of a time series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Point {
+    /// Start, Unix seconds.
+    pub ts: f64,
+    /// Requests per second.
+    pub rps: f64,
+    /// Errors per request, 0..1.
+    pub error_rate: f64,
+    /// Average duration, ms.
+    pub avg_ms: f64,
+    /// Requests.
+    pub total: u64,
+    /// Longest, ms.
+    pub max_ms: f64,
+    /// Median, ms.
+    pub p50_ms: f64,
+    /// 95th percentile, ms.
+    pub p95_ms: f64,
+    /// 99th percentile, ms.
+    pub p99_ms: f64,
+}
+
+/// Requests by time and duration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Heatmap {
+    /// As asked.
+    pub service: Option<String>,
+    /// As asked.
+    pub window_seconds: u32,
+    /// As asked.
+    pub bucket_seconds: u32,
+    /// Lower bounds of the rows, ms, ascending; a row ends where the next begins. Four rows per doubling.
+    pub bounds_ms: Vec<f64>,
+    /// Columns with traffic, ascending.
+    pub columns: Vec<HeatmapColumn>,
+}
+
+/// A column of a heatmap.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HeatmapColumn {
+    /// Start, Unix seconds.
+    pub ts: f64,
+    /// Requests per row of `bounds_ms`.
+    pub counts: Vec<u64>,
+}
+
+/// Rows of a heatmap per doubling of the duration.
+const ROWS_PER_OCTAVE: f64 = 4.0;
+
+impl Reader {
+    /// Figures of a window.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn overview(&self, scope: &Scope) -> Result<Overview, ReadError> {
+        self.read(|snapshot| {
+            let service = snapshot.service(scope.service.as_deref())?;
+            let figures = snapshot.figures(Kind::Service, scope.seconds, |key| service.takes(key[0]))?;
+            let mut cell = Cell::default();
+            figures.values().for_each(|part| cell.merge(part));
+            Ok(Overview {
+                service: scope.service.clone(),
+                window_seconds: scope.seconds,
+                total_requests: cell.count,
+                errors: cell.errors,
+                error_rate: cell.error_rate(),
+                rps: ratio(cell.count as f64, f64::from(scope.seconds)),
+                avg_duration_ms: ms(cell.mean()),
+                max_duration_ms: ms(cell.max as f64),
+                p50_ms: percentile(&cell, 0.5),
+                p95_ms: percentile(&cell, 0.95),
+                p99_ms: percentile(&cell, 0.99),
+            })
+        })
+    }
+
+    /// Figures of a window by buckets of `bucket` seconds (at least one), those without traffic left out. With
+    /// `route`, of that (method, route) only.
+    ///
+    /// Buckets older than the rollups that are fine enough begin with the coarser cell that contains their start.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn timeseries(
+        &self,
+        scope: &Scope,
+        bucket: u32,
+        route: Option<(&str, &str)>,
+    ) -> Result<Vec<Point>, ReadError> {
+        let bucket = bucket.max(1);
+        self.read(|snapshot| {
+            let cells = snapshot.by_time(scope, bucket, route)?;
+            Ok(cells
+                .into_iter()
+                .map(|(ts, cell)| Point {
+                    ts: ts as f64,
+                    rps: cell.count as f64 / f64::from(bucket),
+                    error_rate: cell.error_rate(),
+                    avg_ms: ms(cell.mean()),
+                    total: cell.count,
+                    max_ms: ms(cell.max as f64),
+                    p50_ms: percentile(&cell, 0.5),
+                    p95_ms: percentile(&cell, 0.95),
+                    p99_ms: percentile(&cell, 0.99),
+                })
+                .collect())
+        })
+    }
+
+    /// Requests of a window by time (buckets of `bucket` seconds) and duration. With `route`, of that (method, route)
+    /// only.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn heatmap(
+        &self,
+        scope: &Scope,
+        bucket: u32,
+        route: Option<(&str, &str)>,
+    ) -> Result<Heatmap, ReadError> {
+        let bucket = bucket.max(1);
+        self.read(|snapshot| {
+            let cells = snapshot.by_time(scope, bucket, route)?;
+            // Rows count from 1 microsecond.
+            let row = |nanos: u64| ((nanos as f64 / 1e3).max(1.0).log2() * ROWS_PER_OCTAVE) as usize;
+            let used = || {
+                cells
+                    .values()
+                    .flat_map(|cell| cell.histogram.iter())
+                    .map(|(low, width, _)| row(low + width / 2))
+            };
+            let mut heatmap = Heatmap {
+                service: scope.service.clone(),
+                window_seconds: scope.seconds,
+                bucket_seconds: bucket,
+                ..Heatmap::default()
+            };
+            let (Some(first), Some(last)) = (used().min(), used().max()) else { return Ok(heatmap) };
+            heatmap.bounds_ms = (first..=last).map(|r| (r as f64 / ROWS_PER_OCTAVE).exp2() / 1e3).collect();
+            heatmap.columns = cells
+                .iter()
+                .map(|(ts, cell)| {
+                    let mut counts = vec![0; last - first + 1];
+                    for (low, width, count) in cell.histogram.iter() {
+                        counts[row(low + width / 2) - first] += count;
+                    }
+                    HeatmapColumn { ts: *ts as f64, counts }
+                })
+                .collect();
+            Ok(heatmap)
+        })
+    }
+}
+
+impl Snapshot<'_> {
+    fn by_time(
+        &self,
+        scope: &Scope,
+        bucket: u32,
+        route: Option<(&str, &str)>,
+    ) -> rusqlite::Result<BTreeMap<i64, Cell>> {
+        let bucket = i64::from(bucket);
+        let coarsest = LEVELS.iter().rposition(|width| bucket % width == 0).unwrap_or(0);
+        let service = self.service(scope.service.as_deref())?;
+        let mut cells = BTreeMap::<i64, Cell>::new();
+        let add = |ts: i64, _: Key, part: Part<'_>| {
+            let cell = cells.entry(ts - ts.rem_euclid(bucket)).or_default();
+            match part {
+                Part::Cell(data) => {
+                    let _ = cell.merge_encoded(data);
+                }
+                Part::Row(sample) => cell.record(sample),
+            }
+        };
+        match route {
+            None => self.visit(Kind::Service, scope.seconds, coarsest, |key| service.takes(key[0]), add)?,
+            Some((method, route)) => {
+                let (Some(method), Some(route)) = (self.id_of(method)?, self.id_of(route)?) else {
+                    return Ok(cells);
+                };
+                let wanted = |key: &Key| service.takes(key[0]) && key[1] == method && key[2] == route;
+                self.visit(Kind::Route, scope.seconds, coarsest, wanted, add)?;
+            }
+        }
+        Ok(cells)
+    }
+}
+
+/// A percentile in ms.
+pub(crate) fn percentile(cell: &Cell, q: f64) -> f64 {
+    ms(cell.quantile(q) as f64)
+}

@@ -1,0 +1,133 @@
+//! `/api/queries`
+
+use std::collections::HashMap;
+
+use apm_core::aggregate::Cell;
+use serde::Serialize;
+
+use super::Scope;
+use super::figures::ratio;
+use super::overview::percentile;
+use crate::store::id::ms;
+use crate::store::series::Kind;
+use crate::store::{ReadError, Reader};
+
+/// Executions of a statement.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QueryFigures {
+    /// Hash of the normalised text, sixteen hexadecimal digits.
+    pub fingerprint: String,
+    /// `postgresql`, `mysql`
+    pub system: String,
+    /// Normalised text.
+    pub sql: String,
+    /// First keyword, upper case.
+    pub operation: String,
+    /// Main table.
+    pub table: Option<String>,
+    /// BEGIN, COMMIT, ...
+    pub is_transaction_control: bool,
+    /// Services that sent it, by name.
+    pub services: Vec<String>,
+    /// Executions.
+    pub calls: u64,
+    /// Failed ones.
+    pub errors: u64,
+    /// Failures by SQLSTATE (or text, when no reply came), most first.
+    pub errors_by_code: Vec<SqlErrors>,
+    /// Rows returned or changed.
+    pub rows: u64,
+    /// Average duration, ms.
+    pub avg_ms: f64,
+    /// Median, ms, within 1 %.
+    pub p50_ms: f64,
+    /// 95th percentile, ms, within 1 %.
+    pub p95_ms: f64,
+    /// Longest, ms.
+    pub max_ms: f64,
+    /// All together, ms.
+    pub total_ms: f64,
+    /// Share of the time of all queries in the window, 0..1.
+    pub share: f64,
+}
+
+/// Failures of a statement with one code.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SqlErrors {
+    /// SQLSTATE, or what went wrong when no reply came.
+    pub code: String,
+    /// How many.
+    pub count: u64,
+}
+
+impl Reader {
+    /// Statements, those that took the most time first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn queries(&self, scope: &Scope, limit: usize) -> Result<Vec<QueryFigures>, ReadError> {
+        self.read(|snapshot| {
+            let service = snapshot.service(scope.service.as_deref())?;
+            let figures = snapshot.figures(Kind::Statement, scope.seconds, |key| service.takes(key[0]))?;
+            let all: u64 = figures.values().map(|cell| cell.sum).sum();
+            let mut statements = HashMap::<i64, (Cell, Vec<i64>)>::new();
+            for ([service, statement, _], cell) in figures {
+                let (merged, services) = statements.entry(statement).or_default();
+                merged.merge(&cell);
+                services.push(service);
+            }
+            let mut statements: Vec<_> = statements.into_iter().collect();
+            statements.sort_by_key(|(id, (cell, _))| (std::cmp::Reverse(cell.sum), *id));
+            statements.truncate(limit);
+            let mut errors = HashMap::<i64, HashMap<i64, u64>>::new();
+            if statements.iter().any(|(_, (cell, _))| cell.errors > 0) {
+                let series = snapshot.series(Kind::Statement, |key| service.takes(key[0]))?;
+                let codes =
+                    snapshot.figures(Kind::SqlState, scope.seconds, |key| series.contains_key(&key[0]))?;
+                for ([statement, code, _], cell) in codes {
+                    *errors.entry(series[&statement][1]).or_default().entry(code).or_default() += cell.count;
+                }
+            }
+            let mut read = snapshot.conn.prepare_cached(
+                "SELECT s.fingerprint, sn.text, s.text, op.text, t.text, s.control FROM statement s
+                 JOIN name sn ON sn.id = s.system JOIN name op ON op.id = s.operation
+                 LEFT JOIN name t ON t.id = s.target WHERE s.id = ?1",
+            )?;
+            let mut answer = Vec::with_capacity(statements.len());
+            for (id, (cell, services)) in statements {
+                let mut services =
+                    services.into_iter().map(|id| snapshot.text(id)).collect::<rusqlite::Result<Vec<_>>>()?;
+                services.sort();
+                let mut errors_by_code = errors
+                    .remove(&id)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(code, count)| Ok(SqlErrors { code: snapshot.text(code)?, count }))
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                errors_by_code.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
+                answer.push(read.query_row([id], |row| {
+                    Ok(QueryFigures {
+                        fingerprint: format!("{:016x}", row.get::<_, i64>(0)?),
+                        system: row.get(1)?,
+                        sql: row.get(2)?,
+                        operation: row.get(3)?,
+                        table: row.get(4)?,
+                        is_transaction_control: row.get(5)?,
+                        services,
+                        calls: cell.count,
+                        errors: cell.errors,
+                        errors_by_code,
+                        rows: cell.rows,
+                        avg_ms: ms(cell.mean()),
+                        p50_ms: percentile(&cell, 0.5),
+                        p95_ms: percentile(&cell, 0.95),
+                        max_ms: ms(cell.max as f64),
+                        total_ms: ms(cell.sum as f64),
+                        share: ratio(cell.sum as f64, all as f64),
+                    })
+                })?);
+            }
+            Ok(answer)
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! `/api/routes`, `/api/discovered`, `/api/folder/snapshot`
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use apm_core::aggregate::{Cell, Sum};
+use rusqlite::params;
+use serde::Serialize;
+
+use super::Scope;
+use super::figures::ratio;
+use super::overview::percentile;
+use crate::store::id::ms;
+use crate::store::reader::Snapshot;
+use crate::store::series::Kind;
+use crate::store::{ReadError, Reader};
+
+/// A route's figures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RouteFigures {
+    /// HTTP method.
+    pub method: String,
+    /// Route template.
+    pub route: String,
+    /// Services that serve it, by name.
+    pub services: Vec<String>,
+    /// Requests per second over the window.
+    pub rps: f64,
+    /// Requests.
+    pub total: u64,
+    /// Errors.
+    pub errors: u64,
+    /// Errors per request, 0..1.
+    pub error_rate: f64,
+    /// Average duration, ms.
+    pub avg_ms: f64,
+    /// Longest, ms.
+    pub max_ms: f64,
+    /// Median, ms, within 1 %.
+    pub p50_ms: f64,
+    /// 95th percentile, ms, within 1 %.
+    pub p95_ms: f64,
+    /// 99th percentile, ms, within 1 %.
+    pub p99_ms: f64,
+    /// Queries per request; `null` when no request carried the figure.
+    pub avg_db_queries: Option<f64>,
+    /// Time in queries per request, ms; `null` when no request carried the figure.
+    pub avg_db_ms: Option<f64>,
+    /// Outgoing calls per request; `null` when no request carried the figure.
+    pub avg_outgoing: Option<f64>,
+    /// Time in outgoing calls per request, ms; `null` when no request carried the figure.
+    pub avg_outgoing_ms: Option<f64>,
+}
+
+/// A route found in source.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Discovered {
+    /// Service it was found for.
+    pub service: String,
+    /// `fastapi`, `flask`, `django`, ...
+    pub framework: String,
+    /// Method; `*` for any.
+    pub method: String,
+    /// Template.
+    pub route: String,
+    /// File, relative to `scan_root`.
+    pub file: String,
+    /// Line of the handler.
+    pub line: u32,
+    /// Name of the handler.
+    pub function: Option<String>,
+    /// When, Unix seconds.
+    pub scanned_at: f64,
+    /// Directory that was scanned.
+    pub scan_root: String,
+}
+
+/// A service's last scan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScanRoot {
+    /// The service.
+    pub service: String,
+    /// When, Unix seconds.
+    pub scanned_at: f64,
+    /// Directory that was scanned.
+    pub scan_root: String,
+    /// Routes found.
+    pub routes: u64,
+}
+
+/// Figures of the routes whose handlers lie in a folder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct FolderSnapshot {
+    /// As asked.
+    pub service: String,
+    /// As asked, without slashes at its ends.
+    pub folder: String,
+    /// As asked.
+    pub window_seconds: u32,
+    /// Routes found in the folder.
+    pub discovered_routes: usize,
+    /// Requests.
+    pub total_requests: u64,
+    /// Errors.
+    pub errors: u64,
+    /// Errors per request, 0..1.
+    pub error_rate: f64,
+    /// Average duration, ms.
+    pub avg_duration_ms: f64,
+    /// Requests per second.
+    pub rps: f64,
+    /// Figures by route, most requests first.
+    pub routes: Vec<FolderRoute>,
+    /// Files with routes, sorted.
+    pub files: Vec<String>,
+}
+
+/// A route's figures within a folder.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct FolderRoute {
+    /// HTTP method.
+    pub method: String,
+    /// Route template.
+    pub route: String,
+    /// Requests.
+    pub total: u64,
+    /// Errors.
+    pub errors: u64,
+    /// Errors per request, 0..1.
+    pub error_rate: f64,
+    /// Average duration, ms.
+    pub avg_ms: f64,
+    /// Longest, ms.
+    pub max_ms: f64,
+    /// Requests per second.
+    pub rps: f64,
+}
+
+impl Reader {
+    /// Figures by method and route, most requests first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn routes(&self, scope: &Scope) -> Result<Vec<RouteFigures>, ReadError> {
+        self.read(|snapshot| {
+            let service = snapshot.service(scope.service.as_deref())?;
+            let figures = snapshot.figures(Kind::Route, scope.seconds, |key| service.takes(key[0]))?;
+            let mut by_route = HashMap::<(i64, i64), (Cell, BTreeSet<i64>)>::new();
+            for ([service, method, route], cell) in figures {
+                let (merged, services) = by_route.entry((method, route)).or_default();
+                merged.merge(&cell);
+                services.insert(service);
+            }
+            let mean_ms = |sum: &Sum| sum.mean().map(ms);
+            let mut routes = by_route
+                .into_iter()
+                .map(|((method, route), (cell, services))| {
+                    let mut services = services
+                        .into_iter()
+                        .map(|id| snapshot.text(id))
+                        .collect::<rusqlite::Result<Vec<_>>>()?;
+                    services.sort();
+                    Ok(RouteFigures {
+                        method: snapshot.text(method)?,
+                        route: snapshot.text(route)?,
+                        services,
+                        rps: ratio(cell.count as f64, f64::from(scope.seconds)),
+                        total: cell.count,
+                        errors: cell.errors,
+                        error_rate: cell.error_rate(),
+                        avg_ms: ms(cell.mean()),
+                        max_ms: ms(cell.max as f64),
+                        p50_ms: percentile(&cell, 0.5),
+                        p95_ms: percentile(&cell, 0.95),
+                        p99_ms: percentile(&cell, 0.99),
+                        avg_db_queries: cell.db_queries.mean(),
+                        avg_db_ms: mean_ms(&cell.db_time),
+                        avg_outgoing: cell.calls.mean(),
+                        avg_outgoing_ms: mean_ms(&cell.call_time),
+                    })
+                })
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            routes.sort_by(|a, b| {
+                b.total.cmp(&a.total).then_with(|| (&a.route, &a.method).cmp(&(&b.route, &b.method)))
+            });
+            Ok(routes)
+        })
+    }
+
+    /// Routes found in source, and the scans that found them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn discovered(&self, service: Option<&str>) -> Result<(Vec<Discovered>, Vec<ScanRoot>), ReadError> {
+        self.read(|snapshot| {
+            let all = snapshot.discovered()?;
+            let mut roots = BTreeMap::<String, ScanRoot>::new();
+            for route in &all {
+                roots
+                    .entry(route.service.clone())
+                    .or_insert_with(|| ScanRoot {
+                        service: route.service.clone(),
+                        scanned_at: route.scanned_at,
+                        scan_root: route.scan_root.clone(),
+                        routes: 0,
+                    })
+                    .routes += 1;
+            }
+            let service = service.filter(|s| !s.is_empty());
+            let routes = all.into_iter().filter(|r| service.is_none_or(|s| r.service == s)).collect();
+            Ok((routes, roots.into_values().collect()))
+        })
+    }
+
+    /// Figures of the routes whose handlers lie in `folder` (relative to the scan's root; empty for all of it).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn folder_snapshot(
+        &self,
+        service: &str,
+        folder: &str,
+        seconds: u32,
+    ) -> Result<FolderSnapshot, ReadError> {
+        self.read(|snapshot| {
+            let folder = folder.trim().trim_matches('/');
+            let inside = |file: &str| {
+                folder.is_empty()
+                    || file.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            let found: Vec<_> = snapshot
+                .discovered()?
+                .into_iter()
+                .filter(|r| r.service == service && inside(&r.file))
+                .collect();
+            let mut methods = HashMap::<i64, BTreeSet<&str>>::new();
+            for route in &found {
+                if let Some(id) = snapshot.id_of(&route.route)? {
+                    methods.entry(id).or_default().insert(&route.method);
+                }
+            }
+            let service_id = snapshot.service(Some(service).filter(|s| !s.is_empty()))?;
+            let figures = snapshot.figures(Kind::Route, seconds, |key| {
+                service_id.takes(key[0]) && methods.contains_key(&key[2])
+            })?;
+            let mut answer = FolderSnapshot {
+                service: service.into(),
+                folder: folder.into(),
+                window_seconds: seconds,
+                discovered_routes: found.len(),
+                files: found.iter().map(|r| r.file.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+                ..FolderSnapshot::default()
+            };
+            let mut sum = 0;
+            for ([_, method, route], cell) in figures {
+                let name = snapshot.text(method)?;
+                let allowed = &methods[&route];
+                if !allowed.contains("*") && !allowed.contains(name.as_str()) {
+                    continue;
+                }
+                answer.total_requests += cell.count;
+                answer.errors += cell.errors;
+                sum += cell.sum;
+                answer.routes.push(FolderRoute {
+                    method: name,
+                    route: snapshot.text(route)?,
+                    total: cell.count,
+                    errors: cell.errors,
+                    error_rate: cell.error_rate(),
+                    avg_ms: ms(cell.mean()),
+                    max_ms: ms(cell.max as f64),
+                    rps: ratio(cell.count as f64, f64::from(seconds)),
+                });
+            }
+            answer.routes.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.route.cmp(&b.route)));
+            answer.error_rate = ratio(answer.errors as f64, answer.total_requests as f64);
+            answer.avg_duration_ms = ms(ratio(sum as f64, answer.total_requests as f64));
+            answer.rps = ratio(answer.total_requests as f64, f64::from(seconds));
+            Ok(answer)
+        })
+    }
+}
+
+impl Snapshot<'_> {
+    fn discovered(&self) -> rusqlite::Result<Vec<Discovered>> {
+        self.conn
+            .prepare_cached(
+                "SELECT n.text, d.framework, d.method, d.route, d.file, d.line, d.function, d.scanned_at, d.scan_root
+                 FROM discovered d JOIN name n ON n.id = d.service ORDER BY n.text, d.file, d.line",
+            )?
+            .query_map(params![], |row| {
+                Ok(Discovered {
+                    service: row.get(0)?,
+                    framework: row.get(1)?,
+                    method: row.get(2)?,
+                    route: row.get(3)?,
+                    file: row.get(4)?,
+                    line: row.get(5)?,
+                    function: row.get(6)?,
+                    scanned_at: row.get(7)?,
+                    scan_root: row.get(8)?,
+                })
+            })?
+            .collect()
+    }
+}

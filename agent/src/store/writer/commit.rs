@@ -1,0 +1,364 @@
+//! The writer's work: batches to transactions, and what to do when they fail.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use apm_core::record::Record;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+
+use super::super::Options;
+use super::super::dictionary::Dictionary;
+use super::super::health::{Shared, State};
+use super::super::id::{RowIds, row_micros};
+use super::super::insert::{Inserter, Item, call_failed, event_failed};
+use super::super::links::Links;
+use super::super::open::{Location, OpenError, identity, is_corrupt, set_aside};
+use super::super::rollup::{self, Pending};
+use super::DiscoveredRoute;
+
+/// Seconds that rollups stay behind the clock, so that few rows come after their second was rolled up.
+const GRACE: i64 = 1;
+
+/// Rows deleted per table and second at least.
+const PRUNE: usize = 5000;
+
+/// First and longest wait before writing is tried again.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// Size of the store in memory that stands in for a file.
+const MEMORY_BYTES: u64 = 32 << 20;
+
+/// Names the stores in memory of this process apart.
+static MEMORIES: AtomicU64 = AtomicU64::new(0);
+
+/// Everything the writer's thread owns.
+pub(super) struct Work {
+    shared: Arc<Shared>,
+    options: Options,
+    conn: Option<Connection>,
+    file: Option<(u64, u64)>,
+    names: Dictionary,
+    ids: [RowIds; 4],
+    links: Links,
+    waiting: VecDeque<Item>,
+    maintained: i64,
+    written_since: usize,
+    retry: Option<(Instant, Duration)>,
+}
+
+impl Work {
+    /// Opens the store that `shared` names.
+    pub(super) fn open(shared: Arc<Shared>, options: Options) -> Result<Self, OpenError> {
+        let mut work = Self {
+            shared,
+            options,
+            conn: None,
+            file: None,
+            names: Dictionary::default(),
+            ids: Default::default(),
+            links: Links::default(),
+            waiting: VecDeque::new(),
+            maintained: 0,
+            written_since: 0,
+            retry: None,
+        };
+        if let Err(error) = work.connect() {
+            if !work.options.memory_instead {
+                return Err(error);
+            }
+            let n = MEMORIES.fetch_add(1, Ordering::Relaxed);
+            *work.shared.location() = Location::Memory(format!("apm-agent-{}-{n}", std::process::id()));
+            work.options.max_bytes = MEMORY_BYTES;
+            work.connect()?;
+            let mut health = work.shared.health();
+            health.state = State::Memory;
+            health.max_bytes = MEMORY_BYTES;
+            health.since = Some((work.options.clock)());
+            health.problem = Some(format!("{error}; figures are kept in memory only, until the agent stops"));
+            tracing::warn!("store: {error}; figures are kept in memory only");
+            drop(health);
+        }
+        Ok(work)
+    }
+
+    /// Rows that wait to be written.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes rows, and joins them to those they belong to.
+    pub(super) fn accept(&mut self, records: Vec<Record>) {
+        let mut found = Vec::new();
+        for record in records {
+            match &record {
+                Record::Event(event) => self.links.event(event, event_failed(event), &mut found),
+                Record::Call(call) => self.links.call(call, call_failed(call), &mut found),
+                Record::Query(_) | Record::Sample(_) => {}
+            }
+            self.waiting.push_back(Item::Record(record));
+            self.waiting.extend(found.drain(..).map(Item::Link));
+        }
+        let excess = self.waiting.len().saturating_sub(self.options.memory_rows);
+        if excess > 0 && self.retry.is_some() {
+            self.waiting.drain(..excess);
+            self.shared.failed.fetch_add(excess as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes what waits. On failure it stays, and is tried again later.
+    pub(super) fn commit(&mut self) {
+        if self.retry.is_some_and(|(at, _)| Instant::now() < at) {
+            self.report();
+            return;
+        }
+        match self.try_commit() {
+            Ok(()) => {
+                self.retry = None;
+                let mut health = self.shared.health();
+                if health.state == State::Failing {
+                    tracing::info!("store: writing works again");
+                    health.state = State::Ok;
+                    health.problem = None;
+                    health.since = None;
+                }
+            }
+            Err(failure) => self.failed(&failure),
+        }
+        self.report();
+    }
+
+    /// The last write, and the end.
+    pub(super) fn stop(mut self) {
+        self.retry = None;
+        self.commit();
+        let lost = self.waiting.len() as u64;
+        self.shared.failed.fetch_add(lost, Ordering::Relaxed);
+        if let Some(conn) = self.conn.take()
+            && let Err((_, error)) = conn.close()
+        {
+            tracing::warn!("store: {error}");
+        }
+    }
+
+    /// Replaces a service's discovered routes in one transaction.
+    pub(super) fn replace_discovered(
+        &mut self,
+        service: &str,
+        root: &str,
+        routes: &[DiscoveredRoute],
+    ) -> Result<usize, String> {
+        let now = (self.options.clock)();
+        let mut replace = || -> Result<usize, Failure> {
+            self.connect()?;
+            let conn = self.conn.as_mut().ok_or(Failure::Closed)?;
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let service = self.names.name(&tx, service)?;
+            tx.execute("DELETE FROM discovered WHERE service = ?1", [service])?;
+            let mut insert = tx.prepare_cached(
+                "INSERT OR REPLACE INTO discovered
+                    (service, framework, method, route, file, line, function, scanned_at, scan_root)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?;
+            for r in routes {
+                insert.execute(params![
+                    service,
+                    r.framework,
+                    r.method,
+                    r.route,
+                    r.file,
+                    r.line,
+                    r.function,
+                    now,
+                    root
+                ])?;
+            }
+            drop(insert);
+            tx.commit()?;
+            Ok(routes.len())
+        };
+        let result = replace();
+        if result.is_err() {
+            self.names.forget();
+        }
+        result.map_err(|failure| failure.to_string())
+    }
+
+    fn try_commit(&mut self) -> Result<(), Failure> {
+        let now = (self.options.clock)();
+        let second = now.floor() as i64;
+        let maintain = second != self.maintained;
+        if maintain {
+            self.check_file();
+        }
+        self.connect()?;
+        if self.waiting.is_empty() && !maintain {
+            return Ok(());
+        }
+        self.names.set_day(second / 86_400);
+        let conn = self.conn.as_mut().ok_or(Failure::Closed)?;
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let rolled = rollup::rolled_until(&tx)?;
+        let mut late = Pending::new();
+        let mut inserter = Inserter { conn: &tx, names: &mut self.names, ids: &mut self.ids };
+        for item in &self.waiting {
+            if let Some((table, row)) = inserter.insert(item)?
+                && row_micros(row) < rolled * 1_000_000
+            {
+                rollup::late(&tx, table, row, &mut late)?;
+            }
+        }
+        rollup::merge(&tx, &mut self.names, late)?;
+        let mut more = false;
+        if maintain {
+            more = rollup::roll(&tx, &mut self.names, second - GRACE)?;
+            let used = used_bytes(&tx)?;
+            let raw_from = raw_from(&tx, second, &self.options, used)?;
+            let limit = PRUNE.max(self.written_since * 2);
+            rollup::prune(&tx, second, raw_from, &self.options.retention, limit)?;
+            self.shared.health().size_bytes = used;
+        }
+        tx.commit()?;
+        let rows = self.waiting.len();
+        self.waiting.clear();
+        self.shared.health().rows_written += rows as u64;
+        self.written_since += rows;
+        if maintain {
+            self.written_since = 0;
+            // Behind: the next commit goes on at once.
+            self.maintained = if more { 0 } else { second };
+        }
+        Ok(())
+    }
+
+    /// Opens the store where it is closed. A file that cannot be used is set aside and a new one begun.
+    fn connect(&mut self) -> Result<(), OpenError> {
+        if self.conn.is_some() {
+            return Ok(());
+        }
+        let location = self.shared.location().clone();
+        let opened = location.open_writer().or_else(|error| {
+            let (Location::File(path), word) = (
+                &location,
+                match &error {
+                    OpenError::Newer(_) => "newer",
+                    OpenError::Corrupt { .. } => "corrupt",
+                    OpenError::Io { .. } | OpenError::Sqlite { .. } => return Err(error),
+                },
+            ) else {
+                return Err(error);
+            };
+            let aside = set_aside(path, word, (self.options.clock)() as i64)
+                .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+            self.shared
+                .health()
+                .notice(format!("{error}; kept as {} and a new store begun", aside.display()));
+            location.open_writer()
+        })?;
+        self.conn = Some(opened);
+        self.names.forget();
+        self.file = identity(&location.path());
+        self.shared.health().path = location.path();
+        self.shared.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// A file that was removed or replaced under us is closed: rows written to it would be lost without a word.
+    fn check_file(&mut self) {
+        let location = self.shared.location().clone();
+        if let Location::File(path) = location
+            && self.conn.is_some()
+            && identity(&path) != self.file
+        {
+            self.conn = None;
+            self.shared.health().notice(format!(
+                "{} was removed or replaced; what it held is gone, a new store was begun",
+                path.display()
+            ));
+        }
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        self.names.forget();
+        self.maintained = 0;
+        if matches!(failure, Failure::Sqlite(error) if is_corrupt(error)) {
+            // Opening anew finds out how bad it is; a file that opens but cannot be written is set aside here.
+            self.conn = None;
+            if let Location::File(path) = self.shared.location().clone()
+                && let Ok(aside) = set_aside(&path, "corrupt", (self.options.clock)() as i64)
+            {
+                let text = format!(
+                    "{} is damaged; kept as {} and a new store begun",
+                    path.display(),
+                    aside.display()
+                );
+                self.shared.health().notice(text);
+            }
+        } else if matches!(failure, Failure::Sqlite(error) if !matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)))
+        {
+            self.conn = None;
+        }
+        let wait = self.retry.map_or(BACK_OFF.0, |(_, wait)| (wait * 2).min(BACK_OFF.1));
+        self.retry = Some((Instant::now() + wait, wait));
+        let mut health = self.shared.health();
+        if health.state == State::Ok {
+            health.state = State::Failing;
+            health.since = Some((self.options.clock)());
+            tracing::warn!("store: {failure}; the newest rows are kept in memory, writing is tried again");
+        }
+        health.problem =
+            Some(format!("{failure}; the newest rows are kept in memory, writing is tried again"));
+    }
+
+    fn report(&self) {
+        let mut health = self.shared.health();
+        health.rows_waiting = self.waiting.len();
+        health.links_forgotten = self.links.forgotten();
+    }
+}
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    #[error("{}", explain(.0))]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// What SQLite says, in words that name the remedy.
+fn explain(error: &rusqlite::Error) -> String {
+    let remedy = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "free some space, or choose another place with --db",
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            "the file or its directory cannot be written; choose another place with --db"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another program holds the file locked",
+        _ => return format!("the store cannot be written: {error}"),
+    };
+    format!("the store cannot be written: {error}: {remedy}")
+}
+
+fn used_bytes(conn: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    Ok((pragma("page_count")?.saturating_sub(pragma("freelist_count")?)) * pragma("page_size")?)
+}
+
+/// The first second of raw rows to keep. A store beyond its size gives up a fiftieth of its raw time at once.
+fn raw_from(conn: &Connection, now: i64, options: &Options, used: u64) -> rusqlite::Result<i64> {
+    // A little more than asked for: a window as long as the retention begins in a second that is there whole.
+    let from = now - options.retention.raw - 2;
+    if used <= options.max_bytes {
+        return Ok(from);
+    }
+    let mut oldest = now;
+    for table in ["event", "call", "query"] {
+        let id: Option<i64> =
+            conn.query_row(&format!("SELECT min(id) FROM {table}"), [], |row| row.get(0))?;
+        oldest = oldest.min(id.map_or(now, |id| row_micros(id) / 1_000_000));
+    }
+    Ok(from.max(oldest + ((now - oldest) / 50).max(1)))
+}
