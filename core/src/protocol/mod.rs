@@ -8,6 +8,10 @@ use crate::exchange::{Correlation, Direction, Exchange, Origin, Outcome, Role};
 use crate::loss::Losses;
 use crate::time::Time;
 
+mod http1;
+#[cfg(test)]
+mod testing;
+
 /// Where and when some bytes were moved, and by which code.
 #[derive(Clone, Copy, Debug)]
 pub struct At {
@@ -142,4 +146,4 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are asked.
-pub static REGISTRY: &[Protocol] = &[];
+pub static REGISTRY: &[Protocol] = &[http1::PROTOCOL];

@@ -1,0 +1,21 @@
+//! Whole conversations in both roles; then the same in pieces, cut short and with gaps.
+
+mod conversations;
+mod damage;
+mod detect;
+
+use crate::protocol::testing::{Conversation, parse};
+
+/// All conversations of the folder.
+fn corpus() -> Vec<Conversation> {
+    [
+        include_str!("plain.txt"),
+        include_str!("bodies.txt"),
+        include_str!("switches.txt"),
+        include_str!("odd.txt"),
+        include_str!("lost.txt"),
+    ]
+    .into_iter()
+    .flat_map(parse)
+    .collect()
+}
