@@ -1,7 +1,7 @@
 //! Finding the connection of a socket, and numbering it when it is new.
 
 use apm_agent_ebpf::{Conn, conn_flags, counter, family, opened_by};
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
 
 use crate::{
     emit,
@@ -20,22 +20,7 @@ pub fn of(sock: &Sock, id: u64, by: u16) -> Option<*mut Conn> {
         // SAFETY: the pointer is to a live map value; other CPUs may write to it, fields are words.
         Some(conn) if unsafe { (*conn).inode } == sock.inode && by == opened_by::DATA => conn,
         _ => {
-            let now = unsafe { bpf_ktime_get_ns() };
-            // One CPU numbers at most one connection per 64 ns, so time and CPU together are unique.
-            // SAFETY: no preconditions.
-            let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
-            let new = Conn {
-                id: (now & !0x3f) | (cpu & 0x3f),
-                inode: sock.inode,
-                read: 0,
-                written: 0,
-                budget: 0,
-                tgid: (id >> 32) as u32,
-                flags: 0,
-                by,
-                run: NO_RUN,
-                family: sock.family,
-            };
+            let new = new(sock.inode, id, by, sock.family);
             if CONNS.insert(sock.key, new, 0).is_err() {
                 count(counter::CONN_TABLE_FULL);
                 return None;
@@ -49,6 +34,26 @@ pub fn of(sock: &Sock, id: u64, by: u16) -> Option<*mut Conn> {
         c.flags |= conn_flags::ANNOUNCED;
     }
     Some(conn)
+}
+
+/// A connection over which nothing has moved yet, with a number of its own.
+#[inline(always)]
+pub fn new(inode: u64, id: u64, by: u16, family: u16) -> Conn {
+    // One CPU numbers at most one connection per 64 ns, so time and CPU together are unique.
+    // SAFETY: no preconditions.
+    let cpu = u64::from(unsafe { bpf_get_smp_processor_id() });
+    Conn {
+        id: (emit::now() & !0x3f) | (cpu & 0x3f),
+        inode,
+        read: 0,
+        written: 0,
+        budget: 0,
+        tgid: (id >> 32) as u32,
+        flags: 0,
+        by,
+        run: NO_RUN,
+        family,
+    }
 }
 
 /// Is this a TCP socket?

@@ -2,7 +2,7 @@
 
 use zerocopy::FromBytes;
 
-use crate::{Changed, Data, Opened, Process, kind};
+use crate::{Bound, Changed, Data, Opened, Process, kind};
 
 /// A decoded event; payloads borrow from the record.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub enum Event<'a> {
     Changed(Changed),
     /// A process came, changed or went.
     Process(Process),
+    /// A TLS stream was bound to its socket.
+    Bound(Bound),
 }
 
 /// Decodes one record; `None` where it is none of the kinds, too short, or contradicts itself.
@@ -34,6 +36,7 @@ pub fn decode(record: &[u8]) -> Option<Event<'_>> {
         kind::OPENED => Opened::read_from_prefix(record).ok().map(|(event, _)| Event::Opened(event)),
         kind::CHANGED => Changed::read_from_prefix(record).ok().map(|(event, _)| Event::Changed(event)),
         kind::PROCESS => Process::read_from_prefix(record).ok().map(|(event, _)| Event::Process(event)),
+        kind::BOUND => Bound::read_from_prefix(record).ok().map(|(event, _)| Event::Bound(event)),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 
 use core::ffi::c_void;
 
-use apm_agent_ebpf::{Changed, Conn, Opened, Process, counter, family, kind};
+use apm_agent_ebpf::{Bound, Changed, Conn, Opened, Process, counter, family, kind};
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_ns, generated as raw},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[inline(always)]
-fn ring() -> *mut c_void {
+pub fn ring() -> *mut c_void {
     core::ptr::from_ref(&EVENTS).cast_mut().cast()
 }
 
@@ -83,6 +83,36 @@ pub fn opened(sock: &Sock, conn: &Conn, id: u64, error: u32) -> bool {
         event.peer_port = u16::from_be(read(sock.key, OFF_SK_DPORT.load()).unwrap_or_default());
     }
     whole(event, false)
+}
+
+/// Tells user space of a TLS stream.
+#[inline(always)]
+pub fn stream_opened(conn: &Conn, id: u64) -> bool {
+    whole(
+        Opened {
+            kind: kind::OPENED,
+            tid: id as u32,
+            tgid: (id >> 32) as u32,
+            by: conn.by,
+            family: 0,
+            time: now(),
+            conn: conn.id,
+            key: 0,
+            inode: 0,
+            local: [0; 16],
+            peer: [0; 16],
+            local_port: 0,
+            peer_port: 0,
+            error: 0,
+        },
+        false,
+    )
+}
+
+/// Tells user space over which socket a TLS stream runs.
+#[inline(always)]
+pub fn bound(stream: u64, socket: u64, id: u64) -> bool {
+    whole(Bound { kind: kind::BOUND, tgid: (id >> 32) as u32, time: now(), stream, socket }, false)
 }
 
 /// Tells user space that something happened to a connection.

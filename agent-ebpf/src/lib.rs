@@ -30,6 +30,8 @@ pub mod kind {
     pub const CHANGED: u32 = 3;
     /// A process came, changed or went: [`super::Process`].
     pub const PROCESS: u32 = 4;
+    /// A TLS stream was bound to its socket: [`super::Bound`].
+    pub const BOUND: u32 = 5;
 }
 
 /// Flags of [`Data`].
@@ -98,6 +100,12 @@ pub mod opened_by {
     pub const ACCEPT: u16 = 1;
     /// The process connected it.
     pub const CONNECT: u16 = 2;
+    /// A TLS stream joined in mid-life.
+    pub const TLS_DATA: u16 = 3;
+    /// A TLS stream that the process accepts.
+    pub const TLS_ACCEPT: u16 = 4;
+    /// A TLS stream that the process opens.
+    pub const TLS_CONNECT: u16 = 5;
 }
 
 /// Address family numbers of Linux (`include/linux/socket.h`).
@@ -180,6 +188,22 @@ pub struct Changed {
     pub tgid: u32,
 }
 
+/// A TLS stream runs over this connection: proven by a system call on its socket within a call on the stream.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Bound {
+    /// [`kind::BOUND`]
+    pub kind: u32,
+    /// Process.
+    pub tgid: u32,
+    /// When.
+    pub time: u64,
+    /// The TLS stream's connection.
+    pub stream: u64,
+    /// The socket's connection.
+    pub socket: u64,
+}
+
 /// What happened to a process.
 pub mod life {
     /// It was forked by `parent`.
@@ -251,6 +275,8 @@ pub mod counter {
     pub const CONN_TABLE_FULL: u32 = 2;
     /// Events written.
     pub const EVENTS: u32 = 3;
+    /// TLS streams or calls that found no room in `TLS_STREAMS` or `TLS_CALLS`.
+    pub const TLS_TABLE_FULL: u32 = 4;
     /// How many counters there are.
     pub const COUNT: u32 = 16;
 }
@@ -263,9 +289,11 @@ pub mod conn_flags {
     pub const TLS: u16 = 1 << 1;
     /// User space wants nothing of it: no event but its end.
     pub const IGNORED: u16 = 1 << 2;
+    /// A TLS stream whose socket is known.
+    pub const BOUND: u16 = 1 << 3;
 }
 
-/// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`.
+/// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Conn {

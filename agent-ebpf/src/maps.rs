@@ -22,6 +22,38 @@ pub static TARGETS: HashMap<u32, u32, 8192> = HashMap::new();
 #[btf_map]
 pub static CONNS: LruHashMap<u64, Conn, 32768> = LruHashMap::new();
 
+/// A TLS stream: its process and the address of its `SSL`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct StreamKey {
+    /// Process.
+    pub tgid: u64,
+    /// Address of the `SSL` structure.
+    pub ssl: u64,
+}
+
+/// TLS streams. Their addresses are reused: `SSL_free` and the start of a new stream end an entry's life.
+#[btf_map]
+pub static TLS_STREAMS: LruHashMap<StreamKey, Conn, 16384> = LruHashMap::new();
+
+/// A call on a TLS stream that has not returned yet.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TlsCall {
+    /// Address of the `SSL` structure.
+    pub ssl: u64,
+    /// Where the plaintext lies, or is to go.
+    pub buffer: u64,
+    /// Where the callee writes how many bytes it moved; 0 where it returns that.
+    pub moved: u64,
+    /// Number of the socket's connection that was used within the call; 0 = none yet.
+    pub socket: u64,
+}
+
+/// Calls on TLS streams by thread: `(tgid << 32) | tid`.
+#[btf_map]
+pub static TLS_CALLS: LruHashMap<u64, TlsCall, 4096> = LruHashMap::new();
+
 /// Counters: `counter`.
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::new();

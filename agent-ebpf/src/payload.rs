@@ -35,7 +35,7 @@ struct Iovec {
 /// Keeps the compiler from folding a clamp into something the verifier cannot follow. It must emit an instruction:
 /// an empty one leaves two line infos at one offset, which the kernel refuses.
 #[inline(always)]
-fn opaque(mut x: u64) -> u64 {
+pub fn opaque(mut x: u64) -> u64 {
     // SAFETY: assigns a register to itself.
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) x, options(nomem, nostack, preserves_flags)) };
     x
@@ -43,7 +43,7 @@ fn opaque(mut x: u64) -> u64 {
 
 /// `x`, at most `max`, in a form the verifier can follow.
 #[inline(always)]
-fn clamp(x: u64, max: u64) -> u64 {
+pub fn clamp(x: u64, max: u64) -> u64 {
     let x = opaque(x);
     if x > max { max } else { x }
 }
@@ -55,17 +55,24 @@ fn clamp(x: u64, max: u64) -> u64 {
 #[inline(always)]
 fn budget(by: u16, write: bool) -> u32 {
     match (by, write) {
-        (opened_by::ACCEPT, true) => BUDGET_RESPONSE.load(),
-        (opened_by::CONNECT, false) => BUDGET_REPLY.load(),
+        (opened_by::ACCEPT | opened_by::TLS_ACCEPT, true) => BUDGET_RESPONSE.load(),
+        (opened_by::CONNECT | opened_by::TLS_CONNECT, false) => BUDGET_REPLY.load(),
         _ => BUDGET_REQUEST.load(),
     }
 }
 
-/// Does the chunk open a TLS session? A handshake record (22, version 3.x) with a ClientHello or ServerHello
-/// (RFC 8446, 5.1 and 4).
+/// Do these bytes, the first of a run, show a TLS session (RFC 8446, 5.1)? A handshake record with a ClientHello or
+/// ServerHello, whose header may be read by itself; on a connection joined in mid-life also application data.
 #[inline(always)]
-fn opens_tls(b: &[u8; 6]) -> bool {
-    b[0] == 22 && b[1] == 3 && b[2] <= 4 && (b[5] == 1 || b[5] == 2)
+fn is_tls(first: &[u8; 6], len: u64, by: u16) -> bool {
+    if first[1] != 3 || first[2] > 4 {
+        return false;
+    }
+    match first[0] {
+        22 => len == 5 || first[5] == 1 || first[5] == 2,
+        23 => by == opened_by::DATA,
+        _ => false,
+    }
 }
 
 /// Reads `len` bytes (already clamped) from the process to `offset` (already clamped) of the scratch payload.
@@ -213,11 +220,20 @@ fn copy_vector(s: &mut Scratch, iov: u64, count: u64, total: u64, head: u64) -> 
     Copied { head: get!(s.walk.head), tail: get!(s.walk.tail), fault }
 }
 
-/// Copies what parsers need of the `total` bytes that the call moved, and writes the event.
+/// What is to be copied of a chunk, and where it lies in its connection.
+pub struct Plan {
+    /// Position of its first byte.
+    pub pos: u64,
+    /// Bytes of its start that are wanted.
+    pub head: u64,
+    /// It is the first of a run of one direction.
+    pub run_starts: bool,
+}
+
+/// Enters a chunk of `total` bytes into the connection's books. `resumes` is asked, when the run's budget is spent,
+/// whether the chunk begins another message whose head is wanted as well.
 #[inline(always)]
-pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> Option<()> {
-    // SAFETY: this CPU's own value.
-    let s = unsafe { &mut *SCRATCH.get_ptr_mut(0)? };
+pub fn plan(conn: &mut Conn, write: bool, total: u64, resumes: impl FnOnce() -> bool) -> Plan {
     let run_starts = conn.run != u16::from(write);
     if run_starts {
         conn.run = u16::from(write);
@@ -229,12 +245,8 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
     } else {
         conn.read = pos + total;
     }
-    if let (true, Shape::Buffer(base)) = (write && u64::from(conn.budget) < total, shape) {
-        // The next of several responses written in one run: its head is wanted as well.
-        // SAFETY: the helper checks the address.
-        if unsafe { bpf_probe_read_user(base as *const [u8; 5]) } == Ok(*b"HTTP/") {
-            conn.budget = budget(conn.by, true);
-        }
+    if u64::from(conn.budget) < total && resumes() {
+        conn.budget = budget(conn.by, write);
     }
     let mut head = total;
     if head > u64::from(conn.budget) {
@@ -244,15 +256,35 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
         }
     }
     conn.budget = conn.budget.saturating_sub(head as u32);
+    Plan { pos, head, run_starts }
+}
+
+/// Does a response begin here? Several may be written in one run.
+#[inline(always)]
+pub fn response_begins(address: u64) -> bool {
+    // SAFETY: the helper checks the address.
+    let start = unsafe { bpf_probe_read_user(address as *const [u8; 5]) };
+    start == Ok(*b"HTTP/")
+}
+
+/// Copies what parsers need of the `total` bytes that the call moved, and writes the event.
+#[inline(always)]
+pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> Option<()> {
+    // SAFETY: this CPU's own value.
+    let s = unsafe { &mut *SCRATCH.get_ptr_mut(0)? };
+    let plan = plan(conn, write, total, || match shape {
+        Shape::Buffer(base) => write && response_begins(base),
+        _ => false,
+    });
     let copied = match shape {
-        Shape::Buffer(base) => copy_buffer(s, base, total, head),
-        Shape::Vector(iov, count) => copy_vector(s, iov, count, total, head),
+        Shape::Buffer(base) => copy_buffer(s, base, total, plan.head),
+        Shape::Vector(iov, count) => copy_vector(s, iov, count, total, plan.head),
         Shape::Nowhere => Copied { head: 0, tail: 0, fault: false },
     };
     let mut flags = u16::from(write) * data_flags::WRITE + u16::from(copied.fault) * data_flags::FAULT;
-    if run_starts && copied.head >= 6 {
+    if plan.run_starts && copied.head >= 5 {
         let first = [s.payload[0], s.payload[1], s.payload[2], s.payload[3], s.payload[4], s.payload[5]];
-        if opens_tls(&first) {
+        if is_tls(&first, copied.head, conn.by) {
             conn.flags |= conn_flags::TLS;
             flags |= data_flags::TLS;
         }
@@ -264,7 +296,7 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
         len: total as u32,
         time: emit::now(),
         conn: conn.id,
-        pos,
+        pos: plan.pos,
         head: copied.head as u32,
         tail: copied.tail as u16,
         flags,

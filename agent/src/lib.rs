@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod pipeline;
 pub mod problem;
 pub mod process;
 pub mod store;

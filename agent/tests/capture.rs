@@ -49,7 +49,7 @@ impl Log {
                     self.opened.push((info.id, info.role, info.local, info.peer, info.from_start));
                 }
                 Captured::Changed(c) => self.changed.push((c.conn, c.change)),
-                Captured::Process(_) => {}
+                Captured::Process(_) | Captured::Bound { .. } => {}
             });
         }
     }
@@ -207,4 +207,135 @@ fn sockets_of_a_watched_process_are_seen() {
         l.chunks[before..].iter().any(|c| c.head == b"after the file")
     });
     assert!(log.chunks[before..].iter().all(|c| c.head != b"to a file"));
+}
+
+/// A Python process with both ends of a TLS connection: over blocking sockets, and over memory BIOs on an event loop.
+const TLS_PEERS: &str = r#"
+import asyncio, socket, ssl, sys, threading
+cert, key = sys.argv[1:3]
+server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); server.load_cert_chain(cert, key)
+client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT); client.check_hostname = False; client.verify_mode = ssl.CERT_NONE
+sys.stdin.readline()
+listener = socket.create_server(("127.0.0.1", 0))
+def serve():
+    connection, _ = listener.accept()
+    with server.wrap_socket(connection, server_side=True) as tls:
+        request = tls.recv(1000)
+        tls.sendall(b"answer to " + request)
+        tls.recv(1)
+thread = threading.Thread(target=serve); thread.start()
+with client.wrap_socket(socket.create_connection(listener.getsockname())) as tls:
+    tls.sendall(b"blocking question")
+    assert tls.recv(1000) == b"answer to blocking question"
+thread.join()
+async def main():
+    async def handle(reader, writer):
+        writer.write(b"answer to " + await reader.read(1000))
+        await writer.drain()
+        writer.close()
+    srv = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=server)
+    reader, writer = await asyncio.open_connection(*srv.sockets[0].getsockname(), ssl=client)
+    writer.write(b"asynchronous question")
+    assert await reader.read(1000) == b"answer to asynchronous question"
+    writer.close()
+asyncio.run(main())
+print("done", flush=True)
+sys.stdin.readline()
+"#;
+
+#[test]
+fn plaintext_of_tls_is_seen_once_and_bound_where_that_is_proven() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use apm_agent::process::{ProcSource, Procfs};
+
+    // SAFETY: no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: needs root");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (cert, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .stderr(Stdio::null())
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: no openssl to make a certificate with");
+        return;
+    }
+    let mut python = Command::new("python3")
+        .args(["-c", TLS_PEERS])
+        .args([&cert, &key])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = python.stdin.take().unwrap();
+    let mut capture = Capture::start(CaptureOptions { ring_bytes: 8 << 20 }).unwrap();
+    // `ssl` is imported when the library is mapped.
+    let source = Procfs::default();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let process = loop {
+        if let Ok(process) = source.inspect(python.id())
+            && !process.tls.is_empty()
+        {
+            break process;
+        }
+        assert!(Instant::now() < deadline, "Python never mapped a TLS library");
+        std::thread::yield_now();
+    };
+    capture.watch(process.id.pid).unwrap();
+    for library in &process.tls {
+        capture.attach_tls(process.id.pid, library).unwrap();
+    }
+    input.write_all(b"\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(python.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "done\n");
+
+    let mut plain: Vec<(ConnId, Direction, Vec<u8>)> = Vec::new();
+    let mut infos = Vec::new();
+    let mut bound = Vec::new();
+    while capture.drain(usize::MAX, |event| match event {
+        Captured::Chunk(c) => {
+            assert!(c.opens_tls || c.head.is_ascii(), "ciphertext was copied: {c:?}");
+            if !c.opens_tls {
+                plain.push((c.conn, c.direction, c.head.to_vec()));
+            }
+        }
+        Captured::Opened(info, _) => infos.push(info),
+        Captured::Bound { stream, socket } => bound.push((stream, socket)),
+        _ => {}
+    }) > 0
+    {}
+    input.write_all(b"\n").unwrap();
+    python.wait().unwrap();
+    for kind in ["blocking", "asynchronous"] {
+        let question = format!("{kind} question").into_bytes();
+        let answer = format!("answer to {kind} question").into_bytes();
+        for (bytes, direction, role) in [
+            (&question, Direction::Write, Role::Client),
+            (&question, Direction::Read, Role::Server),
+            (&answer, Direction::Write, Role::Server),
+            (&answer, Direction::Read, Role::Client),
+        ] {
+            let seen: Vec<_> = plain.iter().filter(|p| p.1 == direction && p.2 == *bytes).collect();
+            assert_eq!(seen.len(), 1, "{kind} {direction:?}: {plain:#?}");
+            let info = infos.iter().find(|i| i.id == seen[0].0).expect("the stream was announced");
+            assert!(info.tls && info.from_start);
+            assert_eq!(info.role, Some(role));
+            let socket = bound.iter().find(|b| b.0 == info.id);
+            assert_eq!(socket.is_some(), kind == "blocking", "{kind} {role:?}: {bound:?}");
+            if let Some((_, socket)) = socket {
+                let socket = infos.iter().find(|i| i.id == *socket).expect("the socket was announced");
+                assert_eq!(socket.role, Some(role));
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! thread or knows how the bytes were captured; so everything here can be tested with values alone, and is.
 //!
 //! Modules are the stages of the data path, in its order; each may use those above it, never those below:
-//! [`time`], [`loss`] -> [`exchange`] -> [`protocol`] -> [`connection`] -> [`correlate`] -> [`route`], [`sql`] -> [`aggregate`].
+//! [`time`], [`loss`], [`sql`] -> [`exchange`] -> [`protocol`] -> [`connection`] -> [`correlate`] -> [`route`] -> [`aggregate`].
 
 #![forbid(unsafe_code)]
 

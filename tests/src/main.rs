@@ -3,7 +3,9 @@
 #![allow(clippy::print_stdout)] // a command line: printing is what it is for
 
 mod agent;
+mod bench;
 mod cases;
+mod demo;
 mod load;
 mod places;
 mod process;
@@ -48,6 +50,24 @@ enum Task {
         /// Part of a name
         filter: Option<String>,
     },
+    /// Measure what watching costs
+    Bench {
+        /// Rounds, each bare and watched
+        #[arg(long)]
+        rounds: u32,
+        /// Seconds per measurement
+        #[arg(long)]
+        seconds: u32,
+        /// Where the report goes, as Markdown
+        #[arg(long)]
+        report: PathBuf,
+    },
+    /// Start the sample app with traffic and the agent
+    Demo {
+        /// The Python that runs the sample app
+        #[arg(long)]
+        python: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -60,6 +80,8 @@ fn main() -> ExitCode {
             let cases = if harness { cases::harness() } else { cases::all() };
             Ok(runner::run(&cases, filter.as_deref(), &places(long)))
         }
+        Task::Bench { rounds, seconds, report } => bench::run(&places(false), rounds, seconds, &report),
+        Task::Demo { python } => demo::run(&places(false), &python),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! Building and starting the agent, the demo and the benchmark.
 
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
@@ -9,9 +10,7 @@ use crate::{dashboard, packages, places, python, shell};
 
 /// `cargo xtask run`: never comes back when all went well, because the agent takes our place.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    if let Some(why) = dashboard::build()? {
-        println!("dashboard: {why}");
-    }
+    with_page();
     let binary = build()?;
     let mut agent = shell::as_root(&binary)?;
     let error = agent.args(args).exec();
@@ -20,9 +19,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
 /// `cargo xtask demo`
 pub(crate) fn demo() -> Result<()> {
-    if let Some(why) = dashboard::build()? {
-        println!("dashboard: {why}");
-    }
+    with_page();
     let agent = build()?;
     let python = ["python3", "python"].into_iter().find_map(shell::which);
     let Some(python) = python else { bail!("no python3 on the path; install it: apt-get install python3") };
@@ -55,7 +52,34 @@ pub(crate) fn bench(rounds: u32, seconds: u32) -> Result<()> {
         .arg("--venvs")
         .arg(places::target().join("venv"));
     bench.arg("bench").args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
-    shell::run(&mut bench)
+    let report = places::target().join("bench.md");
+    shell::run(bench.arg("--report").arg(&report))?;
+    publish(&fs::read_to_string(report)?)
+}
+
+/// Writes the measured report to docs/performance.md, and its first table to the README between the markers.
+fn publish(report: &str) -> Result<()> {
+    const BEGIN: &str = "<!-- begin: cargo xtask bench -->";
+    const END: &str = "<!-- end: cargo xtask bench -->";
+    let docs = places::root().join("docs");
+    fs::create_dir_all(&docs)?;
+    let heading = "# What watching costs\n\nMeasured and written by `cargo xtask bench`.\n\n";
+    fs::write(docs.join("performance.md"), format!("{heading}{report}"))?;
+    let readme = places::root().join("README.md");
+    let text = fs::read_to_string(&readme)?;
+    let (before, rest) = text.split_once(BEGIN).context("README.md has no marker for the table")?;
+    let (_, after) = rest.split_once(END).context("README.md has no end marker for the table")?;
+    let summary = report.split("\nEach round:").next().unwrap_or(report).trim();
+    fs::write(&readme, format!("{before}{BEGIN}\n{summary}\n{END}{after}"))?;
+    println!("written to docs/performance.md and README.md");
+    Ok(())
+}
+
+/// Builds the page that the agent embeds. Without it the agent works, API included, so a failure does not stop us.
+fn with_page() {
+    if let Err(error) = dashboard::build() {
+        println!("the agent is built without a new dashboard: {error:#}");
+    }
 }
 
 /// Builds the agent for release.

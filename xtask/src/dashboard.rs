@@ -1,70 +1,102 @@
 //! The dashboard's front end.
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::steps::{Outcome, Tally};
-use crate::{packages, places, shell};
+use crate::{node, places, shell};
 
-/// Is there a front end with a build to run?
-fn sources() -> Option<PathBuf> {
-    let dir = places::root().join("dashboard");
-    dir.join("package.json").exists().then_some(dir)
+/// The front end with the Node that builds it.
+struct Dashboard {
+    sources: PathBuf,
+    node: PathBuf,
 }
 
-/// Builds the front end. Gives back why it could not, where that is not an error.
-pub(crate) fn build() -> Result<Option<String>> {
-    let Some(dir) = sources() else { return Ok(Some("no dashboard/package.json".to_owned())) };
-    if shell::which("npm").is_none() {
-        return Ok(Some("Node is not installed: the agent is built with the page it has".to_owned()));
-    }
-    install(&dir)?;
-    shell::quiet(npm(&dir).args(["run", "--silent", "build"]))?;
-    Ok(None)
+/// `cargo xtask dashboard`: builds `dashboard/dist`, which the agent embeds.
+pub(crate) fn build() -> Result<()> {
+    let dashboard = Dashboard::find()?.map_err(anyhow::Error::msg)?;
+    dashboard.build()
 }
 
-/// Builds the front end and runs its own tests, installing Node when it is missing.
+/// Builds the front end and runs its own tests: types, units, and the built page in Chromium.
 pub(crate) fn test(filter: Option<&str>) -> Result<Outcome> {
-    let Some(dir) = sources() else { return Ok(Outcome::Skipped("no dashboard/package.json".to_owned())) };
-    if shell::which("npm").is_none()
-        && let Some(why) = packages::install(packages::NODE_PACKAGES)?
-    {
-        return Ok(Outcome::Skipped(why));
-    }
-    install(&dir)?;
-    shell::quiet(npm(&dir).args(["run", "--silent", "build"]))?;
-    let mut command = npm(&dir);
-    command.args(["run", "--silent", "test"]);
-    if let Some(filter) = filter {
-        command.args(["--", "--grep", filter]);
-    }
+    let dashboard = match Dashboard::find()? {
+        Ok(dashboard) => dashboard,
+        Err(why) => return Ok(Outcome::Skipped(why)),
+    };
+    dashboard.build()?;
     let mut tally = Tally::default();
-    let passed = shell::lines(&mut command, |line| {
-        println!("      {line}");
-        tally += Tally::parse(line).unwrap_or_default();
-    })?;
-    if !passed && tally.failed == 0 {
-        anyhow::bail!("the dashboard's tests could not run (`npm test` in dashboard/ tells why)");
+    for script in ["test", "test:page"] {
+        let mut command = dashboard.npm(&["run", "--silent", script, "--", "--passWithNoTests"]);
+        command.args(filter.map(|part| format!("--testNamePattern={part}")));
+        let mut counted = Tally::default();
+        let passed = shell::lines(&mut command, |line| {
+            // Vitest counts files and tests; only the tests are ours.
+            counted += line.trim().strip_prefix("Tests ").and_then(Tally::parse).unwrap_or_default();
+            println!("      {line}");
+        })?;
+        if !passed && counted.failed == 0 {
+            bail!("`npm run {script}` in dashboard/ failed; the lines above tell why");
+        }
+        tally += counted;
     }
     Ok(Outcome::Ran(tally))
 }
 
-fn install(dir: &std::path::Path) -> Result<()> {
-    let lock = dir.join("package-lock.json");
-    let stamp = dir.join("node_modules/.package-lock.json");
-    let modified = |file: &std::path::Path| file.metadata().and_then(|meta| meta.modified()).ok();
-    if modified(&stamp).is_some_and(|installed| modified(&lock).is_none_or(|wanted| wanted <= installed)) {
-        return Ok(());
+impl Dashboard {
+    fn find() -> Result<std::result::Result<Self, String>> {
+        let sources = places::root().join("dashboard");
+        Ok(node::directory()?.map(|node| Self { sources, node }))
     }
-    println!("      npm packages of the dashboard");
-    shell::quiet(npm(dir).args(["ci", "--no-audit", "--no-fund"]))
-        .context("npm ci failed; is this machine online?")
+
+    /// Builds, unless what is built is newer than every source.
+    fn build(&self) -> Result<()> {
+        let built = modified(&self.sources.join("dist/index.html"));
+        if built.is_some() && newest(&self.sources)? <= built {
+            return Ok(());
+        }
+        self.install()?;
+        println!("      building the dashboard");
+        shell::quiet(&mut self.npm(&["run", "--silent", "build"]))
+    }
+
+    /// Installs the locked packages, unless they are.
+    fn install(&self) -> Result<()> {
+        let installed = modified(&self.sources.join("node_modules/.package-lock.json"));
+        if installed.is_some() && installed >= modified(&self.sources.join("package-lock.json")) {
+            return Ok(());
+        }
+        println!("      npm packages of the dashboard");
+        shell::quiet(&mut self.npm(&["ci", "--no-audit", "--no-fund"]))
+            .context("npm ci failed; is this machine online?")
+    }
+
+    fn npm(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.node.join("npm"));
+        let rest = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths(std::iter::once(self.node.clone()).chain(env::split_paths(&rest)));
+        command.args(args).current_dir(&self.sources).env("PATH", path.unwrap_or(rest)).env("NO_COLOR", "1");
+        command
+    }
 }
 
-fn npm(dir: &std::path::Path) -> Command {
-    let mut command = Command::new("npm");
-    command.current_dir(dir);
-    command
+fn modified(file: &Path) -> Option<std::time::SystemTime> {
+    file.metadata().and_then(|meta| meta.modified()).ok()
+}
+
+/// When the youngest source below `directory` was changed; what is built or installed there does not count.
+fn newest(directory: &Path) -> Result<Option<std::time::SystemTime>> {
+    let mut newest = None;
+    for entry in directory.read_dir()? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if matches!(name, "dist" | "node_modules") {
+            continue;
+        }
+        newest = newest.max(if path.is_dir() { self::newest(&path)? } else { modified(&path) });
+    }
+    Ok(newest)
 }

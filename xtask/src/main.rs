@@ -6,6 +6,7 @@ mod agent;
 mod dashboard;
 mod ebpf;
 mod fuzz;
+mod node;
 mod packages;
 mod places;
 mod python;
@@ -50,7 +51,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Build the dashboard (needs Node)
+    /// Build the dashboard
     Dashboard,
     /// Measure what watching costs a FastAPI app, and write the table to docs/performance.md and README.md
     Bench {
@@ -79,7 +80,7 @@ fn main() -> ExitCode {
         Task::Test { long, filter } => suite::test(long, filter.as_deref()),
         Task::Demo => agent::demo(),
         Task::Ebpf { check } => ebpf::task(check),
-        Task::Dashboard => dashboard::build().map(|_| ()),
+        Task::Dashboard => dashboard::build(),
         Task::Bench { rounds, seconds } => agent::bench(rounds, seconds),
         Task::Fuzz { seconds } => fuzz::task(seconds),
         Task::Ci => suite::ci(),

@@ -18,9 +18,6 @@ pub(crate) const TEST_PACKAGES: &[&str] = &[
     "gcc", // the linker that cargo needs
 ];
 
-/// Node, for the dashboard's build and tests. Taken from Debian only when no `node` is on the path.
-pub(crate) const NODE_PACKAGES: &[&str] = &["nodejs", "npm"];
-
 /// What compiles the probes: a rustc with its library sources, of the version the committed object was built with.
 pub(crate) const EBPF_PACKAGES: &[&str] = &["rustc-web", "rust-web-src"];
 

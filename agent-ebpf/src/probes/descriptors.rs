@@ -65,18 +65,7 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
         connection::of(&sock, id, opened_by::CONNECT)?;
     } else if is_inet(sock.family) {
         // It failed at once: there never was a connection, but there was a call.
-        let conn = apm_agent_ebpf::Conn {
-            id: emit::now(),
-            inode: sock.inode,
-            read: 0,
-            written: 0,
-            budget: 0,
-            tgid: (id >> 32) as u32,
-            flags: 0,
-            by: opened_by::CONNECT,
-            run: connection::NO_RUN,
-            family: sock.family,
-        };
+        let conn = connection::new(sock.inode, id, opened_by::CONNECT, sock.family);
         let _counted = emit::opened(&sock, &conn, id, -ret as u32);
     }
     Some(())

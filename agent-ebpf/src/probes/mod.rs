@@ -3,6 +3,7 @@
 mod descriptors;
 mod processes;
 mod sockets;
+mod tls;
 mod traffic;
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;

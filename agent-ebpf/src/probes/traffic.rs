@@ -4,7 +4,7 @@
 use apm_agent_ebpf::{change, conn_flags, opened_by};
 use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext};
 
-use super::watched;
+use super::{tls, watched};
 use crate::{
     connection, emit,
     kernel::{Args, stream_socket, syscall_args},
@@ -62,6 +62,9 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
     let conn = unsafe { &mut *conn };
     conn.tgid = (id >> 32) as u32;
     if conn.flags & (conn_flags::TLS | conn_flags::IGNORED) != 0 {
+        if ret > 0 {
+            tls::note_socket(id, conn.id);
+        }
         return None;
     }
     if ret < 0 {

@@ -114,6 +114,6 @@ pub(super) fn all(ebpf: &mut Ebpf) -> Result<Vec<ProbeResult>, CaptureError> {
 }
 
 /// Attaches every probe by itself and says how each fared.
-pub(super) fn each(ebpf: &mut Ebpf) -> Vec<(Probe, Result<(), String>)> {
+pub(super) fn each(ebpf: &mut Ebpf) -> Vec<super::Support> {
     PROBES.iter().map(|probe| (*probe, attach(ebpf, probe).map(|_| ()))).collect()
 }

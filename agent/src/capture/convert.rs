@@ -56,6 +56,9 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
             change: change(&changed)?,
             time: Time(changed.time),
         }),
+        wire::Event::Bound(bound) => {
+            Captured::Bound { stream: ConnId(bound.stream), socket: ConnId(bound.socket) }
+        }
         wire::Event::Process(process) => Captured::Process(match process.life {
             wire::life::FORK => ProcessEvent::Fork { parent: process.parent, pid: process.tgid },
             wire::life::EXEC => ProcessEvent::Exec { pid: process.tgid, watched: process.watched != 0 },
@@ -91,6 +94,7 @@ fn chunk<'a>(data: &wire::Data, head: &'a [u8], tail: &'a [u8]) -> Chunk<'a> {
 fn info(opened: &wire::Opened) -> Info {
     let (local, peer) = match opened.family {
         wire::family::UNIX => (Endpoint::Unix(None), Endpoint::Unix(None)),
+        0 => (Endpoint::Unknown, Endpoint::Unknown), // a TLS stream
         _ => (
             endpoint(opened.family, opened.local, opened.local_port),
             endpoint(opened.family, opened.peer, opened.peer_port),
@@ -101,15 +105,15 @@ fn info(opened: &wire::Opened) -> Info {
         key: opened.key,
         pid: opened.tgid,
         role: match opened.by {
-            wire::opened_by::ACCEPT => Some(Role::Server),
-            wire::opened_by::CONNECT => Some(Role::Client),
+            wire::opened_by::ACCEPT | wire::opened_by::TLS_ACCEPT => Some(Role::Server),
+            wire::opened_by::CONNECT | wire::opened_by::TLS_CONNECT => Some(Role::Client),
             _ => None,
         },
         local,
         peer,
-        from_start: opened.by != wire::opened_by::DATA,
+        from_start: !matches!(opened.by, wire::opened_by::DATA | wire::opened_by::TLS_DATA),
         since: Time(opened.time),
-        tls: false,
+        tls: opened.family == 0,
     }
 }
 

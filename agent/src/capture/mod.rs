@@ -3,6 +3,7 @@
 mod attach;
 mod btf;
 mod convert;
+mod libraries;
 mod tracefs;
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -10,11 +11,16 @@ use std::time::Duration;
 
 use apm_agent_ebpf::{Conn, conn_flags, counter, target_flags};
 use apm_core::connection::{Chunk, Info};
+use apm_core::exchange::ConnId;
 use apm_core::loss::{Loss, Losses};
 use apm_core::time::Time;
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
+
+use crate::process::TlsLibrary;
+
+use libraries::Libraries;
 
 pub use attach::{Probe, ProbeResult};
 pub use btf::{BtfError, KernelTypes};
@@ -69,6 +75,13 @@ pub enum Captured<'a> {
     Opened(Info, Option<apm_core::protocol::CloseReason>),
     /// Something happened to a connection.
     Changed(SocketChange),
+    /// A TLS stream runs over this socket.
+    Bound {
+        /// The stream.
+        stream: ConnId,
+        /// The socket's connection.
+        socket: ConnId,
+    },
     /// A process came, changed or went.
     Process(ProcessEvent),
 }
@@ -82,8 +95,9 @@ pub struct Capture {
     ring_bytes: u32,
     undecodable: u64,
     probes: Vec<ProbeResult>,
+    libraries: Libraries,
     /// Owns programs and links.
-    _ebpf: Ebpf,
+    ebpf: Ebpf,
 }
 
 impl Capture {
@@ -102,7 +116,8 @@ impl Capture {
             ring_bytes: options.ring_bytes,
             undecodable: 0,
             probes,
-            _ebpf: ebpf,
+            libraries: Libraries::default(),
+            ebpf,
         })
     }
 
@@ -121,8 +136,17 @@ impl Capture {
         self.targets.insert(pid, target_flags::WATCHED, 0).map_err(table("TARGETS"))
     }
 
+    /// Probes the plaintext functions of a TLS library that `pid` maps, unless they are already.
+    ///
+    /// # Errors
+    /// Why it cannot be probed, in words for the user.
+    pub fn attach_tls(&mut self, pid: u32, library: &TlsLibrary) -> Result<(), String> {
+        self.libraries.attach(&mut self.ebpf, pid, library)
+    }
+
     /// Captures nothing more of `pid`; it may be gone already.
     pub fn forget(&mut self, pid: u32) {
+        self.libraries.forget(&mut self.ebpf, pid);
         // Not there is what is wanted.
         let _absent = self.targets.remove(&pid);
     }
@@ -169,7 +193,10 @@ impl Capture {
     pub fn read_losses(&self, losses: &mut Losses) {
         losses.set(Loss::RingFull, self.counter(counter::RING_FULL));
         losses.set(Loss::PayloadFault, self.counter(counter::PAYLOAD_FAULT));
-        losses.set(Loss::ConnectionTableFull, self.counter(counter::CONN_TABLE_FULL));
+        losses.set(
+            Loss::ConnectionTableFull,
+            self.counter(counter::CONN_TABLE_FULL) + self.counter(counter::TLS_TABLE_FULL),
+        );
         losses.set(Loss::Undecodable, self.undecodable);
     }
 
@@ -183,11 +210,14 @@ impl Capture {
     }
 }
 
+/// A probe, and why the kernel refused it if it did.
+pub type Support = (Probe, Result<(), String>);
+
 /// Tries every probe by itself, for `apm-agent check`.
 ///
 /// # Errors
 /// The object as a whole was refused.
-pub fn support() -> Result<Vec<(Probe, Result<(), String>)>, CaptureError> {
+pub fn support() -> Result<Vec<Support>, CaptureError> {
     let mut ebpf = load(CaptureOptions { ring_bytes: 1 << 16 })?;
     Ok(tracefs::with_tracefs(|| attach::each(&mut ebpf)))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::connection::{Chunk, Finished, Info};
-use crate::exchange::{Direction, Endpoint, Role};
+use crate::exchange::{ConnId, Direction, Endpoint, Role};
 use crate::loss::Loss;
 use crate::protocol::{At, CloseReason, Next, Opening, Output, Protocol, REGISTRY, Session, Verdict};
 use crate::time::Time;
@@ -45,6 +45,8 @@ pub(super) struct Stream {
     pub(super) pid: u32,
     pub(super) last_used: Time,
     pub(super) peer_closed: bool,
+    /// The TLS stream whose ciphertext it carries, where that is known.
+    pub(super) carries: Option<ConnId>,
     /// Why and when it ended, while what is still under way in other threads may come in.
     pub(super) ended: Option<(Time, CloseReason)>,
 }
@@ -68,6 +70,7 @@ impl Stream {
             pid,
             last_used,
             peer_closed: false,
+            carries: None,
             ended: None,
         }
     }
@@ -114,7 +117,7 @@ impl Stream {
 
     /// The process tried to make this connection, and nothing ever moved over it.
     pub(super) fn is_unborn(&self) -> bool {
-        self.info.role == Some(Role::Client) && self.expected == [Some(0), Some(0)]
+        !self.info.tls && self.info.role == Some(Role::Client) && self.expected == [Some(0), Some(0)]
     }
 
     /// Takes a chunk.

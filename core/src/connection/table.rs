@@ -92,8 +92,25 @@ impl Table {
         }
     }
 
+    /// A TLS stream runs over a socket: the stream takes on its ends, and shares its fate.
+    pub fn bound(&mut self, stream: ConnId, socket: ConnId) {
+        let Some(carrier) = self.streams.get_mut(&socket) else { return };
+        carrier.carries = Some(stream);
+        let (local, peer) = (carrier.info.local.clone(), carrier.info.peer.clone());
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.info = Arc::new(Info { local, peer, ..Info::clone(&stream.info) });
+        }
+    }
+
     /// Something happened to a connection.
     pub fn changed(&mut self, conn: ConnId, change: Change, time: Time) {
+        if let Some(stream) = self.streams.get(&conn).and_then(|socket| socket.carries) {
+            self.change(stream, change, time);
+        }
+        self.change(conn, change, time);
+    }
+
+    fn change(&mut self, conn: ConnId, change: Change, time: Time) {
         let Some(stream) = self.streams.get_mut(&conn) else { return };
         let reason = match change {
             Change::Established => return,
@@ -152,6 +169,9 @@ impl Table {
     fn end(&mut self, conn: ConnId, progress: &mut Progress) {
         let Some(mut stream) = self.streams.remove(&conn) else { return };
         let Some((time, reason)) = stream.ended else { return };
+        if stream.info.tls && stream.info.peer == Endpoint::Unknown && stream.protocol().is_some() {
+            self.out.losses.add(Loss::TlsUnbound, 1);
+        }
         if stream.is_unborn() && matches!(reason, CloseReason::Refused | CloseReason::TimedOut) {
             progress.failed.push(FailedConnect { conn: Arc::clone(&stream.info), reason, time });
         }

@@ -9,6 +9,7 @@ use crate::loss::Losses;
 use crate::time::Time;
 
 mod http1;
+pub mod postgres;
 #[cfg(test)]
 mod testing;
 
@@ -146,4 +147,4 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are asked.
-pub static REGISTRY: &[Protocol] = &[http1::PROTOCOL];
+pub static REGISTRY: &[Protocol] = &[http1::PROTOCOL, postgres::PROTOCOL];

@@ -12,6 +12,8 @@ pub(super) const SYMBOLS: &[&[u8]] = &[
     b"SSL_write",
     b"SSL_write_ex",
     b"SSL_write_ex2",
+    b"SSL_set_accept_state",
+    b"SSL_set_connect_state",
     b"SSL_do_handshake",
     b"SSL_set_bio",
     b"SSL_set_fd",

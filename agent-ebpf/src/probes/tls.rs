@@ -1,0 +1,258 @@
+//! Plaintext at the boundary of OpenSSL, SSL_read(3) and SSL_write(3): a TLS stream is a connection of its own.
+//!
+//! A call is remembered at its entry and its bytes are copied at its return, when it is known how many it moved: a write
+//! that has to be repeated moved none. uprobe programs may be preempted by others on the same CPU (since Linux 6.13), so
+//! nothing per CPU is used here: events are put together in the ring itself, in one of four sizes.
+
+use core::ffi::c_void;
+
+use apm_agent_ebpf::{
+    Conn, Data, Origin, SKIM_TAIL, change, conn_flags, counter, data_flags, kind, opened_by,
+};
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    helpers::{bpf_probe_read_user, generated as raw},
+    macros::{uprobe, uretprobe},
+    programs::{ProbeContext, RetProbeContext},
+};
+
+use super::watched;
+use crate::{
+    connection, emit,
+    maps::{StreamKey, TLS_CALLS, TLS_STREAMS, TlsCall, count},
+    payload::{self, opaque},
+};
+
+#[inline(always)]
+fn key(id: u64, ssl: u64) -> StreamKey {
+    StreamKey { tgid: id >> 32, ssl }
+}
+
+/// A system call moved ciphertext over the connection `socket`: if a call on a TLS stream is under way on this thread,
+/// that is its socket. (With memory BIOs no system call happens within.)
+#[inline(always)]
+pub fn note_socket(id: u64, socket: u64) {
+    if let Some(call) = TLS_CALLS.get_ptr_mut(id) {
+        // SAFETY: a live map value, used by this thread alone.
+        unsafe { (*call).socket = socket };
+    }
+}
+
+#[inline(always)]
+fn enter(id: u64, ssl: u64, buffer: u64, moved: u64) {
+    if TLS_CALLS.insert(id, TlsCall { ssl, buffer, moved, socket: 0 }, 0).is_err() {
+        count(counter::TLS_TABLE_FULL);
+    }
+}
+
+/// The stream's entry, made where there is none.
+#[inline(always)]
+fn stream(key: &StreamKey, id: u64) -> Option<*mut Conn> {
+    if let Some(conn) = TLS_STREAMS.get_ptr_mut(key) {
+        return Some(conn);
+    }
+    start(key, id, opened_by::TLS_DATA);
+    TLS_STREAMS.get_ptr_mut(key)
+}
+
+/// A stream begins at this address; one that was there before is over.
+#[inline(always)]
+fn start(key: &StreamKey, id: u64, by: u16) {
+    let mut conn = connection::new(0, id, by, 0);
+    if emit::stream_opened(&conn, id) {
+        conn.flags |= conn_flags::ANNOUNCED;
+    }
+    if TLS_STREAMS.insert(key, conn, 0).is_err() {
+        count(counter::TLS_TABLE_FULL);
+    }
+}
+
+/// An event of one size, with its plaintext.
+#[repr(C)]
+struct Sized<const N: usize> {
+    data: Data,
+    payload: [u8; N],
+}
+
+/// Puts an event together in the ring: `head` bytes of the start (at most `N - SKIM_TAIL`), `tail` of the end.
+#[inline(always)]
+fn send<const N: usize>(data: &Data, buffer: u64, head: u64, tail: u64) -> Option<()> {
+    // SAFETY: the map, and a size that is a constant.
+    let event =
+        unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Sized<N>>() as u64, 0) }.cast::<Sized<N>>();
+    if event.is_null() {
+        count(counter::RING_FULL);
+        return None;
+    }
+    let most = N as u64 - SKIM_TAIL as u64;
+    let mut head = opaque(head);
+    if head > most {
+        head = most;
+    }
+    let mut tail = opaque(tail);
+    if tail > SKIM_TAIL as u64 {
+        tail = SKIM_TAIL as u64;
+    }
+    let mut fault = false;
+    // SAFETY: `event` is N payload bytes long, head + tail fit; the helpers check the source.
+    unsafe {
+        let to: *mut u8 = (&raw mut (*event).payload).cast();
+        if raw::bpf_probe_read_user(to.cast(), head as u32, buffer as *const c_void) < 0 {
+            (head, tail, fault) = (0, 0, true);
+        }
+        let end = buffer + u64::from(data.len) - tail;
+        if tail > 0
+            && raw::bpf_probe_read_user(to.add(head as usize).cast(), tail as u32, end as *const c_void) < 0
+        {
+            (tail, fault) = (0, true);
+        }
+        let mut filled = *data;
+        filled.head = head as u32;
+        filled.tail = tail as u16;
+        if fault {
+            filled.flags |= data_flags::FAULT;
+        }
+        (*event).data = filled;
+        raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP));
+    }
+    count(if fault { counter::PAYLOAD_FAULT } else { counter::EVENTS });
+    Some(())
+}
+
+/// The call returned, having moved `total` bytes of plaintext.
+#[inline(always)]
+fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
+    let key = key(id, call.ssl);
+    let conn = stream(&key, id)?;
+    // SAFETY: a live map value; OpenSSL forbids two calls on one stream at a time.
+    let conn = unsafe { &mut *conn };
+    conn.tgid = (id >> 32) as u32;
+    if conn.flags & conn_flags::BOUND == 0 && call.socket != 0 && emit::bound(conn.id, call.socket, id) {
+        conn.flags |= conn_flags::BOUND;
+    }
+    let plan = payload::plan(conn, write, total, || write && payload::response_begins(call.buffer));
+    let data = Data {
+        kind: kind::DATA,
+        tid: id as u32,
+        tgid: (id >> 32) as u32,
+        len: total as u32,
+        time: emit::now(),
+        conn: conn.id,
+        pos: plan.pos,
+        head: 0,
+        tail: 0,
+        flags: u16::from(write) * data_flags::WRITE + data_flags::PLAINTEXT,
+        origin: Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, reserved: 0 },
+    };
+    let (head, tail) = (plan.head, total - plan.head);
+    if head <= 512 - SKIM_TAIL as u64 {
+        send::<512>(&data, call.buffer, head, tail)
+    } else if head <= 2048 - SKIM_TAIL as u64 {
+        send::<2048>(&data, call.buffer, head, tail)
+    } else if head <= 8192 - SKIM_TAIL as u64 {
+        send::<8192>(&data, call.buffer, head, tail)
+    } else {
+        send::<16384>(&data, call.buffer, head, tail)
+    }
+}
+
+#[inline(always)]
+fn leave(returned: i64, write: bool) -> Option<()> {
+    let id = watched()?;
+    let call = TLS_CALLS.get_ptr(id)?;
+    // SAFETY: a live map value, used by this thread alone.
+    let call = unsafe { *call };
+    let _gone = TLS_CALLS.remove(id);
+    let ret = returned as i32;
+    if ret <= 0 {
+        return None;
+    }
+    let total = if call.moved == 0 {
+        ret as u64
+    } else {
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_user(call.moved as *const u64) }.ok()?
+    };
+    if total == 0 || total > u64::from(u32::MAX) {
+        return None;
+    }
+    moved(id, &call, write, total)
+}
+
+/// Entry of `SSL_read(ssl, buf, num)` and `SSL_write(ssl, buf, num)`.
+#[uprobe]
+pub fn ssl_call(ctx: ProbeContext) -> u32 {
+    if let (Some(id), Some(ssl), Some(buffer)) = (watched(), ctx.arg::<u64>(0), ctx.arg::<u64>(1)) {
+        enter(id, ssl, buffer, 0);
+    }
+    0
+}
+
+/// Entry of `SSL_read_ex(ssl, buf, num, moved)` and `SSL_write_ex(ssl, buf, num, moved)`.
+#[uprobe]
+pub fn ssl_call_ex(ctx: ProbeContext) -> u32 {
+    if let (Some(id), Some(ssl), Some(buffer), Some(moved)) =
+        (watched(), ctx.arg::<u64>(0), ctx.arg::<u64>(1), ctx.arg::<u64>(3))
+    {
+        enter(id, ssl, buffer, moved);
+    }
+    0
+}
+
+/// Entry of `SSL_write_ex2(ssl, buf, num, flags, moved)`.
+#[uprobe]
+pub fn ssl_call_ex2(ctx: ProbeContext) -> u32 {
+    if let (Some(id), Some(ssl), Some(buffer), Some(moved)) =
+        (watched(), ctx.arg::<u64>(0), ctx.arg::<u64>(1), ctx.arg::<u64>(4))
+    {
+        enter(id, ssl, buffer, moved);
+    }
+    0
+}
+
+/// Return of a read.
+#[uretprobe]
+pub fn ssl_read_return(ctx: RetProbeContext) -> u32 {
+    let _ended_early = leave(ctx.ret::<i64>(), false);
+    0
+}
+
+/// Return of a write.
+#[uretprobe]
+pub fn ssl_write_return(ctx: RetProbeContext) -> u32 {
+    let _ended_early = leave(ctx.ret::<i64>(), true);
+    0
+}
+
+/// Entry of `SSL_set_accept_state(ssl)`: a stream begins of which the process is the server.
+#[uprobe]
+pub fn ssl_accepts(ctx: ProbeContext) -> u32 {
+    if let (Some(id), Some(ssl)) = (watched(), ctx.arg::<u64>(0)) {
+        start(&key(id, ssl), id, opened_by::TLS_ACCEPT);
+    }
+    0
+}
+
+/// Entry of `SSL_set_connect_state(ssl)`: a stream begins of which the process is the client.
+#[uprobe]
+pub fn ssl_connects(ctx: ProbeContext) -> u32 {
+    if let (Some(id), Some(ssl)) = (watched(), ctx.arg::<u64>(0)) {
+        start(&key(id, ssl), id, opened_by::TLS_CONNECT);
+    }
+    0
+}
+
+/// Entry of `SSL_free(ssl)`; there may be other references, but no more traffic.
+#[uprobe]
+pub fn ssl_ends(ctx: ProbeContext) -> u32 {
+    let (Some(id), Some(ssl)) = (watched(), ctx.arg::<u64>(0)) else { return 0 };
+    let key = key(id, ssl);
+    let Some(conn) = TLS_STREAMS.get_ptr(key) else { return 0 };
+    // SAFETY: a live map value.
+    let (number, flags) = unsafe { ((*conn).id, (*conn).flags) };
+    if flags & conn_flags::ANNOUNCED != 0 {
+        emit::changed(number, change::GONE, 0, (id >> 32) as u32);
+    }
+    let _gone = TLS_STREAMS.remove(key);
+    0
+}

@@ -1,0 +1,107 @@
+//! Probes on the plaintext functions of TLS libraries: once per file, for as long as a watched process maps it.
+
+use std::collections::{HashMap, HashSet};
+
+use aya::Ebpf;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
+use aya::programs::{Program, ProgramError, UProbe};
+
+use super::attach::chain;
+use crate::process::{FileKey, TlsLibrary};
+
+/// Function of the library -> programs at its entry and at its return.
+const FUNCTIONS: &[(&str, &str, Option<&str>)] = &[
+    ("SSL_read", "ssl_call", Some("ssl_read_return")),
+    ("SSL_read_ex", "ssl_call_ex", Some("ssl_read_return")),
+    ("SSL_write", "ssl_call", Some("ssl_write_return")),
+    ("SSL_write_ex", "ssl_call_ex", Some("ssl_write_return")),
+    ("SSL_write_ex2", "ssl_call_ex2", Some("ssl_write_return")),
+    ("SSL_set_accept_state", "ssl_accepts", None),
+    ("SSL_set_connect_state", "ssl_connects", None),
+    ("SSL_free", "ssl_ends", None),
+];
+
+/// Files probed at a time.
+const FILES_MAX: usize = 256;
+
+/// A probed file.
+#[derive(Default)]
+struct Library {
+    links: Vec<(&'static str, UProbeLinkId)>,
+    /// Watched processes that map it.
+    pids: HashSet<u32>,
+}
+
+/// All probed files.
+#[derive(Default)]
+pub(super) struct Libraries(HashMap<FileKey, Library>);
+
+impl Libraries {
+    /// Probes the file for every process of the host that maps it; the probes let only watched ones pass. So a worker is
+    /// covered from its first instruction, and the price is that others who use the same file pay for the trap.
+    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, pid: u32, library: &TlsLibrary) -> Result<(), String> {
+        if let Some(known) = self.0.get_mut(&library.file.key) {
+            known.pids.insert(pid);
+            return Ok(());
+        }
+        if self.0.len() >= FILES_MAX {
+            return Err(format!("{FILES_MAX} libraries are probed already"));
+        }
+        let Some(build) = &library.file.facts.openssl else {
+            return Err(format!("{} has no functions to probe", library.kind));
+        };
+        let mut probed = Library::default();
+        for (name, entry, on_return) in FUNCTIONS {
+            let Some(function) = build.functions.iter().find(|f| f.name == *name) else { continue };
+            for program in [Some(*entry), *on_return].into_iter().flatten() {
+                match attach(ebpf, program, &library.file.access, function.file_offset) {
+                    Ok(link) => probed.links.push((program, link)),
+                    Err(reason) => {
+                        detach(ebpf, probed.links);
+                        return Err(format!("{name}: {reason}"));
+                    }
+                }
+            }
+        }
+        probed.pids.insert(pid);
+        self.0.insert(library.file.key, probed);
+        Ok(())
+    }
+
+    /// The process is gone: files that no other watched one maps are left alone again.
+    pub(super) fn forget(&mut self, ebpf: &mut Ebpf, pid: u32) {
+        for (_, library) in self.0.extract_if(|_, library| {
+            library.pids.remove(&pid);
+            library.pids.is_empty()
+        }) {
+            detach(ebpf, library.links);
+        }
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String> {
+    match ebpf.program_mut(name) {
+        Some(Program::UProbe(program)) => Ok(program),
+        _ => Err(format!("the object lacks the program {name}")),
+    }
+}
+
+fn attach(ebpf: &mut Ebpf, name: &str, path: &std::path::Path, offset: u64) -> Result<UProbeLinkId, String> {
+    let program = program(ebpf, name)?;
+    match program.load() {
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
+        Err(error) => return Err(chain(&error)),
+    }
+    program
+        .attach(UProbeAttachLocation::AbsoluteOffset(offset), path, UProbeScope::AllProcesses)
+        .map_err(|e| chain(&e))
+}
+
+fn detach(ebpf: &mut Ebpf, links: Vec<(&'static str, UProbeLinkId)>) {
+    for (name, link) in links {
+        if let Ok(program) = program(ebpf, name) {
+            // Gone already is what is wanted.
+            let _gone = program.detach(link);
+        }
+    }
+}

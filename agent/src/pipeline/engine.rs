@@ -1,0 +1,289 @@
+//! The one thread that turns what the kernel tells into records: capture -> connections -> correlation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use apm_core::connection::{Limits, Progress, Table};
+use apm_core::correlate::{Correlator, LinkCounts, Surroundings};
+use apm_core::loss::Losses;
+use apm_core::record::{ProcessSample, Record};
+use apm_core::time::Time;
+
+use crate::capture::{self, Capture, Captured, ProcessEvent};
+use crate::process::{self, Attachment, Decision, Policy, Procfs, Registry, Sample, Sampler, Watched};
+
+/// Events taken from the ring before records are handed on.
+const BATCH: usize = 8_192;
+/// How long an ended process's name is kept for what is still under way.
+const NAMES_MAX: usize = 65_536;
+/// A full look at `/proc` makes up for events that were lost.
+const RESCAN: Duration = Duration::from_secs(30);
+
+/// Wall-clock time and the names of processes.
+pub(super) struct Naming {
+    /// Unix time minus monotonic time, nanoseconds.
+    offset: i128,
+    names: HashMap<u32, Arc<str>>,
+    unnamed: Arc<str>,
+}
+
+impl Naming {
+    fn new() -> Self {
+        let mut naming = Self { offset: 0, names: HashMap::new(), unnamed: "unknown".into() };
+        naming.set_clock();
+        naming
+    }
+
+    /// Follows a wall clock that was set.
+    fn set_clock(&mut self) {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        self.offset = i128::try_from(unix).unwrap_or(0) - i128::from(capture::now().0);
+    }
+
+    fn name(&mut self, pid: u32, service: &Arc<str>) {
+        if self.names.len() >= NAMES_MAX {
+            self.names.clear();
+        }
+        self.names.insert(pid, Arc::clone(service));
+    }
+}
+
+impl Surroundings for Naming {
+    #[allow(clippy::cast_precision_loss)] // a float is what the API gives: microseconds are kept
+    fn unix(&self, time: Time) -> f64 {
+        (i128::from(time.0) + self.offset) as f64 / 1e9
+    }
+
+    fn service(&self, pid: u32) -> Arc<str> {
+        Arc::clone(self.names.get(&pid).unwrap_or(&self.unnamed))
+    }
+}
+
+/// What the engine knows of itself, for the status page.
+pub struct EngineStatus<'a> {
+    /// Every watched process with its last sample and its requests in flight.
+    pub processes: Vec<(&'a Watched, Option<Sample>, u32)>,
+    /// Losses of kernel, connections and protocols.
+    pub losses: Losses,
+    /// How calls were linked.
+    pub links: LinkCounts,
+    /// Connections kept, by protocol.
+    pub protocols: HashMap<&'static str, usize>,
+    /// Events that the probes have written.
+    pub events: u64,
+    /// Size of the ring, bytes.
+    pub ring_bytes: u32,
+    /// The agent's own use of the machine.
+    pub own: Option<Sample>,
+}
+
+/// State of the capture thread.
+pub struct Engine {
+    capture: Capture,
+    registry: Registry<Procfs>,
+    table: Table,
+    correlator: Correlator,
+    naming: Naming,
+    sampler: Sampler,
+    samples: HashMap<u32, Sample>,
+    losses: Losses,
+    progress: Progress,
+    life: Vec<ProcessEvent>,
+    next_second: Duration,
+    next_scan: Duration,
+}
+
+impl Engine {
+    /// An engine that watches what the policy says.
+    pub fn new(capture: Capture, policy: Policy) -> Self {
+        let nonce = capture::now().0 as u32 ^ std::process::id().rotate_left(16);
+        let mut engine = Self {
+            capture,
+            registry: Registry::new(Procfs::default(), policy),
+            table: Table::new(Limits::default()),
+            correlator: Correlator::new(nonce),
+            naming: Naming::new(),
+            sampler: Sampler::default(),
+            samples: HashMap::new(),
+            losses: Losses::default(),
+            progress: Progress::default(),
+            life: Vec::new(),
+            next_second: Duration::ZERO,
+            next_scan: RESCAN,
+        };
+        let decisions = engine.registry.scan();
+        engine.carry_out(decisions);
+        engine
+    }
+
+    /// Processes watched now.
+    pub fn watched(&self) -> impl Iterator<Item = &Watched> {
+        self.registry.watched()
+    }
+
+    /// Waits for events, at most `timeout`.
+    pub fn wait(&self, timeout: Duration) {
+        self.capture.wait(timeout);
+    }
+
+    /// Takes what the ring holds; pushes the records that are complete. Returns how many events there were.
+    pub fn step(&mut self, out: &mut Vec<Record>) -> usize {
+        let Self { capture, table, progress, life, correlator, .. } = self;
+        let count = capture.drain(BATCH, |event| match event {
+            Captured::Chunk(chunk) => table.chunk(&chunk, progress),
+            Captured::Opened(info, error) => {
+                if error.is_none() {
+                    correlator.connected(&info);
+                }
+                table.opened(info, error, progress);
+            }
+            Captured::Changed(change) => table.changed(change.conn, change.change, change.time),
+            Captured::Bound { stream, socket } => table.bound(stream, socket),
+            Captured::Process(event) => life.push(event),
+        });
+        if !self.life.is_empty() {
+            for event in std::mem::take(&mut self.life) {
+                self.process(event);
+            }
+        }
+        let now = capture::now();
+        self.table.tick(now, &mut self.progress);
+        self.correlator.take(&mut self.progress, &self.naming, out);
+        for info in self.table.take_ignored() {
+            self.capture.ignore(&info);
+        }
+        let uptime = Duration::from_nanos(now.0);
+        let decisions = self.registry.tick(uptime);
+        self.carry_out(decisions);
+        count
+    }
+
+    /// Once a second: samples, clock, losses. True when a second has begun.
+    pub fn second(&mut self, out: &mut Vec<Record>) -> bool {
+        let now = capture::now();
+        let uptime = Duration::from_nanos(now.0);
+        if uptime < self.next_second {
+            return false;
+        }
+        self.next_second = uptime + Duration::from_secs(1);
+        self.naming.set_clock();
+        self.correlator.tick(now, &self.naming, out);
+        if uptime > self.next_scan {
+            self.next_scan = uptime + RESCAN;
+            let decisions = self.registry.scan();
+            self.carry_out(decisions);
+        }
+        self.losses.merge(&self.table.take_losses());
+        let own = std::process::id();
+        let pids: Vec<u32> = self.registry.watched().map(|w| w.process.id.pid).chain([own]).collect();
+        self.samples = self.sampler.sample(pids, uptime).into_iter().map(|s| (s.id.pid, s)).collect();
+        let serving = self.table.serving();
+        let ts = self.naming.unix(now);
+        for watched in self.registry.watched() {
+            let pid = watched.process.id.pid;
+            let sample = self.samples.get(&pid);
+            out.push(Record::Sample(Box::new(ProcessSample {
+                ts,
+                service: Arc::clone(&watched.service),
+                pid,
+                cpu_pct: sample.and_then(|s| s.cpu_pct),
+                mem_mb: sample.map(|s| s.mem_mb),
+                in_flight: serving.get(&pid).copied().unwrap_or(0),
+                ..ProcessSample::default()
+            })));
+        }
+        true
+    }
+
+    /// What the status page shows.
+    pub fn status(&self) -> EngineStatus<'_> {
+        let serving = self.table.serving();
+        let mut losses = self.losses.clone();
+        self.capture.read_losses(&mut losses);
+        EngineStatus {
+            processes: self
+                .registry
+                .watched()
+                .map(|watched| {
+                    let pid = watched.process.id.pid;
+                    (watched, self.samples.get(&pid).copied(), serving.get(&pid).copied().unwrap_or(0))
+                })
+                .collect(),
+            losses,
+            links: self.correlator.links(),
+            protocols: self.table.protocols(),
+            events: self.capture.events(),
+            ring_bytes: self.capture.ring_bytes(),
+            own: self.samples.get(&std::process::id()).copied(),
+        }
+    }
+
+    /// The agent stops: what was read is handed out.
+    pub fn finish(&mut self, out: &mut Vec<Record>) {
+        // What the ring holds now; more may come while this runs, and is not waited for.
+        for _ in 0..64 {
+            if self.step(out) < BATCH {
+                break;
+            }
+        }
+        self.table.drain(&mut self.progress);
+        self.correlator.take(&mut self.progress, &self.naming, out);
+        self.correlator.drain(&self.naming, out);
+    }
+
+    fn process(&mut self, event: ProcessEvent) {
+        let (event, pid) = match event {
+            ProcessEvent::Fork { parent, pid } => {
+                (process::ProcessEvent::Fork { parent, child: pid }, Some(pid))
+            }
+            ProcessEvent::Exec { pid, .. } => (process::ProcessEvent::Exec(pid), None),
+            ProcessEvent::Exit { pid, time } => {
+                self.table.process_ended(pid, time);
+                (process::ProcessEvent::Exit(pid), None)
+            }
+        };
+        let decisions = self.registry.on_event(event);
+        self.carry_out(decisions);
+        // The kernel side watches a child from its first instruction; the user may not want it.
+        if let Some(pid) = pid
+            && self.registry.get(pid).is_none()
+        {
+            self.capture.forget(pid);
+        }
+    }
+
+    fn carry_out(&mut self, decisions: Vec<Decision>) {
+        for decision in decisions {
+            match decision {
+                Decision::Watch(watched) | Decision::Changed(watched) => {
+                    let pid = watched.process.id.pid;
+                    self.naming.name(pid, &watched.service);
+                    if let Err(error) = self.capture.watch(pid) {
+                        tracing::warn!("cannot watch process {pid}: {error}");
+                        continue;
+                    }
+                    tracing::debug!("watching process {pid} as {}", watched.service);
+                    self.attach_libraries(&watched);
+                }
+                Decision::Forget(id) => self.capture.forget(id.pid),
+            }
+        }
+    }
+
+    fn attach_libraries(&mut self, watched: &Watched) {
+        let id = watched.process.id;
+        for library in &watched.process.tls {
+            let result = if library.visible {
+                self.capture.attach_tls(id.pid, library)
+            } else {
+                Err(format!("{} has no functions that can be probed: its traffic is not seen", library.kind))
+            };
+            let what = match &library.version {
+                Some(version) => format!("{version} in {}", library.file.path.display()),
+                None => format!("{} in {}", library.kind, library.file.path.display()),
+            };
+            self.registry.report(id, Attachment { what, problem: result.err() });
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Requests to the answers they wait for: the state that both directions share.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::exchange::Outcome;
+use crate::protocol::Output;
+use crate::sql::{self, Dialect};
+use crate::time::Time;
+
+use super::batch::{Answer, Batch, Ended};
+use super::frame::Message;
+use super::messages::{number, string};
+use super::names::{NOT_CAPTURED, Names, Statement, agrees, marker, statement};
+use super::queue::{Expected, MAX_QUEUE, Query, Run, Step, StepKind, Undo};
+use super::tail::End;
+
+/// Most prepared statements remembered.
+const MAX_STATEMENTS: usize = 1024;
+/// Most portals remembered.
+const MAX_PORTALS: usize = 256;
+/// Most statements of one Query message that are told apart; the rest count as not captured.
+const MAX_STATEMENTS_IN_QUERY: usize = 256;
+
+/// More requests than can be followed.
+pub(super) struct QueueFull;
+
+pub(super) struct Conversation {
+    pub(super) queue: VecDeque<Expected>,
+    pub(super) batch: Batch,
+    pub(super) answer: Answer,
+    /// After an error the server skips what was sent up to the next Sync, which did not come yet.
+    pub(super) skipping: bool,
+    /// The server takes CopyData and ignores Sync (PostgreSQL manual, 55.2.6 "COPY Operations").
+    pub(super) copying_in: bool,
+    statements: Names,
+    portals: Names,
+    /// The execution whose first messages were sent.
+    run: Option<Run>,
+    runs: u64,
+}
+
+impl Conversation {
+    pub(super) fn new() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            batch: Batch::default(),
+            answer: Answer::default(),
+            skipping: false,
+            copying_in: false,
+            statements: Names::new(MAX_STATEMENTS),
+            portals: Names::new(MAX_PORTALS),
+            run: None,
+            runs: 0,
+        }
+    }
+
+    /// A new execution that begins with this message.
+    fn begin(&mut self, message: &Message<'_>) -> Run {
+        self.runs += 1;
+        Run { number: self.runs, began: message.began, bytes: message.len }
+    }
+
+    /// Takes a message of the client, start-up aside.
+    pub(super) fn request(&mut self, message: &Message<'_>) -> Result<(), QueueFull> {
+        let mut body = message.body;
+        match message.kind {
+            b'Q' => self.query(message),
+            b'P' => {
+                let name = string(&mut body);
+                let statement = statement(string(&mut body));
+                let before = self.statements.set(name, Some(Arc::clone(&statement)));
+                self.step(
+                    StepKind::Parse,
+                    statement,
+                    message,
+                    Some(Box::new(Undo { name: name.into(), before })),
+                )
+            }
+            b'B' => {
+                let portal = string(&mut body);
+                let statement = self.statements.get(string(&mut body));
+                self.portals.set(portal, Some(Arc::clone(&statement)));
+                self.step(StepKind::Bind, statement, message, None)
+            }
+            b'D' => {
+                let statement = match body.split_first() {
+                    Some((b'P', mut name)) => self.portals.get(string(&mut name)),
+                    Some((_, mut name)) => self.statements.get(string(&mut name)),
+                    None => marker(NOT_CAPTURED, b""),
+                };
+                self.step(StepKind::Describe, statement, message, None)
+            }
+            b'E' => {
+                let statement = self.portals.get(string(&mut body));
+                self.step(StepKind::Execute, statement, message, None)
+            }
+            b'C' => self.close_name(message),
+            b'F' => {
+                // Which function: its number in `pg_proc`. The large-object calls of libpq are made so.
+                let oid = number(body, 0).unwrap_or_default();
+                let statement = marker(&format!("<function call {oid}>"), b"");
+                let run = self.begin(message);
+                self.push(Expected::Function { statement, run })?;
+                self.push(Expected::Sync)
+            }
+            b'S' => {
+                self.run = None;
+                if self.copying_in { Ok(()) } else { self.push(Expected::Sync) }
+            }
+            b'H' => {
+                self.run = None;
+                Ok(())
+            }
+            b'c' | b'f' => {
+                self.copying_in = false;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn query(&mut self, message: &Message<'_>) -> Result<(), QueueFull> {
+        let mut body = message.body;
+        let mut parts = sql::split_statements(string(&mut body), Dialect::Postgres);
+        let statements: VecDeque<_> = parts.by_ref().take(MAX_STATEMENTS_IN_QUERY).map(statement).collect();
+        let cut = message.cut || parts.next().is_some();
+        let run = self.begin(message);
+        self.run = None;
+        self.push(Expected::Query(Box::new(Query { statements, cut, run, answered: false })))
+    }
+
+    fn close_name(&mut self, message: &Message<'_>) -> Result<(), QueueFull> {
+        let Some((what, mut name)) = message.body.split_first() else { return Ok(()) };
+        let name = string(&mut name);
+        let before =
+            if *what == b'P' { self.portals.set(name, None) } else { self.statements.set(name, None) };
+        let statement = before.clone().unwrap_or_else(|| marker(NOT_CAPTURED, b""));
+        let undo = (*what != b'P').then(|| Box::new(Undo { name: name.into(), before }));
+        let run = self.begin(message);
+        self.push(Expected::Step(Step { kind: StepKind::Close, statement, run, undo }))
+    }
+
+    fn step(
+        &mut self,
+        kind: StepKind,
+        statement: Statement,
+        message: &Message<'_>,
+        undo: Option<Box<Undo>>,
+    ) -> Result<(), QueueFull> {
+        let run = match self.run {
+            Some(run) => Run { bytes: run.bytes + message.len, ..run },
+            None => self.begin(message),
+        };
+        self.run = (kind != StepKind::Execute).then_some(run);
+        self.push(Expected::Step(Step { kind, statement, run, undo }))
+    }
+
+    fn push(&mut self, expected: Expected) -> Result<(), QueueFull> {
+        if self.skipping && !matches!(expected, Expected::Sync) {
+            self.take_back([expected]);
+            return Ok(());
+        }
+        if self.queue.len() >= MAX_QUEUE {
+            return Err(QueueFull);
+        }
+        self.queue.push_back(expected);
+        Ok(())
+    }
+
+    /// The step in front is answered. Its answer is the start of that of the execution it belongs to; where it belongs
+    /// to none (a statement that is only prepared) the next answer starts afresh.
+    pub(super) fn step_done(&mut self) {
+        let Some(Expected::Step(done)) = self.queue.pop_front() else { return };
+        let goes_on = match self.queue.front() {
+            Some(Expected::Step(next)) => next.run.number == done.run.number,
+            Some(_) => false,
+            None => self.run.is_some_and(|run| run.number == done.run.number),
+        };
+        if !goes_on {
+            self.answer = Answer::default();
+        }
+    }
+
+    /// What the server did not do has not changed its map of statements.
+    pub(super) fn take_back(
+        &mut self,
+        refused: impl IntoIterator<Item = Expected, IntoIter: DoubleEndedIterator>,
+    ) {
+        for expected in refused.into_iter().rev() {
+            if let Expected::Step(Step { undo: Some(undo), .. }) = expected {
+                self.statements.set(&undo.name, undo.before);
+            }
+        }
+    }
+
+    /// The client's messages cannot be followed from here; what comes back for them answers nothing known.
+    pub(super) fn requests_lost(&mut self) {
+        self.run = None;
+        if !matches!(self.queue.back(), Some(Expected::Unknown)) {
+            self.queue.push_back(Expected::Unknown);
+        }
+    }
+
+    /// The client's messages can be followed again, and none is unanswered.
+    pub(super) fn requests_found(&mut self) {
+        self.queue.clear();
+        self.skipping = false;
+        self.copying_in = false;
+    }
+
+    /// Nothing known is unanswered.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.queue.front(), None | Some(Expected::Unknown))
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.queue.iter().filter(|expected| expected.is_work()).count()
+    }
+
+    /// Which answer belongs to which request is not known any more: what is open ends here, as lost, and so does what
+    /// seemed complete since the last ReadyForQuery.
+    pub(super) fn abandon(&mut self, at: Time, out: &mut Output) {
+        self.batch.doubt();
+        for (statement, run) in self.works(self.queue.len()) {
+            self.end(&statement, run, Ended { at, outcome: Outcome::Lost, rows: None, failure: None }, out);
+        }
+        self.batch.release(&mut out.exchanges);
+        self.answer = Answer::default();
+        self.skipping = false;
+        self.copying_in = false;
+        self.requests_lost();
+    }
+
+    /// The end of a batch was found behind missing bytes. It ends the only batch that is open; were there several, it
+    /// could be the end of any. False where that is so.
+    pub(super) fn resume(&mut self, end: End, at: Time, out: &mut Output) -> bool {
+        let mut ends = (0..self.queue.len()).filter(|&index| self.queue[index].ends_batch());
+        let (first, second) = (ends.next(), ends.next());
+        let unknown = matches!(self.queue.back(), Some(Expected::Unknown));
+        let open = match (first, second) {
+            (Some(index), None) if !unknown => index + 1,
+            (None, _) if self.queue.is_empty() => 0,
+            _ => {
+                self.abandon(at, out);
+                return false;
+            }
+        };
+        let mut works = self.works(open);
+        let last = works.pop();
+        for (statement, run) in works {
+            self.end(&statement, run, Ended { at, outcome: Outcome::Lost, rows: None, failure: None }, out);
+        }
+        if let Some((statement, run)) = last {
+            let tag = end.tag.filter(|tag| agrees(&statement, tag));
+            let outcome = if tag.is_some() { Outcome::Complete } else { Outcome::Lost };
+            let rows = tag.as_deref().and_then(super::messages::rows);
+            self.end(&statement, run, Ended { at, outcome, rows, failure: None }, out);
+        }
+        self.skipping = false;
+        self.copying_in = false;
+        self.answer = Answer::default();
+        self.batch.ready(end.state, &mut out.exchanges);
+        true
+    }
+
+    /// Takes the first `count` entries off the queue and gives the statements among them.
+    fn works(&mut self, count: usize) -> Vec<(Statement, Run)> {
+        let mut works = Vec::new();
+        for expected in self.queue.drain(..count) {
+            match expected {
+                Expected::Query(query) => {
+                    let run = query.run;
+                    if query.cut && query.statements.is_empty() {
+                        works.push((marker(NOT_CAPTURED, b""), run));
+                    }
+                    works.extend(query.statements.into_iter().map(|statement| (statement, run)));
+                }
+                Expected::Function { statement, run } => works.push((statement, run)),
+                Expected::Step(step) if step.kind == StepKind::Execute => {
+                    works.push((step.statement, step.run));
+                }
+                Expected::Step(_) | Expected::Startup | Expected::Sync | Expected::Unknown => {}
+            }
+        }
+        works
+    }
+
+    /// The connection ended: what is open ends with it.
+    pub(super) fn close(&mut self, at: Time, outcome: Outcome, out: &mut Output) {
+        self.batch.release(&mut out.exchanges);
+        // Of a Query message only the statement that ran is known to have begun.
+        for expected in &mut self.queue {
+            if let Expected::Query(query) = expected {
+                query.statements.truncate(1);
+                query.cut &= query.statements.is_empty();
+            }
+        }
+        for (statement, run) in self.works(self.queue.len()) {
+            self.end(&statement, run, Ended { at, outcome, rows: None, failure: None }, out);
+        }
+        self.batch.release(&mut out.exchanges);
+    }
+
+    /// A statement ended.
+    pub(super) fn end(&mut self, statement: &Statement, run: Run, ended: Ended, out: &mut Output) {
+        let answer = std::mem::take(&mut self.answer);
+        self.batch.add(statement, run, answer, ended);
+        self.batch.relieve(&mut out.exchanges);
+    }
+}

@@ -1,0 +1,50 @@
+//! What the agent takes.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// The agent's side of one round.
+#[derive(Clone, Debug)]
+pub(super) struct Usage {
+    /// CPU time, user and system.
+    pub(super) cpu: Duration,
+    /// Peak resident memory.
+    pub(super) memory_mb: f64,
+    /// Requests that the load saw answered.
+    pub(super) answered: u64,
+    /// Events in the store. May exceed `answered` by the requests in flight when the load ended.
+    pub(super) recorded: u64,
+    /// Loss counters that are not zero.
+    pub(super) losses: Vec<(String, u64)>,
+}
+
+impl Usage {
+    /// Answered requests without an event.
+    pub(super) fn lost(&self) -> u64 {
+        self.answered.saturating_sub(self.recorded)
+    }
+
+    /// CPU time per request, microseconds.
+    pub(super) fn cpu_per_request_us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.answered.max(1) as f64
+    }
+}
+
+/// CPU time of a process so far: utime and stime of proc(5), in clock ticks of 10 ms on Linux.
+pub(super) fn cpu(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit(')').next().context("no name in stat")?;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).context("short stat");
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
+/// Largest resident memory of a process so far, in units of 1,000,000 bytes.
+pub(super) fn peak_memory_mb(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024.0 / 1e6)
+}
