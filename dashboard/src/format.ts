@@ -46,6 +46,11 @@ export function msParts(value: Maybe): [string, string] {
   return [`${Math.floor(value / 60_000)} min ${Math.round((value % 60_000) / 1000)}`, "s"];
 }
 
+/** A duration in the unit that `msParts` gave another one, without naming it. */
+export function inUnit(value: Maybe, unit: string): string {
+  return known(value) ? num(unit === "s" ? value / 1000 : value) : NONE;
+}
+
 /** A rate 0..1 as a percentage. A small rate that is not zero never reads as zero. */
 export function pct(rate: Maybe): string {
   if (!known(rate)) return NONE;

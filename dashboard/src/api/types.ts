@@ -23,7 +23,7 @@ export interface Timeseries { service: string | null; window_seconds: number; bu
 export interface Route extends Percentiles {
   method: string; route: string; rps: number; total: number; errors: number; error_rate: number; avg_ms: number;
   max_ms: number; avg_db_queries: number | null; avg_db_ms: number | null; avg_outgoing: number | null;
-  avg_outgoing_ms: number | null;
+  avg_outgoing_ms: number | null; services?: string[];
 }
 export interface Routes { routes: Route[] }
 
@@ -85,46 +85,53 @@ export interface Discovered {
   scan_roots: { service: string; scanned_at: number; scan_root: string; routes: number }[];
 }
 
-/** One served request in a list, and the head of a trace. */
+/** One served request in a list. */
 export interface RequestRow {
   ts: number; service: string; pid?: number | null; method: string; route: string; path: string; status: number;
   duration_ms: number; ttfb_ms?: number | null; queue_ms?: number | null; error: string | null;
-  request_id: string | null; correlation_id?: string | null; parent_id?: string | null;
-  error_type?: string | null; error_message?: string | null; error_traceback?: string | null;
-  error_fingerprint?: string | null; error_locals?: unknown;
+  request_id: string | null; correlation_id?: string | null; parent_id?: string | null; failed?: boolean;
   db_query_count?: number | null; db_total_ms?: number | null; outgoing_count?: number | null;
-  outgoing_total_ms?: number | null; n_plus_one?: string | number | null;
-  client?: string | null; user_agent?: string | null; host?: string | null; protocol?: string | null; tls?: boolean;
-  request_bytes?: number | null; response_bytes?: number | null;
+  outgoing_total_ms?: number | null;
+  /** Fingerprint of the statement that it ran ten times or more. */
+  n_plus_one?: string | null;
 }
 export interface Requests { requests: RequestRow[] }
 
+export interface ExceptionRow {
+  error_type: string | null; error_message: string | null; error_traceback: string | null;
+  error_fingerprint: string | null; error_locals: string | null;
+}
 export interface QueryRow {
-  ts: number; sql: string; fingerprint?: string | number | null; system?: string; operation?: string;
-  table?: string | null; rows?: number | null; duration_ms: number; error_code?: string | null;
-  error?: string | null; is_transaction_control?: boolean; link?: string | null; call_site?: string | null;
+  start: number; duration_ms: number; sql: string; fingerprint: string; system?: string; operation?: string;
+  table?: string | null; rows?: number | null; error_code?: string | null; severity?: string | null;
+  error?: string | null; database?: string | null; server?: string | null; transaction?: string | null;
+  is_transaction_control?: boolean; link?: string | null; call_site?: string | null;
 }
 export interface CallRow {
-  ts: number; method: string; host: string; path: string; status: number; duration_ms: number; error: string | null;
-  link?: string | null; call_site?: string | null; callee_request_id?: string | null;
+  start: number; duration_ms: number; method: string; host: string; path: string; status: number;
+  error: string | null; failed?: boolean; link?: string | null; call_site?: string | null; peer?: string | null;
 }
 
-/** One request with all that it caused; a call whose callee ran on this host carries the callee's own trace. */
-export interface Trace extends RequestRow { queries: QueryRow[]; calls: (CallRow & { callee?: Trace | null })[] }
+/** One request with all that it caused in its own process. */
+export interface RequestDetail extends RequestRow {
+  start: number; protocol?: string | null; tls?: boolean; upgraded?: boolean; client?: string | null;
+  user_agent?: string | null; host?: string | null; request_bytes?: number | null; response_bytes?: number | null;
+  db_slow?: SlowSql[]; exception?: ExceptionRow | null; queries: QueryRow[]; calls: CallRow[];
+}
+export interface TraceNode { request: RequestDetail; children: TraceNode[] }
+/** A chain of requests across processes, as a forest. */
+export interface Trace {
+  correlation_id: string; requests: number; truncated: boolean; start: number; duration_ms: number; roots: TraceNode[];
+}
 
 export interface Statement extends Percentiles {
-  fingerprint: string | number; system?: string; sql: string; operation?: string; table?: string | null;
-  count: number; errors?: number; avg_ms: number; max_ms: number; total_ms: number; avg_rows?: number | null;
+  fingerprint: string; system?: string; sql: string; operation?: string; table?: string | null; services?: string[];
+  calls: number; errors: number; errors_by_code?: { code: string; count: number }[]; rows?: number | null;
+  avg_ms: number; max_ms: number; total_ms: number; share?: number; is_transaction_control?: boolean;
 }
-export interface NPlusOne {
-  method: string; route: string; fingerprint?: string | number; sql: string; requests: number; max_repeats?: number;
-  avg_repeats?: number; avg_ms?: number | null; total_ms?: number | null; sample_request_id?: string | null;
-  call_site?: string | null;
-}
-export interface SqlState { code: string; count: number; name?: string | null; sample_sql?: string | null; last_seen?: number }
-export interface Queries { queries: Statement[]; n_plus_one?: NPlusOne[]; errors?: SqlState[] }
+export interface Queries { queries: Statement[] }
 
-/** Counts per latency band and time bucket. `bounds_ms[i]` is the upper bound of band i; the last band is open. */
+/** Counts per latency band and time bucket. `bounds_ms[i]` is the lower bound of band i, ascending. */
 export interface Heatmap { bucket_seconds: number; bounds_ms: number[]; columns: { ts: number; counts: number[] }[] }
 
 export interface ProcessStatus {

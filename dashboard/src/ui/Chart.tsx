@@ -50,6 +50,8 @@ export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }
     const grid = { stroke: palette.line, width: 1 };
     const font = `11px ${palette.sans}`;
     const base = { stroke: palette.muted, font, grid, ticks: { show: false } };
+    // On a logarithmic scale only the powers of ten get a line.
+    const decades = (_: uPlot, splits: number[]) => splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null));
     const fromZero = (least: number) => (_: uPlot, __: number, max: number): [number, number] => [0, Math.max(max * 1.08, least)];
     const chart = new uPlot({
       width: element.clientWidth, height,
@@ -59,7 +61,7 @@ export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }
       scales: { x: { time: true }, y: log ? { distr: 3 } : { range: fromZero(1e-3) }, y2: { range: fromZero(min2 ?? 1e-3) } },
       axes: [
         { ...base, grid: { show: false }, space: 80, size: 26, values: (_, splits, __, ___, step) => splits.map((ts) => tick(ts, step)) },
-        { ...base, size: 54, space: 34, values: (_, splits) => splits.map((value) => (value === null ? "" : axis(value))) },
+        { ...base, size: 54, space: 34, ...(log ? { grid: { ...grid, filter: decades } } : {}), values: (_, splits) => splits.map((value) => (value === null ? "" : axis(value))) },
         ...(axis2 ? [{ ...base, scale: "y2", side: 1 as const, size: 46, space: 34, grid: { show: false },
           values: (_: uPlot, splits: number[]) => splits.map(axis2) }] : []),
       ],

@@ -6,13 +6,14 @@ import { mode, pause, resume } from "../api/live";
 import type { Overview, Services } from "../api/types";
 import { count, windowName } from "../format";
 import icon from "../icon.svg";
+import { overlay } from "../state/overlay";
 import { follow, go, link, view } from "../state/view";
 import { WINDOWS, type View } from "../state/url";
 import { Segments } from "./bits";
 import { Health } from "./Health";
 
 const TABS: readonly (readonly [View, string])[] = [
-  ["overview", "Overview"], ["errors", "Errors"], ["queries", "Queries"], ["outgoing", "Outgoing"], ["agent", "Agent"],
+  ["overview", "Overview"], ["requests", "Requests"], ["errors", "Errors"], ["queries", "Queries"], ["outgoing", "Outgoing"], ["map", "Map"], ["agent", "Agent"],
 ];
 
 export function Header(): JSX.Element {
@@ -26,6 +27,7 @@ export function Header(): JSX.Element {
         <LiveButton />
         <span class="grow" />
         <Health />
+        <button type="button" class="button" onClick={() => { overlay.value = { kind: "settings" }; }}>Settings</button>
       </div>
       <Tabs />
     </header>

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
+import { sorted } from "../state/sort";
 import { go, view } from "../state/view";
 
 export interface Column<Row> {
@@ -33,19 +34,6 @@ interface Props<Row> {
   /** Rows shown before "show all". */
   limit?: number;
   open?: (row: Row) => void;
-}
-
-/** Sorts a copy of `rows` by `column`; equal values keep their order, unknown ones come last. */
-export function sorted<Row>(rows: readonly Row[], column: Column<Row> | undefined, descending: boolean): readonly Row[] {
-  const by = column?.by;
-  if (!by) return rows;
-  const sign = descending ? -1 : 1;
-  return [...rows].sort((a, b) => {
-    const [x, y] = [by(a) ?? null, by(b) ?? null];
-    if (x === null || y === null) return x === y ? 0 : x === null ? 1 : -1;
-    if (x === y) return 0;
-    return (x < y ? -1 : 1) * sign;
-  });
 }
 
 export function Table<Row>({ name, caption, columns, rows, id, sort, limit = 25, open }: Props<Row>): JSX.Element {

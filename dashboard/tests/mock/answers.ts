@@ -1,9 +1,8 @@
 /** The contract's answers, computed from raw rows as the agent computes them. */
 
-import type { RequestRow } from "../../src/api/types";
-import { ROUTES, type Shop } from "./data";
+import { ROUTES, type Served, type Shop } from "./data";
 
-const failed = (event: RequestRow) => event.status >= 500 || event.error !== null;
+const failed = (event: Served) => event.status >= 500 || event.error !== null;
 const mean = (values: number[]) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : 0);
 const round = (value: number) => Math.round(value * 1000) / 1000;
 
@@ -24,7 +23,7 @@ function groupBy<T>(rows: readonly T[], key: (row: T) => string): T[][] {
   return [...groups.values()];
 }
 
-function summary(rows: RequestRow[], w: number) {
+function summary(rows: Served[], w: number) {
   const errors = rows.filter(failed).length;
   const took = rows.map((row) => row.duration_ms);
   return { total: rows.length, errors, error_rate: rows.length ? errors / rows.length : 0, rps: round(rows.length / w), avg_ms: round(mean(took)), max_ms: round(Math.max(0, ...took)), ...percentiles(took) };
@@ -67,10 +66,10 @@ export class Answers {
   }
 
   errorGroups(service: string, w: number) {
-    const rows = this.events(service, w).filter((row) => row.error_fingerprint);
-    const groups = groupBy(rows, (row) => row.error_fingerprint ?? "").map((same) => ({
-      fingerprint: same[0]?.error_fingerprint, error_type: same[0]?.error_type, error_message: same[0]?.error_message, count: same.length, first_seen: same.at(-1)?.ts, last_seen: same[0]?.ts,
-      sample_traceback: same[0]?.error_traceback, sample_request_id: same[0]?.request_id, service: same[0]?.service,
+    const rows = this.events(service, w).filter((row) => row.exception);
+    const groups = groupBy(rows, (row) => row.exception?.error_fingerprint ?? "").map((same) => ({
+      fingerprint: same[0]?.exception?.error_fingerprint, error_type: same[0]?.exception?.error_type, error_message: same[0]?.exception?.error_message, count: same.length, first_seen: same.at(-1)?.ts, last_seen: same[0]?.ts,
+      sample_traceback: same[0]?.exception?.error_traceback, sample_request_id: same[0]?.request_id, service: same[0]?.service,
       affected_routes: groupBy(same, (row) => `${row.method} ${row.route}`).map((of) => ({ method: of[0]?.method, route: of[0]?.route, count: of.length })),
     })).map((group) => ({ ...group, routes_count: group.affected_routes.length }));
     return { service: service || null, window_seconds: w, groups };

@@ -1,8 +1,10 @@
 /** A small shop with traffic: events, queries and calls that the mock's answers are computed from. Always the same for one `now`. */
 
-import type { CallRow, QueryRow, RequestRow } from "../../src/api/types";
+import type { CallRow, ExceptionRow, QueryRow, RequestRow } from "../../src/api/types";
 
-export interface Shop { events: RequestRow[]; queries: (QueryRow & { request: string; service: string })[]; calls: (CallRow & { request: string; service: string; callee: string | null })[] }
+type Of = { ts: number; request: string; service: string };
+export interface Served extends RequestRow { start: number; exception: ExceptionRow | null; client: string; user_agent: string; host: string; protocol: string; request_bytes: number; response_bytes: number }
+export interface Shop { events: Served[]; queries: (QueryRow & Of)[]; calls: (CallRow & Of)[] }
 
 interface Statement { sql: string; operation: string; table: string; ms: number; times: number; rows: number }
 interface RouteSpec {
@@ -86,7 +88,7 @@ export function makeShop(now: number, seconds: number, rps: number): Shop {
       for (let i = 0; i < statement.times; i += 1) {
         const took = statement.ms * spread();
         db += took; queries += 1; at += took / 1000;
-        shop.queries.push({ ts: at, request, service: spec.service, sql: statement.sql, fingerprint: hash(statement.sql), system: "postgresql", operation: statement.operation,
+        shop.queries.push({ ts: at, start: at - took / 1000, request, service: spec.service, sql: statement.sql, fingerprint: hash(statement.sql), system: "postgresql", operation: statement.operation,
           table: statement.table, rows: statement.rows, duration_ms: took, error_code: failed && statement.operation === "UPDATE" ? "40001" : null, error: null,
           link: "context", call_site: `${spec.file}:${spec.line + 4} ${spec.fn}` });
       }
@@ -97,16 +99,16 @@ export function makeShop(now: number, seconds: number, rps: number): Shop {
       const inner = callee ? serve(callee, at, request, correlation) : null;
       const took = timedOut ? 2000 : (inner?.ms ?? call.ms * spread()) + 0.6;
       out += took; at += took / 1000;
-      shop.calls.push({ ts: at, request, service: spec.service, method: call.method, host: call.host, path: call.path, status: timedOut ? 0 : 200, duration_ms: took,
-        error: timedOut ? "timed out" : null, link: "context", call_site: `${spec.file}:${spec.line + 9} ${spec.fn}`, callee: inner?.id ?? null });
+      shop.calls.push({ ts: at, start: at - took / 1000, request, service: spec.service, method: call.method, host: call.host, path: call.path, status: timedOut ? 0 : 200, duration_ms: took,
+        error: timedOut ? "timed out" : null, link: "context", call_site: `${spec.file}:${spec.line + 9} ${spec.fn}` });
     }
     const own = spec.own * spread();
     const took = own + db + out;
     shop.events.push({
-      ts: end + took / 1000, service: spec.service, pid: spec.service === "pricing" ? 4410 : 4301 + (id % 2), method: spec.method, route: spec.route, path: spec.path(100 + (id % 900)),
+      ts: end + took / 1000, start: end, service: spec.service, pid: spec.service === "pricing" ? 4410 : 4301 + (id % 2), method: spec.method, route: spec.route, path: spec.path(100 + (id % 900)),
       status: failed ? failed.status : spec.method === "POST" ? 201 : 200, duration_ms: took, ttfb_ms: took - 0.2, queue_ms: own * 0.1,
       error: failed ? `${failed.type}: ${failed.message}` : null, request_id: request, correlation_id: correlation, parent_id: parent,
-      error_type: failed?.type ?? null, error_message: failed?.message ?? null, error_traceback: failed?.traceback ?? null, error_fingerprint: failed ? hash(failed.traceback) : null,
+      exception: failed ? { error_type: failed.type, error_message: failed.message, error_traceback: failed.traceback, error_fingerprint: hash(failed.traceback), error_locals: null } : null,
       db_query_count: queries, db_total_ms: db, outgoing_count: spec.calls.length, outgoing_total_ms: out, n_plus_one: spec.sql.some((s) => s.times >= 10) ? hash(spec.sql[1]?.sql ?? "") : null,
       client: "127.0.0.1:52114", user_agent: "python-httpx/0.27", host: "shop.example", protocol: "http/1.1", request_bytes: 312, response_bytes: 1840,
     });

@@ -11,7 +11,9 @@ import { extras } from "./extras";
  */
 const start = Math.floor(Date.now() / 1000);
 const answers = new Answers(makeShop(start, 900, 24), start);
-const TIMES = new Set(["ts", "first_seen", "last_seen", "scanned_at"]);
+/** These answers are cut into buckets after the slide. */
+const MADE_TO_MEASURE = new Set(["/api/timeseries", "/api/heatmap"]);
+const TIMES = new Set(["ts", "start", "first_seen", "last_seen", "scanned_at"]);
 
 /** Answers a request for the API; false when the path is not one of its. */
 export function handle(request: IncomingMessage, response: ServerResponse): boolean {
@@ -30,14 +32,14 @@ export function handle(request: IncomingMessage, response: ServerResponse): bool
     : at === "/api/route_host_calls" ? answers.routeHostCalls(service, w)
     : at === "/api/route_chains" ? answers.chains(service, w)
     : at === "/api/discovered" ? answers.discovered()
-    : extras(answers, url);
+    : extras(answers, url, slid());
   if (at === "/api/stream") { stream(request, response); return true; }
   if (body === undefined) {
     if (!at.startsWith("/api/")) return false;
     response.writeHead(404, { "content-type": "application/json" }).end(JSON.stringify({ error: "no such endpoint" }));
     return true;
   }
-  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body, at === "/api/timeseries" ? undefined : slide));
+  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body, MADE_TO_MEASURE.has(at) ? undefined : slide));
   return true;
 }
 
@@ -50,6 +52,7 @@ function slide(key: string, value: unknown): unknown {
 
 function stream(request: IncomingMessage, response: ServerResponse): void {
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+  response.flushHeaders();
   const timer = setInterval(() => response.write(`event: tick\ndata: {"ts":${Date.now() / 1000}}\n\n`), 1000);
   request.on("close", () => clearInterval(timer));
 }

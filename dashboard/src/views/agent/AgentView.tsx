@@ -9,6 +9,7 @@ import { Empty, Panel, Waiting } from "../../ui/bits";
 import { Table, type Column } from "../../ui/Table";
 
 type Loss = Status["losses"][number];
+type Link = NonNullable<Status["links"]>[number];
 
 const PROCESSES: readonly Column<ProcessStatus>[] = [
   { key: "pid", label: "Pid", num: true, by: (row) => row.pid, cell: (row) => row.pid },
@@ -22,6 +23,23 @@ const LOSSES: readonly Column<Loss>[] = [
   { key: "name", label: "Loss", by: (row) => row.name, cell: (row) => <span class="mono">{row.name}</span> },
   { key: "count", label: "Count", num: true, by: (row) => row.count, cell: (row) => <span class={row.count ? "warn" : "zero"}>{count(row.count)}</span> },
   { key: "meaning", label: "What it means", optional: true, cell: (row) => <span class="muted">{row.meaning}</span> },
+];
+
+/** What each kind of link rests on. None is a guess. */
+const GROUNDS: Readonly<Record<string, string>> = {
+  context: "The Python context that made the call was created for the request.",
+  thread: "The thread that made the call served the request and nothing else at that time.",
+  handover: "A work item handed the request from one thread to another.",
+  response: "The unit that made the call later wrote the request's response.",
+  header: "The app passed a request id or trace context on.",
+  "socket pair": "Both ends of the connection are on this host.",
+  none: "Made outside any request, or not known: counted, but given to no request.",
+};
+
+const LINKS: readonly Column<Link>[] = [
+  { key: "kind", label: "Known by", by: (row) => row.kind, cell: (row) => row.kind },
+  { key: "count", label: "Count", num: true, by: (row) => row.count, cell: (row) => count(row.count) },
+  { key: "grounds", label: "Grounds", optional: true, cell: (row) => <span class="muted">{GROUNDS[row.kind]}</span> },
 ];
 
 export function AgentView(): JSX.Element {
@@ -38,6 +56,12 @@ export function AgentView(): JSX.Element {
           ? <Empty title="No Python process is watched.">Start a server, or check with <code>apm-agent check</code> what this machine allows.</Empty>
           : <Table name="processes" caption="Processes" columns={PROCESSES} rows={status.processes} id={(row) => String(row.pid)} sort="service" />}
       </Panel>
+      {status.links && (
+        <Panel title="How queries and calls were given to requests" id="links">
+          {status.links.length === 0 ? <Empty title="None was attributed yet." />
+            : <Table name="links" caption="Links by kind" columns={LINKS} rows={status.links} id={(row) => row.kind} sort="-count" />}
+        </Panel>
+      )}
       <Panel title="Losses" id="losses" extra={<span class="muted small">{lost(status).length ? "since the agent started" : "nothing was lost since the agent started"}</span>}>
         <Table name="losses" caption="Losses" columns={LOSSES} rows={status.losses} id={(row) => row.name} sort="-count" limit={50} />
       </Panel>
@@ -48,7 +72,7 @@ export function AgentView(): JSX.Element {
 function OwnCost({ status }: { status: Status }): JSX.Element {
   const { agent, ring } = status;
   return (
-    <dl class="facts panel body-only">
+    <dl class="facts panel own">
       {status.version && <div><dt>Version</dt><dd>{status.version}</dd></div>}
       {agent?.cpu_pct != null && <div><dt>Agent's CPU</dt><dd>{num(agent.cpu_pct)} %</dd></div>}
       {agent?.mem_mb != null && <div><dt>Agent's memory</dt><dd>{num(agent.mem_mb)} MiB</dd></div>}

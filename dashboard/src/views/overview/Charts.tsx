@@ -8,6 +8,7 @@ import type { Timeseries } from "../../api/types";
 import { ms, num, pct } from "../../format";
 import { bucketFor, fill, type Series } from "../../state/series";
 import { Chart, type Line } from "../../ui/Chart";
+import { Heatmap } from "../../ui/Heatmap";
 
 const LATENCY = [
   ["p50", "p50", "p50"], ["avg", "avg", "ink"], ["p95", "p95", "p95"], ["p99", "p99", "p99"],
@@ -26,9 +27,10 @@ export function Charts({ service, w }: { service: string; w: number }): JSX.Elem
   ], [series]);
   const latency = useMemo(() => latencyLines(series), [series]);
   return (
-    <div class="columns">
+    <div class="columns three charts">
       <Chart title="Traffic" ts={series.ts} lines={traffic} axis={num} axis2={pct} min2={0.05} />
       <Chart title="Latency" ts={series.ts} lines={latency} axis={ms} log />
+      <Heatmap service={service} w={w} />
     </div>
   );
 }

@@ -6,6 +6,7 @@ import { count, num, pct } from "../../format";
 import { follow, go, link } from "../../state/view";
 import { Method, Rate } from "../../ui/bits";
 import { Table, type Column } from "../../ui/Table";
+import { AnalyzeButton } from "../analyze/AnalyzeButton";
 import { TimeBar } from "../../ui/TimeBar";
 
 /** Queries per request from which a route is marked. */
@@ -18,7 +19,7 @@ const figure = (key: string, label: string, title: string, pick: (row: Route) =>
   cell: (row) => { const value = pick(row); return value ? num(value) : <span class="zero">{num(value)}</span>; },
 });
 
-export const COLUMNS: readonly Column<Route>[] = [
+const COLUMNS: readonly Column<Route>[] = [
   { key: "route", label: "Route", class: "route", by: (row) => row.route,
     cell: (row) => <a class="mono" href={link(to(row))} onClick={follow(to(row))}><Method name={row.method} /> {row.route}</a> },
   figure("rps", "RPS", "Requests per second", (row) => row.rps),
@@ -40,9 +41,14 @@ export const COLUMNS: readonly Column<Route>[] = [
   { key: "total", label: "Total", title: "Requests in the window", num: true, by: (row) => row.total, cell: (row) => count(row.total) },
 ];
 
-export function RoutesTable({ rows }: { rows: readonly Route[] }): JSX.Element {
+/** A route is analyzed for one service: the chosen one, else the one that `owner` knows. */
+export function RoutesTable({ rows, owner }: { rows: readonly Route[]; owner: (row: Route) => string }): JSX.Element {
+  const analyze: Column<Route> = { key: "analyze", label: "", optional: true, cell: (row) => {
+    const service = owner(row);
+    return service ? <AnalyzeButton quiet of={{ service, method: row.method, route: row.route }} /> : null;
+  } };
   return (
-    <Table name="routes" caption="Routes" columns={COLUMNS} rows={rows} id={(row) => `${row.method} ${row.route}`} sort="-total"
+    <Table name="routes" caption="Routes" columns={[...COLUMNS, analyze]} rows={rows} id={(row) => `${row.method} ${row.route}`} sort="-total"
       open={(row) => go(to(row))} />
   );
 }

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import type { Overview, Percentiles, Service } from "../../api/types";
-import { count, ms, msParts, NONE, num, pct, plural } from "../../format";
+import { count, inUnit, msParts, NONE, num, pct, plural } from "../../format";
 
 interface Load { inFlight: number | null; cpu: number | null; mem: number | null; of: number }
 
@@ -28,7 +28,7 @@ export function Tiles({ overview, services, service }: {
       <Tile id="rps" name="Requests per second" figure={num(overview?.rps)} under={overview && plural(overview.total_requests, "request")} />
       <Tile id="error_rate" name="Error rate" figure={overview?.total_requests ? pct(overview.error_rate) : NONE} alarm={!!overview?.errors}
         under={overview && plural(overview.errors, "error")} />
-      <Tile id="avg" name="Average latency" figure={avg} unit={avgUnit} wide under={overview && <PercentileLine of={overview} />} />
+      <Tile id="avg" name="Average latency" figure={avg} unit={avgUnit} wide under={overview?.p50_ms != null ? <PercentileLine of={overview} unit={avgUnit} /> : null} />
       <Tile id="max" name="Max latency" figure={max} unit={maxUnit} under="slowest request" />
       <Tile id="in_flight" name="In flight" figure={count(now?.inFlight)} under="requests open now" />
       <Tile id="cpu" name="CPU" figure={num(now?.cpu)} unit={now?.cpu == null ? "" : "%"} under={of} />
@@ -37,8 +37,13 @@ export function Tiles({ overview, services, service }: {
   );
 }
 
-function PercentileLine({ of }: { of: Percentiles }): JSX.Element {
-  return <>p50 <b>{ms(of.p50_ms)}</b> · p95 <b>{ms(of.p95_ms)}</b> · p99 <b>{ms(of.p99_ms)}</b></>;
+/** The percentiles in the unit of the average above them. */
+function PercentileLine({ of, unit }: { of: Percentiles; unit: string }): JSX.Element {
+  return (
+    <span title={`Percentiles, ${unit}`}>
+      <span class="nowrap">p50 <b>{inUnit(of.p50_ms, unit)}</b></span> · <span class="nowrap">p95 <b>{inUnit(of.p95_ms, unit)}</b></span> · <span class="nowrap">p99 <b>{inUnit(of.p99_ms, unit)}</b></span>
+    </span>
+  );
 }
 
 export function Tile({ id, name, figure, unit, under, alarm, wide }: {

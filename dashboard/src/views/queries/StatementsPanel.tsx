@@ -14,14 +14,15 @@ const figure = (key: string, label: string, title: string, pick: (row: Statement
 const COLUMNS: readonly Column<Statement>[] = [
   { key: "sql", label: "Statement", class: "sql", by: (row) => row.sql, cell: (row) => <code class="clip" title={row.sql}>{row.sql}</code> },
   figure("total", "Total ms", "Summed duration, milliseconds", (row) => Math.round(row.total_ms)),
-  { key: "count", label: "Calls", num: true, by: (row) => row.count, cell: (row) => count(row.count) },
+  { key: "calls", label: "Calls", num: true, by: (row) => row.calls, cell: (row) => count(row.calls) },
   figure("avg", "Avg", "Average duration, milliseconds", (row) => row.avg_ms),
+  figure("p50", "p50", "Half were faster, milliseconds", (row) => row.p50_ms, true),
   figure("p95", "p95", "95% were faster, milliseconds", (row) => row.p95_ms, true),
   figure("max", "Max", "Slowest, milliseconds", (row) => row.max_ms),
-  figure("rows", "Rows", "Rows per call", (row) => row.avg_rows, true),
+  figure("rows", "Rows", "Rows per call", (row) => (row.rows != null && row.calls > 0 ? row.rows / row.calls : null), true),
   { key: "errors", label: "Errors", num: true, optional: true, by: (row) => row.errors, cell: (row) => <span class={row.errors ? "bad" : "zero"}>{count(row.errors)}</span> },
 ];
-const SHORT = ["sql", "total", "count", "avg"];
+const SHORT = ["sql", "total", "calls", "avg"];
 
 export function StatementsPanel({ short = false }: { short?: boolean }): JSX.Element {
   const { service, w } = view.value;
@@ -35,7 +36,7 @@ export function StatementsPanel({ short = false }: { short?: boolean }): JSX.Ele
     </>}>
       {!answer.data ? <Waiting answer={answer} what="queries" />
         : rows.length === 0 ? <Empty title={`No query in ${windowWords(w)}.`}>Statements sent to PostgreSQL and MySQL appear here, with every literal replaced by “?”.</Empty>
-        : <Table name={short ? "queries_short" : "queries"} caption="Queries" rows={rows} id={(row) => String(row.fingerprint)} sort="-total" limit={short ? 6 : 25}
+        : <Table name={short ? "queries_short" : "queries"} caption="Queries" rows={rows} id={(row) => `${row.system ?? ""} ${row.fingerprint}`} sort="-total" limit={short ? 6 : 25}
             columns={short ? COLUMNS.filter((column) => SHORT.includes(column.key)) : COLUMNS} />}
     </Panel>
   );

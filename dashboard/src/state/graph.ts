@@ -1,0 +1,51 @@
+/** Who calls whom, as a graph that a layout can take: routes and hosts, joined by calls. */
+
+import type { Chain, Edge, Route } from "../api/types";
+
+export interface GraphNode { id: string; kind: "route" | "host"; label: string; method: string; service: string; total: number; errorRate: number }
+export interface GraphEdge { from: string; to: string; count: number; errors: number; avg: number }
+export interface Graph { nodes: GraphNode[]; edges: GraphEdge[]; /** Edges left out beyond the cap. */ hidden: number }
+
+/** Edges drawn; a graph with more is a hairball, and the quiet ones are left out first. */
+export const MAX_EDGES = 80;
+
+/** Routes that call nothing and are not called are left out: the graph shows dependencies. */
+export function graph(routes: readonly Route[], hosts: readonly Edge[], chains: readonly Chain[]): Graph {
+  const all: (GraphEdge & { ends: [GraphNode, GraphNode] })[] = [];
+  const known = new Map(routes.map((row) => [`${row.method} ${row.route}`, row]));
+  const routeNode = (method: string, route: string, service: string): GraphNode => {
+    const row = known.get(`${method} ${route}`);
+    return { id: `route ${method} ${route}`, kind: "route", label: route, method, service, total: row?.total ?? 0, errorRate: row?.error_rate ?? 0 };
+  };
+  for (const row of hosts) {
+    const from = routeNode(row.method, row.route, "");
+    const to: GraphNode = { id: `host ${row.host}`, kind: "host", label: row.host, method: "", service: "", total: 0, errorRate: 0 };
+    all.push({ from: from.id, to: to.id, count: row.calls, errors: row.errors, avg: row.avg_ms, ends: [from, to] });
+  }
+  for (const row of chains) {
+    const from = routeNode(row.parent_method, row.parent_route, row.parent_service ?? "");
+    const to = routeNode(row.child_method, row.child_route, row.child_service ?? "");
+    all.push({ from: from.id, to: to.id, count: row.count, errors: row.child_errors, avg: row.child_avg_ms, ends: [from, to] });
+  }
+  const kept = all.sort((a, b) => b.count - a.count).slice(0, MAX_EDGES);
+  const nodes = new Map<string, GraphNode>();
+  for (const { ends, count, errors } of kept) {
+    for (const end of ends) {
+      const held = nodes.get(end.id);
+      if (!held) nodes.set(end.id, end);
+      else if (!held.service) held.service = end.service;
+    }
+    const to = nodes.get(ends[1].id);
+    // A host's figures are the sum of the calls to it.
+    if (to?.kind === "host") {
+      to.errorRate = (to.errorRate * to.total + errors) / (to.total + count);
+      to.total += count;
+    }
+  }
+  return { nodes: [...nodes.values()], edges: kept.map(({ ends: _, ...edge }) => edge), hidden: all.length - kept.length };
+}
+
+/** Stroke width of an edge, 1.25 to 7: by the logarithm of its share of the busiest. */
+export function width(count: number, most: number): number {
+  return most <= 1 ? 1.5 : 1.25 + 5.75 * (Math.log1p(count) / Math.log1p(most)) ** 2;
+}

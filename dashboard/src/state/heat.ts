@@ -1,0 +1,35 @@
+/** The latency heatmap as a grid: time to the right, latency upwards, only the bands that hold something. */
+
+import type { Heatmap } from "../api/types";
+
+export interface Grid {
+  /** First bucket start and the number of buckets. */
+  from: number;
+  buckets: number;
+  bucket: number;
+  /** Bands from slow (top) to fast; `to` is null for the slowest band. */
+  bands: { from: number; to: number | null }[];
+  /** `cells[band][bucket]` */
+  cells: number[][];
+  most: number;
+}
+
+/** Lays the answer on the whole buckets of the window that ends at `now`; null when nothing was counted. */
+export function grid(of: Heatmap, w: number, now: number): Grid | null {
+  const bucket = of.bucket_seconds;
+  const from = Math.ceil((now - w) / bucket) * bucket;
+  const buckets = Math.max(1, Math.floor(now / bucket) - from / bucket);
+  const size = of.bounds_ms.length;
+  const counts = Array.from({ length: size }, () => new Array<number>(buckets).fill(0));
+  for (const column of of.columns) {
+    const x = Math.round((column.ts - from) / bucket);
+    if (x < 0 || x >= buckets) continue;
+    column.counts.forEach((n, band) => { const row = counts[band]; if (row) row[x] = n; });
+  }
+  const used = counts.map((row) => row.some((n) => n > 0));
+  const [low, high] = [used.indexOf(true), used.lastIndexOf(true)];
+  if (low < 0) return null;
+  const cells = counts.slice(low, high + 1).reverse();
+  const bands = cells.map((_, i) => ({ from: of.bounds_ms[high - i] ?? 0, to: of.bounds_ms[high - i + 1] ?? null }));
+  return { from, buckets, bucket, bands, cells, most: Math.max(...cells.flat()) };
+}

@@ -1,0 +1,51 @@
+/** Requests one by one: the latest, the slowest, the failed. A row opens as a waterfall. */
+
+import type { JSX } from "preact";
+import { pace, url, useApi } from "../../api/hooks";
+import { now } from "../../api/resource";
+import type { RequestRow, Requests } from "../../api/types";
+import { ago, count, num, stamp, windowWords } from "../../format";
+import { matches } from "../../state/filter";
+import { REQUEST_KINDS } from "../../state/url";
+import { go, view } from "../../state/view";
+import { Empty, Method, Panel, Segments, StatusCode, Waiting } from "../../ui/bits";
+import { Table, type Column } from "../../ui/Table";
+import { TimeBar } from "../../ui/TimeBar";
+
+const COLUMNS: readonly Column<RequestRow>[] = [
+  { key: "ts", label: "When", by: (row) => row.ts, cell: (row) => <span title={stamp(row.ts)}>{ago(row.ts, now())}</span> },
+  { key: "status", label: "Status", by: (row) => row.status, cell: (row) => <StatusCode code={row.status} /> },
+  { key: "path", label: "Request", class: "route", by: (row) => row.path, cell: (row) => <span class="mono"><Method name={row.method} /> {row.path}</span> },
+  { key: "ms", label: "ms", title: "Duration, milliseconds", num: true, by: (row) => row.duration_ms, cell: (row) => num(row.duration_ms) },
+  { key: "time", label: "Time", optional: true, cell: (row) => <TimeBar total={row.duration_ms} db={row.db_total_ms} out={row.outgoing_total_ms} /> },
+  { key: "dbq", label: "Queries", num: true, by: (row) => row.db_query_count, cell: (row) => <>{row.n_plus_one && <span class="tag bad" title="The same statement ran ten times or more">N+1</span>} {count(row.db_query_count)}</> },
+  { key: "out", label: "Calls", num: true, optional: true, by: (row) => row.outgoing_count, cell: (row) => count(row.outgoing_count) },
+  { key: "error", label: "Error", class: "route", optional: true, by: (row) => row.error, cell: (row) => <span class="clip bad">{row.error}</span> },
+  { key: "service", label: "Service", optional: true, by: (row) => row.service, cell: (row) => row.service },
+];
+
+const SORT = { recent: "-ts", slow: "-ms", failed: "-ts" } as const;
+const NONE_YET = {
+  recent: "Each served request appears here; a click opens it with its queries and outgoing calls.",
+  slow: "The slowest requests of the window appear here.",
+  failed: "Requests that ended with 500 or more, with an exception, or whose client went away appear here.",
+} as const;
+
+export function RequestsTable({ method = "", route = "" }: { method?: string; route?: string }): JSX.Element {
+  const { service, w, kind, q } = view.value;
+  const answer = useApi<Requests>(url("/api/requests", { service, w, method, route, sort: kind, limit: 100 }), pace(2, w));
+  const filter = route ? "" : q;
+  const rows = (answer.data?.requests ?? []).filter((row) => matches(filter, `${row.method} ${row.path} ${row.route}`));
+  return (
+    <Panel title="Requests" id="requests" stale={answer.stale} extra={<>
+      <Segments label="Which requests" options={REQUEST_KINDS} value={kind} name={(name) => name[0]?.toUpperCase() + name.slice(1)} choose={(next) => go({ kind: next }, false)} />
+      <span class="grow" />
+      {!route && <input id="filter" class="field" type="search" placeholder="Filter requests   /" aria-label="Filter requests" aria-keyshortcuts="/" value={q} onInput={(event) => go({ q: event.currentTarget.value }, false)} />}
+    </>}>
+      {!answer.data ? <Waiting answer={answer} what="requests" />
+        : rows.length === 0 ? <Empty title={filter ? `No ${kind} request matches “${filter}”.` : `No ${kind === "failed" ? "failed " : ""}request in ${windowWords(w)}.`}>{NONE_YET[kind]}</Empty>
+        : <Table name={`requests_${kind}`} caption={`Requests, ${kind}`} rows={rows} sort={SORT[kind]} limit={route ? 10 : 50} columns={route ? COLUMNS.slice(0, -1) : COLUMNS}
+            id={(row) => row.request_id ?? `${row.ts} ${row.path}`} open={(row) => { if (row.request_id) go({ request: row.request_id }); }} />}
+    </Panel>
+  );
+}
