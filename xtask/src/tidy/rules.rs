@@ -37,8 +37,7 @@ fn file_length(path: &Path, text: &str) -> Vec<Finding> {
 /// No path of one developer's machine: sources, documents and messages are the same everywhere.
 fn machine_path(path: &Path, text: &str) -> Vec<Finding> {
     // Spelled in pieces so that this file passes its own rule.
-    let marks =
-        [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/user"), concat!("/tmp/br", "ief")];
+    let marks = [concat!("/wo", "rk/"), concat!("/ho", "me/user"), concat!("/tmp/br", "ief")];
     if is(path, &["lock"]) {
         return Vec::new();
     }
@@ -72,10 +71,10 @@ fn safety_line(path: &Path, text: &str) -> Vec<Finding> {
     missing.map(|(at, _)| Finding { line: at + 1, text: text.to_owned() }).collect()
 }
 
-/// Each Rust file begins with what it is.
+/// Each Rust file begins with what it is; a `tests.rs` says that by its name.
 fn module_doc(path: &Path, text: &str) -> Vec<Finding> {
     let starts = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!["));
-    if !is(path, &["rs"]) || starts.is_none_or(|line| line.starts_with("//!")) {
+    if !is(path, &["rs"]) || path.ends_with("tests.rs") || starts.is_none_or(|line| line.starts_with("//!")) {
         return Vec::new();
     }
     vec![Finding {
@@ -136,7 +135,7 @@ mod tests {
     #[test]
     fn a_path_of_one_machine_is_found() {
         assert_eq!(broken(machine_path, "a.md", concat!("fine\nsee /wo", "rk/main\n")), [2]);
-        assert_eq!(broken(machine_path, "a.md", concat!("target/wo", "rk/main and ./ro", "ot/x\n")), []);
+        assert_eq!(broken(machine_path, "a.md", concat!("target/wo", "rk/main and .", "/wo", "rk/x\n")), []);
     }
 
     #[test]
