@@ -46,7 +46,7 @@ pub struct Cli {
 pub enum Command {
     /// Say what this machine allows, which Python processes run on it, and what to do about what is missing
     ///
-    /// Loads nothing and changes nothing. Exits with 0 if everything that is needed is there, with 1 otherwise.
+    /// Tries every probe for a moment and leaves nothing behind. Exits with 0 if everything that is needed is there, with 1 otherwise.
     Check(Check),
 }
 

@@ -1,6 +1,7 @@
 //! The agent as a library.
 
 pub mod capture;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod pipeline;

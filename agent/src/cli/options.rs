@@ -20,29 +20,37 @@ pub struct Options {
         long,
         value_name = "PID",
         env = "APM_AGENT_PID",
+        hide_env = true,
         value_delimiter = ',',
         help_heading = "What to watch"
     )]
     pub pid: Vec<u32>,
     /// Name of the service [default: found out from each process]
-    #[arg(long, value_name = "NAME", env = "APM_AGENT_SERVICE", help_heading = "What to watch")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "APM_AGENT_SERVICE",
+        hide_env = true,
+        help_heading = "What to watch"
+    )]
     pub service: Option<String>,
     /// Do not watch this pid (with its children), service, or command line ('*celery*'); repeatable
     #[arg(
         long,
         value_name = "PID|SERVICE|PATTERN",
         env = "APM_AGENT_EXCLUDE",
+        hide_env = true,
         value_delimiter = ',',
         help_heading = "What to watch"
     )]
     pub exclude: Vec<Exclude>,
 
     /// Address the dashboard and API listen on [default: 127.0.0.1]
-    #[arg(long, value_name = "ADDRESS", env = "APM_AGENT_HOST", value_parser = host, help_heading = "Dashboard")]
+    #[arg(long, value_name = "ADDRESS", env = "APM_AGENT_HOST", hide_env = true, value_parser = host, help_heading = "Dashboard")]
     #[serde(deserialize_with = "host_in_file")]
     pub host: Option<IpAddr>,
     /// Port the dashboard and API listen on [default: 9876]
-    #[arg(long, value_name = "PORT", env = "APM_AGENT_PORT", help_heading = "Dashboard")]
+    #[arg(long, value_name = "PORT", env = "APM_AGENT_PORT", hide_env = true, help_heading = "Dashboard")]
     pub port: Option<u16>,
     /// Token that clients must send; needed for any address but loopback. Better in the environment or the file:
     /// other users can see the command line
@@ -50,32 +58,51 @@ pub struct Options {
         long,
         value_name = "TOKEN",
         env = "APM_AGENT_TOKEN",
+        hide_env = true,
         hide_env_values = true,
         help_heading = "Dashboard"
     )]
     pub token: Option<String>,
 
     /// Database file [default: ~/.apm-agent/apm.db, /var/lib/apm-agent/apm.db as a service]
-    #[arg(long, value_name = "FILE", env = "APM_AGENT_DB", help_heading = "Storage")]
+    #[arg(long, value_name = "FILE", env = "APM_AGENT_DB", hide_env = true, help_heading = "Storage")]
     pub db: Option<PathBuf>,
     /// Keep single requests for this many seconds [default: 3600]
-    #[arg(long, value_name = "SECONDS", env = "APM_AGENT_RETENTION", help_heading = "Storage")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "APM_AGENT_RETENTION",
+        hide_env = true,
+        help_heading = "Storage"
+    )]
     pub retention: Option<u64>,
     /// Let the database grow to this size, such as 500MB or 2GiB [default: 1GB]
-    #[arg(long, value_name = "SIZE", env = "APM_AGENT_MAX_DB_SIZE", help_heading = "Storage")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "APM_AGENT_MAX_DB_SIZE",
+        hide_env = true,
+        help_heading = "Storage"
+    )]
     pub max_db_size: Option<ByteSize>,
 
     /// Find the routes in the Python source below this directory
-    #[arg(long, value_name = "DIRECTORY", env = "APM_AGENT_SCAN", help_heading = "Detail")]
+    #[arg(long, value_name = "DIRECTORY", env = "APM_AGENT_SCAN", hide_env = true, help_heading = "Detail")]
     pub scan: Option<PathBuf>,
     /// Service that the source of --scan belongs to
-    #[arg(long, value_name = "NAME", env = "APM_AGENT_SCAN_SERVICE", help_heading = "Detail")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "APM_AGENT_SCAN_SERVICE",
+        hide_env = true,
+        help_heading = "Detail"
+    )]
     pub scan_service: Option<String>,
     /// Do not find out which request caused a query or call
     #[arg(
         long,
         value_name = "BOOL",
-        env = "APM_AGENT_NO_ATTRIBUTION",
+        env = "APM_AGENT_NO_ATTRIBUTION", hide_env = true,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -87,7 +114,7 @@ pub struct Options {
     #[arg(
         long,
         value_name = "BOOL",
-        env = "APM_AGENT_NO_EXCEPTIONS",
+        env = "APM_AGENT_NO_EXCEPTIONS", hide_env = true,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -99,7 +126,7 @@ pub struct Options {
     #[arg(
         long,
         value_name = "BOOL",
-        env = "APM_AGENT_NO_LOCALS",
+        env = "APM_AGENT_NO_LOCALS", hide_env = true,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -111,7 +138,7 @@ pub struct Options {
     #[arg(
         long,
         value_name = "BOOL",
-        env = "APM_AGENT_NO_TLS",
+        env = "APM_AGENT_NO_TLS", hide_env = true,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -121,7 +148,7 @@ pub struct Options {
     pub no_tls: Option<bool>,
 
     /// Read options from this TOML file: same names, without the dashes in front
-    #[arg(long, value_name = "FILE", env = "APM_AGENT_CONFIG", help_heading = "Running")]
+    #[arg(long, value_name = "FILE", env = "APM_AGENT_CONFIG", hide_env = true, help_heading = "Running")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
     /// How much to log to stderr [default: info]
@@ -129,6 +156,7 @@ pub struct Options {
         long,
         value_name = "LEVEL",
         env = "APM_AGENT_LOG_LEVEL",
+        hide_env = true,
         hide_possible_values = true,
         help_heading = "Running"
     )]
@@ -138,12 +166,13 @@ pub struct Options {
         long,
         value_name = "FORMAT",
         env = "APM_AGENT_LOG_FORMAT",
+        hide_env = true,
         hide_possible_values = true,
         help_heading = "Running"
     )]
     pub log_format: Option<LogFormat>,
     /// Size of the ring buffer between kernel and agent, MiB, a power of two [default: 8]
-    #[arg(long, value_name = "MIB", env = "APM_AGENT_RING_MB", help_heading = "Running")]
+    #[arg(long, value_name = "MIB", env = "APM_AGENT_RING_MB", hide_env = true, help_heading = "Running")]
     pub ring_mb: Option<u32>,
 }
 

@@ -1,5 +1,8 @@
 //! Where the database is and whom it belongs to.
 
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
@@ -88,6 +91,42 @@ impl Database {
         let in_home = around.sudo_user.is_some_and(|user| path.starts_with(user.dir));
         Ok(Self { path, owner: owner.filter(|_| in_home) })
     }
+
+    /// Makes the file (mode 0600) and the directories above it (0700) where they are absent, and gives what it made to
+    /// the owner. What exists is left as it is.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn prepare(&self) -> Result<(), Problem> {
+        self.create().map_err(|error| {
+            Problem::new(
+                format!("cannot create the database {}: {error}", self.path.display()),
+                "--db with a file in a directory that you can write to",
+            )
+        })
+    }
+
+    fn create(&self) -> io::Result<()> {
+        let owner = self.owner.map(|owner| (Some(owner.uid), Some(owner.gid)));
+        let mut absent: Vec<&Path> =
+            self.path.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
+        while let Some(directory) = absent.pop() {
+            match DirBuilder::new().mode(0o700).create(directory) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                made => made?,
+            }
+            if let Some((uid, gid)) = owner {
+                lchown(directory, uid, gid)?;
+            }
+        }
+        // `create_new` follows no link: in a directory of somebody else, root must not be led elsewhere.
+        let file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+            file => file?,
+        };
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        owner.map_or(Ok(()), |(uid, gid)| fchown(&file, uid, gid))
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +168,37 @@ mod tests {
         assert_eq!(unit.database().path, Path::new("/var/lib/apm-agent/apm.db"));
         let state = Surroundings { state_directory: Some("/var/lib/one:/var/lib/two".into()), ..unit };
         assert_eq!(state.database().path, Path::new("/var/lib/one/apm.db"));
+    }
+
+    #[test]
+    fn database_is_made_for_its_owner_alone() {
+        use std::os::unix::fs::MetadataExt;
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a/b/apm.db");
+        let own = Owner { uid: Uid::effective().as_raw(), gid: nix::unistd::getegid().as_raw() };
+        let database = Database { path: path.clone(), owner: Some(own) };
+        database.prepare().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        std::fs::write(&path, "kept").unwrap();
+        database.prepare().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
+    }
+
+    #[test]
+    fn file_system_that_refuses_is_told() {
+        // Even root cannot make files there.
+        let problem = Database { path: "/proc/apm.db".into(), owner: None }.prepare().unwrap_err();
+        assert!(problem.what.starts_with("cannot create the database /proc/apm.db: "), "{problem}");
+    }
+
+    #[test]
+    fn database_that_is_a_link_to_nowhere_is_not_followed() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, target) = (place.path().join("apm.db"), place.path().join("target"));
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        Database { path, owner: None }.prepare().unwrap();
+        assert!(!target.exists());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::identity::{Lineage, ProcessId};
 use super::python::{NotPython, PythonProcess};
 use super::service::{is_worker, service_name};
 use super::source::ProcSource;
+use policy::Rules;
 
 /// Processes remembered; beyond it new ones are left alone and counted.
 const MAX_PROCESSES: usize = 32_768;
@@ -110,7 +111,7 @@ impl Kind {
 #[derive(Debug)]
 pub struct Registry<S> {
     source: S,
-    policy: Policy,
+    rules: Rules,
     known: HashMap<u32, Entry>,
     now: Duration,
     overflow: u64,
@@ -119,9 +120,9 @@ pub struct Registry<S> {
 impl<S: ProcSource> Registry<S> {
     /// A registry that knows no process yet: [`scan`](Self::scan) next. Pids named by the policy mean the processes
     /// that bear them now.
-    pub fn new(source: S, mut policy: Policy) -> Self {
-        policy.pin(&source);
-        Self { source, policy, known: HashMap::new(), now: Duration::ZERO, overflow: 0 }
+    pub fn new(source: S, policy: Policy) -> Self {
+        let rules = Rules::new(policy, &source);
+        Self { source, rules, known: HashMap::new(), now: Duration::ZERO, overflow: 0 }
     }
 
     /// Where knowledge about processes comes from.
@@ -239,7 +240,7 @@ impl<S: ProcSource> Registry<S> {
             decisions.extend(self.forget(pid));
         }
         let in_scope = self.in_scope(lineage, parent);
-        if self.policy.is_own(pid) || (!in_scope && !self.policy.keeps_outsiders()) {
+        if self.rules.is_own(pid) || (!in_scope && !self.rules.keeps_outsiders()) {
             return decisions;
         }
         let kind = match in_scope.then(|| self.source.inspect(pid)) {
@@ -261,7 +262,7 @@ impl<S: ProcSource> Registry<S> {
             (_, Some(_)) => decisions.push(Decision::Forget(lineage.id)),
             (_, None) => {}
         }
-        if matches!(kind, Kind::Other) && !self.policy.needs_others() {
+        if matches!(kind, Kind::Other) && !self.rules.needs_others() {
             self.known.remove(&pid);
         } else if self.known.len() < MAX_PROCESSES || self.known.contains_key(&pid) {
             self.known.insert(pid, Entry { id: lineage.id, in_scope, kind });
@@ -279,7 +280,7 @@ impl<S: ProcSource> Registry<S> {
             return Kind::Excluded { service: service.clone() };
         }
         let ancestor = self.ancestor(process.parent);
-        let service: Arc<str> = match (forked_from.and_then(Kind::service), self.policy.service()) {
+        let service: Arc<str> = match (forked_from.and_then(Kind::service), self.rules.service()) {
             (_, Some(name)) => name.into(),
             (Some(service), None) => service.clone(),
             (None, None) => {
@@ -287,7 +288,7 @@ impl<S: ProcSource> Registry<S> {
             }
         };
         let of_excluded = matches!(ancestor, Some(Kind::Excluded { .. })) && is_worker(&process.naming);
-        if of_excluded || self.policy.excludes(&service, &process.naming.cmdline) {
+        if of_excluded || self.rules.excludes(&service, &process.naming.cmdline) {
             return Kind::Excluded { service };
         }
         let watched = Watched { process: Arc::new(process), service, attachments: Vec::new() };
@@ -298,7 +299,7 @@ impl<S: ProcSource> Registry<S> {
     fn in_scope(&self, lineage: Lineage, forked_by: Option<u32>) -> bool {
         let mut at = lineage;
         for depth in 0..MAX_DEPTH {
-            if let Some(scope) = self.policy.scope_of(at.id) {
+            if let Some(scope) = self.rules.scope_of(at.id) {
                 return scope;
             }
             if let Some(entry) = self.known.get(&at.id.pid).filter(|entry| entry.id == at.id) {
@@ -310,7 +311,7 @@ impl<S: ProcSource> Registry<S> {
                 _ => break,
             }
         }
-        self.policy.scope_of_strangers()
+        self.rules.scope_of_strangers()
     }
 
     /// The nearest Python process from `pid` upwards.

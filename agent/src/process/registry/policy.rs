@@ -16,9 +16,6 @@ pub struct Policy {
     pub exclude: Vec<Exclude>,
     /// The agent's own pid, which is never watched.
     pub own_pid: u32,
-    /// Roots and excluded roots, as the processes they were at start.
-    pub(super) roots: Vec<ProcessId>,
-    pub(super) excluded_roots: Vec<ProcessId>,
 }
 
 impl Policy {
@@ -29,27 +26,36 @@ impl Policy {
             service: settings.service.clone(),
             exclude: settings.exclude.clone(),
             own_pid: std::process::id(),
-            ..Self::default()
         }
     }
+}
 
-    /// Finds out which processes the pids mean, once: later ones of the same pid are others.
-    pub(super) fn pin(&mut self, source: &impl ProcSource) {
+/// The policy, with its pids as the processes that bore them at start: later ones of the same pid are others.
+#[derive(Debug)]
+pub(super) struct Rules {
+    policy: Policy,
+    roots: Vec<ProcessId>,
+    excluded_roots: Vec<ProcessId>,
+}
+
+impl Rules {
+    pub(super) fn new(policy: Policy, source: &impl ProcSource) -> Self {
         let find = |pid: &u32| source.lineage(*pid).map(|lineage| lineage.id);
-        self.roots = self.pids.iter().filter_map(find).collect();
-        let excluded = self.exclude.iter().filter_map(|exclude| match exclude {
+        let roots = policy.pids.iter().filter_map(find).collect();
+        let excluded = policy.exclude.iter().filter_map(|exclude| match exclude {
             Exclude::Pid(pid) => Some(pid),
             _ => None,
         });
-        self.excluded_roots = excluded.filter_map(find).collect();
+        let excluded_roots = excluded.filter_map(find).collect();
+        Self { policy, roots, excluded_roots }
     }
 
     pub(super) fn is_own(&self, pid: u32) -> bool {
-        pid == self.own_pid
+        pid == self.policy.own_pid
     }
 
     pub(super) fn service(&self) -> Option<&str> {
-        self.service.as_deref()
+        self.policy.service.as_deref()
     }
 
     /// What the user said about this very process.
@@ -62,21 +68,21 @@ impl Policy {
 
     /// Are processes watched about whose ancestors the user said nothing?
     pub(super) fn scope_of_strangers(&self) -> bool {
-        self.pids.is_empty()
+        self.policy.pids.is_empty()
     }
 
     /// Have processes outside the scope to be remembered, because their orphans would come into scope?
     pub(super) fn keeps_outsiders(&self) -> bool {
-        self.pids.is_empty() && !self.excluded_roots.is_empty()
+        self.policy.pids.is_empty() && !self.excluded_roots.is_empty()
     }
 
     /// Have programs that are not Python to be remembered, because the scope of their orphans depends on them?
     pub(super) fn needs_others(&self) -> bool {
-        !self.pids.is_empty() || !self.excluded_roots.is_empty()
+        !self.policy.pids.is_empty() || !self.excluded_roots.is_empty()
     }
 
     pub(super) fn excludes(&self, service: &str, cmdline: &[String]) -> bool {
-        self.exclude.iter().any(|exclude| match exclude {
+        self.policy.exclude.iter().any(|exclude| match exclude {
             Exclude::Pid(_) => false,
             Exclude::Service(name) => name == service,
             Exclude::CommandLine(pattern) => pattern.matches(&cmdline.join(" ")),
