@@ -10,8 +10,8 @@ use crate::time::Time;
 
 use super::batch::{Answer, Batch, Ended};
 use super::frame::Message;
-use super::messages::{number, string};
-use super::names::{NOT_CAPTURED, Names, Statement, agrees, marker, statement};
+use super::messages::{name, number, string};
+use super::names::{Names, Statement, agrees, marker, not_captured, statement};
 use super::queue::{Expected, MAX_QUEUE, Query, Run, Step, StepKind, Undo};
 use super::tail::End;
 
@@ -67,7 +67,10 @@ impl Conversation {
         match message.kind {
             b'Q' => self.query(message),
             b'P' => {
-                let name = string(&mut body);
+                let Some(name) = name(&mut body) else {
+                    self.forget_unnamed();
+                    return self.step(StepKind::Parse, not_captured(), message, None);
+                };
                 let statement = statement(string(&mut body));
                 let before = self.statements.set(name, Some(Arc::clone(&statement)));
                 self.step(
@@ -78,21 +81,24 @@ impl Conversation {
                 )
             }
             b'B' => {
-                let portal = string(&mut body);
-                let statement = self.statements.get(string(&mut body));
-                self.portals.set(portal, Some(Arc::clone(&statement)));
+                let portal = name(&mut body);
+                let statement = name(&mut body).map_or_else(not_captured, |name| self.statements.get(name));
+                match portal {
+                    Some(portal) => drop(self.portals.set(portal, Some(Arc::clone(&statement)))),
+                    None => self.forget_unnamed(),
+                }
                 self.step(StepKind::Bind, statement, message, None)
             }
             b'D' => {
                 let statement = match body.split_first() {
-                    Some((b'P', mut name)) => self.portals.get(string(&mut name)),
-                    Some((_, mut name)) => self.statements.get(string(&mut name)),
-                    None => marker(NOT_CAPTURED, b""),
+                    Some((b'P', mut rest)) => name(&mut rest).map(|name| self.portals.get(name)),
+                    Some((_, mut rest)) => name(&mut rest).map(|name| self.statements.get(name)),
+                    None => None,
                 };
-                self.step(StepKind::Describe, statement, message, None)
+                self.step(StepKind::Describe, statement.unwrap_or_else(not_captured), message, None)
             }
             b'E' => {
-                let statement = self.portals.get(string(&mut body));
+                let statement = name(&mut body).map_or_else(not_captured, |name| self.portals.get(name));
                 self.step(StepKind::Execute, statement, message, None)
             }
             b'C' => self.close_name(message),
@@ -131,12 +137,15 @@ impl Conversation {
     }
 
     fn close_name(&mut self, message: &Message<'_>) -> Result<(), QueueFull> {
-        let Some((what, mut name)) = message.body.split_first() else { return Ok(()) };
-        let name = string(&mut name);
-        let before =
-            if *what == b'P' { self.portals.set(name, None) } else { self.statements.set(name, None) };
-        let statement = before.clone().unwrap_or_else(|| marker(NOT_CAPTURED, b""));
-        let undo = (*what != b'P').then(|| Box::new(Undo { name: name.into(), before }));
+        let mut body = message.body.get(1..).unwrap_or_default();
+        let of_portal = message.body.first() == Some(&b'P');
+        let (mut statement, mut undo) = (not_captured(), None);
+        if let Some(name) = name(&mut body) {
+            let names = if of_portal { &mut self.portals } else { &mut self.statements };
+            let before = names.set(name, None);
+            statement = before.clone().unwrap_or(statement);
+            undo = (!of_portal).then(|| Box::new(Undo { name: name.into(), before }));
+        }
         let run = self.begin(message);
         self.push(Expected::Step(Step { kind: StepKind::Close, statement, run, undo }))
     }
@@ -194,8 +203,16 @@ impl Conversation {
         }
     }
 
+    /// What the unnamed statement and portal stand for is not known: they change without being closed. A named one must
+    /// be closed first, and drivers do not use a name twice.
+    fn forget_unnamed(&mut self) {
+        self.statements.set(b"", None);
+        self.portals.set(b"", None);
+    }
+
     /// The client's messages cannot be followed from here; what comes back for them answers nothing known.
     pub(super) fn requests_lost(&mut self) {
+        self.forget_unnamed();
         self.run = None;
         if !matches!(self.queue.back(), Some(Expected::Unknown)) {
             self.queue.push_back(Expected::Unknown);
@@ -272,7 +289,7 @@ impl Conversation {
                 Expected::Query(query) => {
                     let run = query.run;
                     if query.cut && query.statements.is_empty() {
-                        works.push((marker(NOT_CAPTURED, b""), run));
+                        works.push((not_captured(), run));
                     }
                     works.extend(query.statements.into_iter().map(|statement| (statement, run)));
                 }

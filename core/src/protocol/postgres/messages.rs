@@ -19,6 +19,11 @@ pub(super) fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
+/// Cuts a zero-terminated string off `bytes`; none where its end was not captured, for a part of a name is another name.
+pub(super) fn name<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    memchr::memchr(0, bytes).map(|_| string(bytes))
+}
+
 /// Cuts a zero-terminated string off `bytes`; where its end was not captured it is all that is left.
 pub(super) fn string<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     let (text, rest) = match memchr::memchr(0, bytes) {
@@ -41,11 +46,9 @@ pub(super) struct Startup {
 /// Reads the parameters of a StartupMessage, from behind the protocol number on.
 pub(super) fn startup(mut body: &[u8]) -> Startup {
     let mut found = Startup::default();
-    while !body.is_empty() {
-        let name = string(&mut body);
-        let value = string(&mut body);
+    while let (Some(parameter), Some(value)) = (name(&mut body), name(&mut body)) {
         let text = || Some(String::from_utf8_lossy(&value[..value.len().min(MAX_NAME)]).into_owned());
-        match name {
+        match parameter {
             b"user" => found.user = text(),
             b"database" => found.database = text(),
             b"replication" => {
@@ -81,7 +84,7 @@ pub(super) fn failure(mut body: &[u8]) -> Failure {
     let mut found = Failure::default();
     while let Some((&field, rest)) = body.split_first() {
         body = rest;
-        let value = string(&mut body);
+        let Some(value) = name(&mut body) else { break };
         let text = || Some(String::from_utf8_lossy(&value[..value.len().min(16)]).into_owned());
         match field {
             b'S' if found.severity.is_none() => found.severity = text(),
@@ -93,9 +96,10 @@ pub(super) fn failure(mut body: &[u8]) -> Failure {
     found
 }
 
-/// Rows of a command tag: the last number of `SELECT 5`, `INSERT 0 5`; none of `BEGIN`.
-pub(super) fn rows(tag: &[u8]) -> Option<u64> {
-    let tag = tag.strip_suffix(b"\0").unwrap_or(tag);
+/// Rows of a CommandComplete: the last number of its tag, `SELECT 5`, `INSERT 0 5`; none of `BEGIN` or of a tag whose
+/// end was not captured.
+pub(super) fn rows(body: &[u8]) -> Option<u64> {
+    let tag = body.strip_suffix(b"\0")?;
     let last = tag.rsplit(|&byte| byte == b' ').next()?;
     std::str::from_utf8(last).ok()?.parse().ok()
 }

@@ -26,6 +26,7 @@ use crate::loss::Loss;
 use crate::protocol::{At, CloseReason, Next, Output, Protocol, Session};
 use crate::time::Time;
 
+use batch::Answer;
 use conversation::{Conversation, QueueFull};
 use frame::{FRONTEND, Framer, Message, Sender, Stamp, UNTYPED};
 use messages::{CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, STARTUP_MAJOR, number};
@@ -199,14 +200,20 @@ impl Postgres {
                 Taken::Fits => {}
                 Taken::Replication => return Next::Ignore,
                 Taken::Mismatch => {
-                    self.conversation.abandon(at.time, out);
-                    self.lose_requests(out);
-                    self.lose_replies();
+                    self.out_of_step(at.time, out);
                     bytes = before;
                 }
             }
         }
         Next::Continue
+    }
+
+    /// A reply came that cannot be the next.
+    fn out_of_step(&mut self, at: Time, out: &mut Output) {
+        self.conversation.answer = Answer::default();
+        self.conversation.abandon(at, out);
+        self.lose_requests(out);
+        self.lose_replies();
     }
 
     fn lose_replies(&mut self) {
@@ -297,9 +304,7 @@ impl Session for Postgres {
             if let Some(message) = after.message {
                 self.ready = message.kind == b'Z';
                 if self.conversation.reply(&message, at.time, out) == Taken::Mismatch {
-                    self.conversation.abandon(at.time, out);
-                    self.lose_requests(out);
-                    self.lose_replies();
+                    self.out_of_step(at.time, out);
                     return;
                 }
             }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::sql::{self, Dialect, Normalised};
 
 /// Text of a statement whose Parse was not seen.
-pub(super) const PREPARED_BEFORE: &str = "<prepared before attach>";
-/// Text of a statement that lies in a part of a Query message that was not captured.
-pub(super) const NOT_CAPTURED: &str = "<statement not captured>";
+const PREPARED_BEFORE: &str = "<prepared before attach>";
+/// Text of a statement that lies, or whose name lies, in a part of a message that was not captured.
+const NOT_CAPTURED: &str = "<statement not captured>";
 /// Text of a query string without a statement.
 const EMPTY: &str = "<empty>";
 
@@ -29,6 +29,11 @@ pub(super) fn marker(text: &str, name: &[u8]) -> Statement {
         fingerprint: sql::fingerprint(&key),
         ..Normalised::default()
     })
+}
+
+/// A statement of which nothing is known.
+pub(super) fn not_captured() -> Statement {
+    marker(NOT_CAPTURED, b"")
 }
 
 /// Can this be the statement's command tag? Only where both are of the common verbs is it certain that not.

@@ -9,7 +9,7 @@ use super::batch::{Answer, Ended};
 use super::conversation::Conversation;
 use super::frame::Message;
 use super::messages::{self, Failure};
-use super::names::{NOT_CAPTURED, Statement, agrees, marker};
+use super::names::{Statement, agrees, not_captured};
 use super::queue::{Expected, Run, Step, StepKind};
 
 /// SQLSTATE syntax_error.
@@ -54,7 +54,7 @@ impl Conversation {
                 let empty = message.kind == b'I' && query.statements.is_empty() && !query.cut;
                 let statement = query.statements.pop_front().unwrap_or_else(|| match empty {
                     true => super::names::statement(b""),
-                    false => marker(NOT_CAPTURED, b""),
+                    false => not_captured(),
                 });
                 let run = query.run;
                 self.copying_in = false;
@@ -131,7 +131,7 @@ impl Conversation {
                 let statement = match query.statements.pop_front() {
                     Some(first) if none_ran => joined(first, &query.statements),
                     Some(first) => first,
-                    None => marker(NOT_CAPTURED, b""),
+                    None => not_captured(),
                 };
                 query.statements.clear();
                 query.cut = false;

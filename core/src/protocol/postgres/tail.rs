@@ -11,7 +11,7 @@ const SIZE: usize = 128;
 /// The end of a reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct End {
-    /// Command tag of the CommandComplete before it, if that is what stood there.
+    /// Body of the CommandComplete before it, if that is what stood there.
     pub(super) tag: Option<Vec<u8>>,
     /// State of the ReadyForQuery.
     pub(super) state: Transaction,
@@ -61,7 +61,7 @@ fn is_ready(bytes: &[u8]) -> bool {
     true
 }
 
-/// The tag of the CommandComplete that ends `bytes`, CloseComplete messages behind it aside.
+/// The body of the CommandComplete that ends `bytes`, CloseComplete messages behind it aside.
 fn command_tag(mut bytes: &[u8]) -> Option<&[u8]> {
     while let Some(rest) = bytes.strip_suffix(b"3\0\0\0\x04") {
         bytes = rest;
@@ -70,8 +70,9 @@ fn command_tag(mut bytes: &[u8]) -> Option<&[u8]> {
         bytes[at] == b'C'
             && number(bytes, at + 1).is_some_and(|length| length as usize == bytes.len() - at - 1)
     })?;
-    let tag = bytes[start + 5..].strip_suffix(b"\0")?;
+    let body = &bytes[start + 5..];
+    let tag = body.strip_suffix(b"\0")?;
     let is_tag = tag.first().is_some_and(u8::is_ascii_uppercase)
         && tag.iter().all(|&byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ');
-    is_tag.then_some(tag)
+    is_tag.then_some(body)
 }

@@ -13,10 +13,19 @@ use crate::time::Time;
 use super::Postgres;
 
 /// A piece of a conversation.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Piece {
     Bytes(Direction, Vec<u8>),
     Gap(Direction, u64),
+}
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bytes(direction, bytes) => write!(f, "{direction:?} \"{}\"", bytes.escape_ascii()),
+            Self::Gap(direction, len) => write!(f, "{direction:?} gap of {len}"),
+        }
+    }
 }
 
 /// A session that is fed piece by piece; the time is the number of the piece.
@@ -103,7 +112,7 @@ fn line(exchange: &Exchange) -> String {
         Transaction::Open => "open",
         Transaction::Failed => "failed",
     };
-    let first = number(exchange.first_response.map(|time| time.0));
+    let first = exchange.first_response.map_or("_".to_owned(), |time| time.0.to_string());
     let mut line =
         format!("{}-{first}-{} rows={} {state}", exchange.start.0, exchange.end.0, number(sql.rows));
     if let (Some(severity), Some(code)) = (&sql.severity, &sql.error_code) {
