@@ -1,0 +1,60 @@
+//! What every fuzz target does with its input.
+
+use apm_core::exchange::{Direction, Origin, Role};
+use apm_core::protocol::{At, CloseReason, Next, Opening, Output, REGISTRY};
+use apm_core::time::Time;
+
+/// More open requests than any session may hold.
+const IN_FLIGHT_CAP: usize = 4096;
+
+/// Feeds `input` to the session of the protocol called `name` and checks what holds whatever comes.
+///
+/// The first byte chooses the role (bit 0), whether the agent joined late (bit 1) and how the connection ends (the
+/// rest). Then come calls: a byte with the direction (bit 0), whether the bytes were captured (bits 1 and 2 both set: they
+/// were not) and whether the clock stands still (bit 3); two bytes of length, low first; the bytes, if captured.
+///
+/// # Panics
+/// On anything that a session must never do; and if no protocol has that name.
+pub fn session(name: &str, input: &[u8]) {
+    let protocol = REGISTRY.iter().find(|protocol| protocol.name == name).expect("a protocol of the registry");
+    let Some((&mode, mut rest)) = input.split_first() else { return };
+    let role = if mode & 1 == 0 { Role::Server } else { Role::Client };
+    let from_start = mode & 2 == 0;
+    let mut session = (protocol.session)(role, from_start);
+    let mut out = Output::default();
+    let mut now = 0;
+    let mut seen = false;
+    while let [kind, low, high, after @ ..] = rest {
+        let direction = if kind & 1 == 0 { Direction::Read } else { Direction::Write };
+        now += u64::from(kind & 8 == 0);
+        let at = At { direction, time: Time(now), origin: Origin::default() };
+        let len = usize::from(u16::from_le_bytes([*low, *high]));
+        if kind & 6 == 6 {
+            session.gap(&at, len as u64, &mut out);
+            rest = after;
+        } else {
+            let (bytes, after) = after.split_at(len.min(after.len()));
+            if !seen {
+                seen = true;
+                let _ = (protocol.detect)(&Opening { direction, from_start, role: None, peer_port: None, bytes });
+            }
+            match session.data(&at, bytes, &mut out) {
+                Next::Continue => {}
+                Next::Ignore => break,
+                Next::Redetect { consumed } => {
+                    assert!(consumed <= bytes.len(), "took {consumed} of {} bytes", bytes.len());
+                    break;
+                }
+            }
+            rest = after;
+        }
+        assert!(session.in_flight() <= IN_FLIGHT_CAP, "{} requests open", session.in_flight());
+    }
+    let reasons = [CloseReason::Local, CloseReason::Peer, CloseReason::Reset, CloseReason::TimedOut];
+    session.close(Time(now + 1), reasons[usize::from(mode >> 2) % reasons.len()], &mut out);
+    assert_eq!(session.in_flight(), 0, "requests open after the end");
+    for exchange in &out.exchanges {
+        assert!(exchange.start <= exchange.end, "ends before it starts: {exchange:?}");
+        assert!(exchange.first_response.is_none_or(|first| (exchange.start..=exchange.end).contains(&first)));
+    }
+}
