@@ -10,6 +10,7 @@ use crate::time::Time;
 
 mod http1;
 pub mod postgres;
+mod redis;
 #[cfg(test)]
 mod testing;
 
@@ -147,4 +148,4 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are asked.
-pub static REGISTRY: &[Protocol] = &[http1::PROTOCOL, postgres::PROTOCOL];
+pub static REGISTRY: &[Protocol] = &[http1::PROTOCOL, postgres::PROTOCOL, redis::PROTOCOL];

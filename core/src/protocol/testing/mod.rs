@@ -8,7 +8,32 @@ pub(super) use damage::{is_small, lose, outline, seen_len, split, truncate};
 pub(super) use replay::{Replay, replay};
 pub(super) use script::{Conversation, parse};
 
-use crate::exchange::{Detail, Exchange};
+use crate::exchange::{Detail, Exchange, Role};
+use crate::protocol::Protocol;
+
+/// The conversations of which, in either role, something else came than is written beside them; with what came.
+pub(super) fn all_wrong(protocol: &Protocol, conversations: &[Conversation]) -> String {
+    let mut wrong = String::new();
+    for conversation in conversations {
+        for role in [Role::Server, Role::Client] {
+            let got = replay(protocol, role, conversation, &conversation.steps);
+            if got.lines() != conversation.expected
+                || got.losses() != conversation.losses
+                || got.next != conversation.next
+            {
+                wrong += &format!("## {} as {role:?}\n", conversation.name);
+                got.lines().iter().for_each(|line| wrong += &format!("= {line}\n"));
+                wrong += &format!("! {}\n> {}\n", got.losses(), got.next);
+            }
+        }
+    }
+    wrong
+}
+
+/// Everything that must not depend on how the bytes were cut.
+pub(super) fn all_of(got: &Replay) -> (Vec<String>, String, String, usize) {
+    (got.lines(), got.losses(), got.next.clone(), got.in_flight)
+}
 
 /// An exchange as one line: the calls of its first byte, of its response's first byte and of its end, its sizes,
 /// how it ended, what it was.
@@ -40,7 +65,31 @@ pub(super) fn line(exchange: &Exchange) -> String {
             }
             what
         }
-        other => format!("{other:?}"),
+        Detail::Command(command) => match &command.error {
+            Some(error) => format!("{} error={error}", command.name),
+            None => command.name.clone(),
+        },
+        Detail::Sql(sql) => {
+            let mut what = sql.operation.clone();
+            let optional = [
+                ("table", &sql.table),
+                ("error", &sql.error_code),
+                ("database", &sql.database),
+                ("user", &sql.user),
+            ];
+            for (name, value) in optional {
+                if let Some(value) = value {
+                    what += &format!(" {name}={value}");
+                }
+            }
+            if let Some(rows) = sql.rows {
+                what += &format!(" rows={rows}");
+            }
+            if sql.is_transaction_control {
+                what += " control";
+            }
+            format!("{what} {:?}: {}", sql.transaction, sql.text)
+        }
     };
     format!("{}..{first}..{} {request_bytes}/{response_bytes} {outcome:?} {what}", start.0, end.0)
 }

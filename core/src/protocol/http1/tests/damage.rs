@@ -6,16 +6,12 @@ use super::corpus;
 use crate::exchange::{Detail, Direction, Exchange, Origin, Outcome, Role};
 use crate::protocol::http1::PROTOCOL;
 use crate::protocol::testing::{
-    Conversation, Replay, is_small, line, lose, outline, replay, seen_len, split, truncate,
+    Conversation, Replay, all_of, is_small, line, lose, outline, replay, seen_len, split, truncate,
 };
 use crate::protocol::{At, CloseReason, Next, Output};
 use crate::time::Time;
 
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
-
-fn all_of(got: &Replay) -> (Vec<String>, String, String, usize) {
-    (got.lines(), got.losses(), got.next.clone(), got.in_flight)
-}
 
 /// Conversations of which every byte was seen from the start.
 fn whole() -> Vec<Conversation> {

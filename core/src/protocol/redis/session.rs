@@ -1,0 +1,280 @@
+//! The session: commands wait in a queue, replies take them off.
+
+use std::collections::VecDeque;
+
+use super::QUEUE_CAP;
+use super::resp::{Lost, Reader, Value};
+use crate::exchange::{Command, Detail, Exchange, Origin, Outcome, Role};
+use crate::loss::Loss;
+use crate::protocol::{At, CloseReason, Next, Output, Session};
+use crate::time::Time;
+
+/// A command that waits for its reply.
+#[derive(Debug)]
+struct Pending {
+    start: Time,
+    origin: Origin,
+    bytes: u64,
+    name: String,
+    /// With its reply the connection becomes a stream of messages.
+    leaves: bool,
+}
+
+/// First byte of a value.
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    time: Time,
+    origin: Origin,
+}
+
+/// One Redis connection.
+#[derive(Debug)]
+pub(super) struct Redis {
+    role: Role,
+    commands: Reader,
+    replies: Reader,
+    command_began: Option<Began>,
+    reply_began: Option<Began>,
+    queue: VecDeque<Pending>,
+    /// Commands behind the queue that found no room in it.
+    unqueued: u64,
+    /// Order is no proof of anything, until a command comes whose predecessor was answered.
+    lost: bool,
+    /// While lost: since the last command a reply has come, to its end as far as that shows.
+    answered: bool,
+    over: bool,
+}
+
+impl Redis {
+    pub(super) fn boxed(role: Role, from_start: bool) -> Box<dyn Session> {
+        Box::new(Self {
+            role,
+            commands: Reader::new(true),
+            replies: Reader::new(false),
+            command_began: None,
+            reply_began: None,
+            queue: VecDeque::new(),
+            unqueued: 0,
+            lost: !from_start,
+            answered: false,
+            over: false,
+        })
+    }
+
+    fn command_data(&mut self, at: &At, mut bytes: &[u8], out: &mut Output) -> Next {
+        if self.lost {
+            let begins = bytes.first() == Some(&b'*');
+            if !(begins && self.answered) {
+                out.losses.add(Loss::RequestsWithoutResponse, u64::from(begins));
+                self.answered = false;
+                return Next::Continue;
+            }
+            self.lost = false;
+        }
+        while !bytes.is_empty() {
+            let began = *self.command_began.get_or_insert(Began { time: at.time, origin: at.origin });
+            let (taken, value) = self.commands.next(bytes);
+            bytes = &bytes[taken..];
+            match value {
+                None => {}
+                Some(Ok(value)) => {
+                    self.command_began = None;
+                    if self.push(value, began, out) == Next::Ignore {
+                        return Next::Ignore;
+                    }
+                }
+                Some(Err(Lost)) => {
+                    out.losses.add(Loss::Malformed, 1);
+                    self.lose(out);
+                    return Next::Continue;
+                }
+            }
+            if self.commands.is_at_boundary() {
+                self.command_began = None;
+            }
+        }
+        Next::Continue
+    }
+
+    fn push(&mut self, value: Value, began: Began, out: &mut Output) -> Next {
+        let name = word(&value.word);
+        if name == "CLIENT" && value.second.eq_ignore_ascii_case(b"REPLY") {
+            // Commands without replies: nothing can be told apart any more.
+            out.losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64);
+            self.queue.clear();
+            return Next::Ignore;
+        }
+        if self.unqueued > 0 || self.queue.len() >= QUEUE_CAP {
+            self.unqueued += 1;
+            out.losses.add(Loss::RequestsWithoutResponse, 1);
+            return Next::Continue;
+        }
+        let leaves =
+            matches!(name.as_str(), "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" | "MONITOR" | "SYNC" | "PSYNC");
+        let Began { time: start, origin } = began;
+        self.queue.push_back(Pending { start, origin, bytes: value.bytes, name, leaves });
+        Next::Continue
+    }
+
+    fn reply_data(&mut self, at: &At, mut bytes: &[u8], out: &mut Output) -> Next {
+        if self.lost {
+            self.answered = bytes.ends_with(b"\r\n");
+            return Next::Continue;
+        }
+        while !bytes.is_empty() {
+            self.reply_began.get_or_insert(Began { time: at.time, origin: at.origin });
+            let (taken, value) = self.replies.next(bytes);
+            bytes = &bytes[taken..];
+            match value {
+                None => {}
+                Some(Ok(value)) => {
+                    if self.answer(at, value, out) == Next::Ignore {
+                        return Next::Ignore;
+                    }
+                }
+                Some(Err(Lost)) => {
+                    out.losses.add(Loss::Malformed, 1);
+                    self.lose(out);
+                    return Next::Continue;
+                }
+            }
+        }
+        Next::Continue
+    }
+
+    /// A reply is complete.
+    fn answer(&mut self, at: &At, value: Value, out: &mut Output) -> Next {
+        let began = self.reply_began.take();
+        let leaves = self.queue.front().is_some_and(|pending| pending.leaves);
+        // In RESP3 the answer to SUBSCRIBE is a push; any other push answers nothing.
+        if value.kind == b'>' && !leaves {
+            return Next::Continue;
+        }
+        let Some(pending) = self.queue.pop_front() else {
+            if self.unqueued > 0 {
+                self.unqueued -= 1;
+            } else {
+                out.losses.add(Loss::ResponsesWithoutRequest, 1);
+            }
+            return Next::Continue;
+        };
+        let error = matches!(value.kind, b'-' | b'!').then(|| error_word(&value.word));
+        out.exchanges.push(exchange(pending, began, value.bytes, error, Outcome::Complete, at.time));
+        if leaves {
+            // Commands behind it are answered inside the stream.
+            out.losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64);
+            self.queue.clear();
+            return Next::Ignore;
+        }
+        Next::Continue
+    }
+
+    /// Framing or order is lost: nothing that is open can be told apart any more.
+    fn lose(&mut self, out: &mut Output) {
+        out.losses.add(Loss::Resyncs, 1);
+        let partial = u64::from(!self.commands.is_at_boundary());
+        out.losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64 + partial);
+        self.queue.clear();
+        self.unqueued = 0;
+        self.commands.reset();
+        self.replies.reset();
+        (self.command_began, self.reply_began) = (None, None);
+        self.lost = true;
+        self.answered = false;
+    }
+}
+
+impl Session for Redis {
+    fn data(&mut self, at: &At, bytes: &[u8], out: &mut Output) -> Next {
+        if self.over || bytes.is_empty() {
+            return if self.over { Next::Ignore } else { Next::Continue };
+        }
+        let next = if at.direction.is_request(self.role) {
+            self.command_data(at, bytes, out)
+        } else {
+            self.reply_data(at, bytes, out)
+        };
+        self.over = next != Next::Continue;
+        next
+    }
+
+    fn gap(&mut self, at: &At, len: u64, out: &mut Output) {
+        if self.over || len == 0 {
+            return;
+        }
+        if self.lost {
+            // Whether what was lost ended a reply is not known.
+            self.answered = false;
+            return;
+        }
+        if at.direction.is_request(self.role) {
+            match self.commands.gap(len) {
+                Ok(None) => {}
+                Ok(Some(value)) => {
+                    let began = self.command_began.take();
+                    let began = began.unwrap_or(Began { time: at.time, origin: at.origin });
+                    self.over = self.push(value, began, out) != Next::Continue;
+                }
+                Err(Lost) => self.lose(out),
+            }
+        } else {
+            match self.replies.gap(len) {
+                Ok(None) => {}
+                Ok(Some(value)) => self.over = self.answer(at, value, out) != Next::Continue,
+                Err(Lost) => self.lose(out),
+            }
+        }
+    }
+
+    fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
+        self.over = true;
+        for pending in std::mem::take(&mut self.queue) {
+            out.exchanges.push(exchange(pending, None, 0, None, reason.outcome(self.role), time));
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+fn exchange(
+    pending: Pending,
+    began: Option<Began>,
+    response_bytes: u64,
+    error: Option<String>,
+    outcome: Outcome,
+    end: Time,
+) -> Exchange {
+    let Pending { start, origin, bytes, name, .. } = pending;
+    let first_response = began.map(|began| began.time.max(start));
+    Exchange {
+        start,
+        first_response,
+        end: end.max(first_response.unwrap_or(start)),
+        request_bytes: bytes,
+        response_bytes,
+        origin,
+        response_origin: began.map(|began| began.origin).unwrap_or_default(),
+        outcome,
+        detail: Detail::Command(Command { system: "redis", name, error }),
+    }
+}
+
+/// A command's name in upper case; what has other characters than names have is not shown.
+fn word(bytes: &[u8]) -> String {
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
+    if bytes.is_empty() || !bytes.iter().all(is_name) {
+        return String::from("?");
+    }
+    String::from_utf8_lossy(bytes).to_ascii_uppercase()
+}
+
+/// The first word of an error, which is its code by convention.
+fn error_word(text: &[u8]) -> String {
+    let end = text.iter().position(|b| !(b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_'));
+    match &text[..end.unwrap_or(text.len())] {
+        [] => String::from("ERR"),
+        word => String::from_utf8_lossy(word).into_owned(),
+    }
+}

@@ -1,0 +1,107 @@
+//! Whole conversations; then the same in pieces, cut short and with gaps.
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::PROTOCOL;
+use crate::exchange::{Direction, Outcome, Role};
+use crate::protocol::testing::{
+    Conversation, all_of, all_wrong, lose, outline, parse, replay, seen_len, split, truncate,
+};
+use crate::protocol::{Opening, Verdict};
+
+fn corpus() -> Vec<Conversation> {
+    parse(include_str!("conversations.txt"))
+}
+
+fn whole() -> Vec<Conversation> {
+    corpus()
+        .into_iter()
+        .filter(|conversation| conversation.losses.is_empty() && !conversation.mid_life)
+        .collect()
+}
+
+#[test]
+fn every_conversation_gives_what_is_written_beside_it() {
+    let wrong = all_wrong(&PROTOCOL, &corpus());
+    assert!(wrong.is_empty(), "other than written:\n{wrong}");
+}
+
+#[test]
+fn every_split_gives_the_same() {
+    for conversation in whole() {
+        let expected = replay(&PROTOCOL, Role::Client, &conversation, &conversation.steps);
+        let len = seen_len(&conversation.steps);
+        for cuts in (1..len).map(|cut| vec![cut]).chain([(1..len).collect()]) {
+            let got = replay(&PROTOCOL, Role::Client, &conversation, &split(&conversation.steps, &cuts));
+            assert_eq!(all_of(&got), all_of(&expected), "{} cut at {cuts:?}", conversation.name);
+        }
+    }
+}
+
+#[test]
+fn every_truncation_leaves_the_exchanges_that_were_complete() {
+    for conversation in whole() {
+        let expected = replay(&PROTOCOL, Role::Client, &conversation, &conversation.steps).lines();
+        for end in 0..seen_len(&conversation.steps) {
+            let got = replay(&PROTOCOL, Role::Client, &conversation, &truncate(&conversation.steps, end));
+            let complete =
+                got.output.exchanges.iter().filter(|exchange| exchange.outcome == Outcome::Complete);
+            let complete: Vec<String> = complete.map(crate::protocol::testing::line).collect();
+            assert!(expected.starts_with(&complete), "{} cut at {end}: {complete:#?}", conversation.name);
+            assert_eq!(got.losses(), "", "{} cut at {end}", conversation.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn gaps_are_told_and_join_nothing_wrongly(
+        which in any::<prop::sample::Index>(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        gap in (any::<prop::sample::Index>(), 1usize..60),
+    ) {
+        let corpus = whole();
+        let conversation = which.get(&corpus);
+        let len = seen_len(&conversation.steps);
+        let truth = replay(&PROTOCOL, Role::Client, conversation, &conversation.steps);
+        let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(len)).collect();
+        let start = gap.0.index(len);
+        let steps = lose(&split(&conversation.steps, &cuts), &(start..(start + gap.1).min(len)));
+        let got = replay(&PROTOCOL, Role::Client, conversation, &steps);
+        let real = truth.lines();
+        for line in got.lines() {
+            prop_assert!(real.contains(&line), "invented: {}\n{}\n{}", line, outline(&steps), real.join("\n"));
+        }
+        // A switch that a gap completes is told with the next bytes only.
+        let told = got.losses() != truth.losses() || got.lines() == truth.lines();
+        prop_assert!(told, "not told:\n{}\n{}", outline(&steps), got.lines().join("\n"));
+    }
+}
+
+#[rstest]
+#[case::command(b"*1\r\n$4\r\nPING\r\n", None, Verdict::Mine(Role::Client))]
+#[case::part(b"*2\r\n$", None, Verdict::More)]
+#[case::no_name(b"*1\r\n$4\r\n\0\0\0\0\r\n", None, Verdict::NotMine)]
+#[case::no_count(b"*\r\n$4\r\n", None, Verdict::NotMine)]
+#[case::inline_elsewhere(b"PING\r\n", Some(25), Verdict::NotMine)]
+#[case::inline(b"PING\r\n", Some(6379), Verdict::Mine(Role::Client))]
+#[case::http(b"GET / HTTP/1.1\r\n", None, Verdict::NotMine)]
+fn first_bytes_written(#[case] bytes: &[u8], #[case] peer_port: Option<u16>, #[case] expected: Verdict) {
+    let opening = Opening { direction: Direction::Write, from_start: true, role: None, peer_port, bytes };
+    assert_eq!((PROTOCOL.detect)(&opening), expected);
+}
+
+#[test]
+fn a_pipeline_longer_than_the_queue_stays_in_step() {
+    let text = format!(
+        "## long\nC*5000 *1\\r\\n$4\\r\\nPING\nS*5000 +PONG\nC *2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\nk\nS $-1\nclose client\n"
+    );
+    let conversation = parse(&text).remove(0);
+    let got = replay(&PROTOCOL, Role::Client, &conversation, &conversation.steps);
+    assert_eq!(got.output.exchanges.len(), super::QUEUE_CAP + 1);
+    assert_eq!(got.lines().last().map(String::as_str), Some("3..4..4 20/5 Complete GET"));
+    assert_eq!(got.losses(), "requests_without_response=904");
+}
