@@ -51,7 +51,7 @@ pub(super) fn list(procfs: Procfs, settings: &Settings) -> Vec<Seen> {
 pub(super) fn is_python(procfs: &Procfs, pid: u32) -> Result<(), Problem> {
     let Err(not) = procfs.inspect(pid) else { return Ok(()) };
     let remedy = match &not {
-        NotPython::NotPermitted(_) => "sudo apm-agent".to_owned(),
+        NotPython::NotPermitted(_) if !nix::unistd::geteuid().is_root() => "sudo apm-agent".to_owned(),
         NotPython::OtherProgram(..) => match descendants(procfs, pid).as_slice() {
             [] => "apm-agent check, which lists the Python processes".to_owned(),
             below => {

@@ -124,6 +124,6 @@ pub enum NotPython {
     #[error("process {0} runs {1}, not Python")]
     OtherProgram(u32, String),
     /// Looking is not allowed.
-    #[error("process {0} may not be looked at: it belongs to another user")]
+    #[error("process {0} may not be looked at")]
     NotPermitted(u32),
 }

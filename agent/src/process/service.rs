@@ -101,6 +101,10 @@ pub(super) fn is_worker(facts: &NamingFacts) -> bool {
 
 /// The telling part of a module path: `proj.asgi` -> `proj`, `shop` -> `shop`, `main` -> none.
 fn telling(module: &str) -> Option<String> {
+    // The one server of Python's own library that people run.
+    if module == "http.server" {
+        return Some(module.to_owned());
+    }
     let mut parts: Vec<&str> = module.split('.').filter(|part| !part.is_empty()).collect();
     while parts.last().is_some_and(|part| is_generic(part)) {
         parts.pop();

@@ -59,7 +59,7 @@ fn split(text: &str) -> Vec<&str> {
 // modules and scripts
 #[case("python3 -m shop", "/srv/x", "shop")]
 #[case("python3 -m shop.main --debug", "/srv/x", "shop")]
-#[case("python3 -m http.server 8000", "/srv/x", "http")]
+#[case("python3 -m http.server 8000", "/srv/x", "http.server")]
 #[case("python3 worker.py", "/srv/shop", "worker")]
 #[case("python3 /srv/shop/main.py", "/", "shop")]
 #[case("python3 ../till/app.py", "/home/ada/shop", "till")]
