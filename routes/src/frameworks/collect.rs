@@ -1,0 +1,153 @@
+//! From what was registered to the routes: walks down from every application.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::{Entry, Node, Route, What, django, flask, sanic};
+use crate::interp::Interp;
+use crate::limits::{Counter, MAX_ROUTERS};
+use crate::pattern::{self, Part, Slash};
+use crate::value::Kind;
+use crate::{DiscoveredRoute, Framework};
+
+/// All routes, application by application.
+pub(crate) fn collect(interp: &mut Interp<'_>) -> Vec<DiscoveredRoute> {
+    let mut out = Output::default();
+    let nodes = interp.nodes.clone();
+    for is_application in [true, false] {
+        for object in &nodes {
+            let Kind::Node(node) = &object.kind else { continue };
+            let (run, conditional) = node.created.get();
+            let wanted = node.what.is_application() == is_application && !node.attached.get();
+            if !wanted
+                || matches!(node.what, What::DrfRouter | What::DrfDefaultRouter)
+                || interp.is_superseded(run)
+            {
+                continue;
+            }
+            let prefix = if is_application { Vec::new() } else { vec![Part::Unknown] };
+            let before = out.routes.len();
+            let mut walk = Walk::new(prefix, conditional, node.what.framework(), 0);
+            out.slash = node.slash.get();
+            flatten(interp, node, &mut walk, &mut out);
+            if !is_application {
+                interp.counters.add(Counter::Unattached, (out.routes.len() - before) as u64);
+            }
+            out.app += u32::from(out.routes.len() > before);
+        }
+    }
+    django::collect(interp, &mut out);
+    out.routes
+}
+
+#[derive(Default)]
+pub(super) struct Output {
+    pub(super) routes: Vec<DiscoveredRoute>,
+    pub(super) seen: HashSet<(Framework, String, String, String, u32, bool)>,
+    pub(super) app: u32,
+    pub(super) slash: Option<Slash>,
+}
+
+#[derive(Clone)]
+pub(super) struct Walk {
+    pub(super) prefix: Vec<Part>,
+    pub(super) conditional: bool,
+    pub(super) framework: Framework,
+    pub(super) depth: u32,
+    /// Version of the blueprint or group above.
+    pub(super) version: Option<Part>,
+    /// The prefix given when a blueprint was included replaces its own.
+    pub(super) replaces: bool,
+}
+
+impl Walk {
+    pub(super) fn new(prefix: Vec<Part>, conditional: bool, framework: Framework, depth: u32) -> Self {
+        Self { prefix, conditional, framework, depth, version: None, replaces: false }
+    }
+}
+
+pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut Walk, out: &mut Output) {
+    if walk.depth > MAX_ROUTERS {
+        interp.counters.add(Counter::TooDeep, 1);
+        return;
+    }
+    match node.what {
+        What::Flask | What::Blueprint => return flask::flatten(interp, node, walk, out),
+        What::Sanic | What::SanicBlueprint | What::SanicGroup => {
+            return sanic::flatten(interp, node, walk, out);
+        }
+        _ => {}
+    }
+    let mut prefix = walk.prefix.clone();
+    prefix.extend(node.prefix.borrow().clone());
+    let entries = node.entries.borrow().clone();
+    for entry in entries {
+        match entry {
+            Entry::Route(route) => {
+                let mut path = prefix.clone();
+                path.extend(route.path.iter().cloned());
+                emit(interp, out, walk.framework, path, &route, walk.conditional);
+            }
+            Entry::Child(child) => {
+                let Kind::Node(inner) = &child.object.kind else { continue };
+                let mut path = prefix.clone();
+                path.extend(child.path);
+                // Routers of one framework serve within another's application (Starlette's within FastAPI's); an
+                // application of another framework that is mounted keeps its own name.
+                let framework =
+                    if inner.what.is_application() { inner.what.framework() } else { walk.framework };
+                let conditional = walk.conditional || child.conditional;
+                let mut walk = Walk::new(path, conditional, framework, walk.depth + 1);
+                flatten(interp, inner, &mut walk, out);
+            }
+        }
+    }
+}
+
+/// Puts a finished route into the output, once for each method.
+pub(super) fn emit(
+    interp: &mut Interp<'_>,
+    out: &mut Output,
+    framework: Framework,
+    path: Vec<Part>,
+    route: &Route,
+    conditional: bool,
+) {
+    let slash = route.slash.or(out.slash).unwrap_or_else(|| Slash::default_of(framework));
+    let rendered = pattern::render(framework, &path, slash);
+    if !rendered.prefix_known {
+        interp.counters.add(Counter::UnknownPrefixes, 1);
+    }
+    if !rendered.pattern.is_matchable() {
+        interp.counters.add(Counter::Unmatchable, 1);
+    }
+    let any = [Rc::from("*")];
+    let methods = if route.methods.is_empty() { &any[..] } else { &route.methods };
+    for method in methods {
+        if out.routes.len() >= interp.options.limits.routes {
+            interp.counters.add(Counter::TooManyRoutes, 1);
+            return;
+        }
+        let file = interp.sources.tree.path(route.handler.site.file);
+        let line = route.handler.site.line;
+        let found = DiscoveredRoute {
+            framework,
+            method: method.to_string(),
+            route: rendered.route.clone(),
+            raw: rendered.raw.clone(),
+            file,
+            line,
+            function: route.handler.name.to_string(),
+            websocket: route.websocket,
+            prefix_known: rendered.prefix_known,
+            conditional: conditional || route.conditional,
+            app: out.app,
+            pattern: rendered.pattern.clone(),
+        };
+        let key =
+            (framework, found.method.clone(), found.raw.clone(), found.file.clone(), line, found.websocket);
+        if out.seen.insert(key) {
+            out.routes.push(found);
+        }
+    }
+}

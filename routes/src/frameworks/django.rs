@@ -1,0 +1,269 @@
+//! Django's URL configurations: `path`, `re_path`, `include`, `i18n_patterns`.
+//!
+//! Calls are kept as they are made; the tree of patterns is read when all modules have run, from the module that
+//! `ROOT_URLCONF` names.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::{Output, Route, django_views, emit};
+use crate::Framework;
+use crate::interp::Interp;
+use crate::limits::{Counter, MAX_ROUTERS};
+use crate::pattern::Part;
+use crate::value::{Args, Kind, Module, Object, Value};
+
+pub(super) fn call<'a>(interp: &mut Interp<'a>, name: &Rc<str>, args: &Args<'a>) -> Option<Value<'a>> {
+    let last = name.rsplit('.').next()?;
+    match last {
+        "path" | "re_path" | "url" | "include" => Some(pattern(interp, last, args)),
+        "i18n_patterns" => Some(Value::list(vec![pattern(interp, "i18n_patterns", args)])),
+        "require_http_methods" => {
+            let methods = args.get(0, "request_method_list").unwrap_or_default();
+            Some(django_views::noting(interp, methods, args))
+        }
+        "require_GET" | "require_POST" | "require_safe" => {
+            let method = if last == "require_POST" { "POST" } else { "GET" };
+            let view = args.positional.first().cloned().unwrap_or_default();
+            if let Value::Function(function) = &view {
+                interp.note(function, "methods", Value::list(vec![Value::str(method)]));
+            }
+            Some(view)
+        }
+        "get_urlconf" => Some(Value::Unknown),
+        _ => None,
+    }
+}
+
+/// A call kept for later, with whether it stands under a condition.
+pub(super) fn pattern<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) -> Value<'a> {
+    let conditional = interp.uncertain > 0;
+    let object = interp.object(None, Kind::Opaque { callee: name.into(), args: args.clone() }, args.site);
+    if conditional {
+        object.attrs.borrow_mut().insert("conditional".into(), Value::Bool(true));
+    }
+    Value::Object(object)
+}
+
+pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
+    let mut walk = Walk { out, visited: HashSet::new(), stack: Vec::new() };
+    let mut found_root = false;
+    for module in interp.finished.clone() {
+        let Some(Value::Str(dotted)) = module.scope.get("ROOT_URLCONF") else { continue };
+        let Some(file) = module.file else { continue };
+        let Some(root) = interp.module_named(file, &dotted) else {
+            interp.counters.add(Counter::Opaque, 1);
+            continue;
+        };
+        found_root = true;
+        if !walk.visited.contains(&key(&root)) {
+            walk.root(interp, &root, Vec::new());
+        }
+    }
+    let configurations: Vec<_> =
+        interp.finished.iter().filter(|module| module.scope.get("urlpatterns").is_some()).cloned().collect();
+    let mut left: Vec<_> =
+        configurations.iter().filter(|module| !walk.visited.contains(&key(module))).cloned().collect();
+    if left.is_empty() {
+        return;
+    }
+    // Only those that no other includes; a dry walk tells.
+    let mut dry = Walk { out: &mut Output::default(), visited: HashSet::new(), stack: Vec::new() };
+    let before = interp.counters.clone();
+    for module in &left {
+        dry.stack.push(key(module));
+        let patterns = module.scope.get("urlpatterns").unwrap_or_default();
+        dry.patterns(interp, &patterns, &[], false);
+        dry.stack.pop();
+    }
+    interp.counters = before;
+    let included = dry.visited;
+    left.retain(|module| !included.contains(&key(module)));
+    let is_only_root = !found_root && left.len() == 1;
+    for module in left {
+        let routes = walk.out.routes.len();
+        walk.root(interp, &module, if is_only_root { Vec::new() } else { vec![Part::Unknown] });
+        if !is_only_root {
+            let found = walk.out.routes.len() - routes;
+            interp.counters.add(Counter::Unattached, found as u64);
+        }
+    }
+}
+
+fn key(module: &Rc<Module<'_>>) -> usize {
+    Rc::as_ptr(module).addr()
+}
+
+struct Walk<'o> {
+    out: &'o mut Output,
+    /// URL configurations that were walked.
+    visited: HashSet<usize>,
+    /// URL configurations that are being walked.
+    stack: Vec<usize>,
+}
+
+impl Walk<'_> {
+    fn root<'a>(&mut self, interp: &mut Interp<'a>, module: &Rc<Module<'a>>, prefix: Vec<Part>) {
+        let before = self.out.routes.len();
+        self.out.slash = None;
+        self.module(interp, module, &prefix, false);
+        self.out.app += u32::from(self.out.routes.len() > before);
+    }
+
+    fn module<'a>(
+        &mut self,
+        interp: &mut Interp<'a>,
+        module: &Rc<Module<'a>>,
+        prefix: &[Part],
+        conditional: bool,
+    ) {
+        if self.stack.contains(&key(module)) || self.stack.len() > MAX_ROUTERS as usize {
+            interp.counters.add(Counter::TooDeep, 1);
+            return;
+        }
+        self.visited.insert(key(module));
+        self.stack.push(key(module));
+        let patterns = module.scope.get("urlpatterns").unwrap_or_default();
+        self.patterns(interp, &patterns, prefix, conditional);
+        self.stack.pop();
+    }
+
+    fn patterns<'a>(
+        &mut self,
+        interp: &mut Interp<'a>,
+        patterns: &Value<'a>,
+        prefix: &[Part],
+        conditional: bool,
+    ) {
+        let Some(items) = patterns.items() else {
+            interp.counters.add(Counter::Opaque, 1);
+            return;
+        };
+        for item in items {
+            if let Value::Object(object) = &item
+                && let Kind::Opaque { callee, args } = &object.kind
+            {
+                let conditional = conditional || object.attrs.borrow().contains_key("conditional");
+                self.pattern(interp, callee, args, prefix, conditional);
+            } else {
+                interp.counters.add(Counter::UnknownPaths, 1);
+            }
+        }
+    }
+
+    fn pattern<'a>(
+        &mut self,
+        interp: &mut Interp<'a>,
+        name: &str,
+        args: &Args<'a>,
+        prefix: &[Part],
+        conditional: bool,
+    ) {
+        let mut path = prefix.to_vec();
+        match name {
+            "i18n_patterns" => {
+                let optional = matches!(args.named("prefix_default_language"), Some(Value::Bool(false)));
+                path.push(Part::Locale { optional });
+                let patterns = Value::list(args.positional.clone());
+                return self.patterns(interp, &patterns, &path, conditional);
+            }
+            "path" | "re_path" | "url" => {}
+            _ => return interp.counters.add(Counter::UnknownPaths, 1),
+        }
+        let is_regex = name != "path";
+        path.push(
+            match args.get(0, if is_regex { "regex" } else { "route" }).or_else(|| args.named("route")) {
+                Some(Value::Str(text)) if is_regex => Part::Regex(text),
+                Some(Value::Str(text)) => Part::Text(text),
+                _ => Part::Unknown,
+            },
+        );
+        let view = args.get(1, "view").unwrap_or_default();
+        if let Some(included) = as_include(&view) {
+            return self.included(interp, &included, &path, conditional, args);
+        }
+        if path.last() == Some(&Part::Unknown) {
+            return interp.counters.add(Counter::UnknownPaths, 1);
+        }
+        for (methods, handler) in django_views::serving(&view, args.site) {
+            let route =
+                Route { methods, path: Vec::new(), handler, websocket: false, conditional, slash: None };
+            emit(interp, self.out, Framework::Django, path.clone(), &route, conditional);
+        }
+    }
+
+    fn included<'a>(
+        &mut self,
+        interp: &mut Interp<'a>,
+        included: &Value<'a>,
+        path: &[Part],
+        conditional: bool,
+        args: &Args<'a>,
+    ) {
+        match included {
+            Value::Str(dotted) => match interp.module_named(args.site.file, dotted) {
+                Some(module) => self.module(interp, &module, path, conditional),
+                None => self.opaque(interp, path, conditional, args, dotted),
+            },
+            Value::Module(module) => self.module(interp, module, path, conditional),
+            // (patterns or module, application namespace), as `include` and `admin.site.urls` take it
+            Value::Seq(seq) if seq.is_tuple => {
+                let first = seq.items.borrow().first().cloned().unwrap_or_default();
+                self.included(interp, &first, path, conditional, args);
+            }
+            Value::Seq(_) => self.patterns(interp, included, path, conditional),
+            Value::Object(_) => match interp.attr(included, "urlpatterns") {
+                patterns @ Value::Seq(_) => self.patterns(interp, &patterns, path, conditional),
+                _ => self.opaque(interp, path, conditional, args, ""),
+            },
+            Value::External(name) => self.opaque(interp, path, conditional, args, &name.clone()),
+            _ => self.opaque(interp, path, conditional, args, ""),
+        }
+    }
+
+    /// URL patterns outside of the tree: all that lies below is theirs.
+    fn opaque(
+        &mut self,
+        interp: &mut Interp<'_>,
+        path: &[Part],
+        conditional: bool,
+        args: &Args<'_>,
+        name: &str,
+    ) {
+        interp.counters.add(Counter::Opaque, 1);
+        if path.last() == Some(&Part::Unknown) {
+            return;
+        }
+        let mut path = path.to_vec();
+        path.push(Part::Rest);
+        let handler = super::Handler::outside(name, args.site);
+        let route = Route {
+            methods: Vec::new(),
+            path: Vec::new(),
+            handler,
+            websocket: false,
+            conditional,
+            slash: None,
+        };
+        emit(interp, self.out, Framework::Django, path, &route, conditional);
+    }
+}
+
+/// What a pattern includes: the argument of `include(...)`, or `site.urls`.
+fn as_include<'a>(view: &Value<'a>) -> Option<Value<'a>> {
+    match view {
+        Value::Object(object) => included_by(object),
+        Value::Seq(_) => Some(view.clone()),
+        Value::External(name) if name.ends_with(".urls") => Some(view.clone()),
+        _ => None,
+    }
+}
+
+fn included_by<'a>(object: &Rc<Object<'a>>) -> Option<Value<'a>> {
+    match &object.kind {
+        Kind::Opaque { callee, args } if &**callee == "include" => {
+            Some(args.get(0, "arg").unwrap_or_default())
+        }
+        _ => None,
+    }
+}

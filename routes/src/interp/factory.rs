@@ -1,0 +1,118 @@
+//! Application factories that nothing in the tree calls: `uvicorn --factory`, `flask --app`, `main()` behind a guard.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use ruff_python_ast::visitor::{Visitor, walk_expr};
+use ruff_python_ast::{Expr, Stmt};
+
+use super::{Interp, address};
+use crate::value::{Args, Class, Function, Loading, Module, Value};
+
+/// Names of classes whose call makes an application.
+const APPLICATIONS: &[&str] = &["FastAPI", "Starlette", "Flask", "Quart", "Application", "Litestar", "Sanic"];
+
+/// Rounds in which functions that call a factory are found to be factories themselves.
+const ROUNDS: usize = 4;
+
+impl<'a> Interp<'a> {
+    /// Runs every function and method that makes an application, itself or by calling one that does, and that did not
+    /// run yet, with unknown arguments.
+    pub(super) fn run_factories(&mut self) {
+        let modules = self.finished.clone();
+        let mut makers: HashSet<String> = APPLICATIONS.iter().map(|&name| name.to_owned()).collect();
+        for _ in 0..ROUNDS {
+            let known = makers.len();
+            for module in &modules {
+                for (class, function) in self.factories_of(module, &makers) {
+                    if class.is_none() {
+                        makers.insert(function.name.to_string());
+                    }
+                    self.run_factory(class, &function);
+                }
+            }
+            if makers.len() == known {
+                break;
+            }
+        }
+        self.run = 0;
+    }
+
+    fn run_factory(&mut self, class: Option<Rc<Class<'a>>>, function: &Rc<Function<'a>>) {
+        let id = address(function);
+        let ran =
+            self.executed.contains(&(id, 0)) || self.factories.iter().any(|(factory, _)| *factory == id);
+        if ran || self.out_of_time() {
+            return;
+        }
+        self.run = u32::try_from(self.factories.len() + 1).unwrap_or(u32::MAX);
+        self.factories.push((id, self.run));
+        self.budget();
+        let args = Args { incomplete: true, site: function.site, ..Args::default() };
+        let this = class.map(|class| self.instantiate(&class, &args));
+        self.call_function(function, this, &args);
+    }
+
+    fn factories_of(
+        &mut self,
+        module: &Rc<Module<'a>>,
+        makers: &HashSet<String>,
+    ) -> Vec<(Option<Rc<Class<'a>>>, Rc<Function<'a>>)> {
+        let Some(file) = module.file else { return Vec::new() };
+        let is_test = self.sources.tree.is_test(file) && !self.options.include_tests;
+        if is_test || module.state.get() != Loading::Done {
+            return Vec::new();
+        }
+        let sources = self.sources;
+        let Some(parsed) = sources.parsed(file, &mut self.counters) else { return Vec::new() };
+        if !parsed.mentions.framework && !parsed.mentions.application {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for statement in &parsed.module.body {
+            match statement {
+                Stmt::FunctionDef(def) if makes_application(&def.body, makers) => {
+                    if let Some(Value::Function(function)) = module.scope.get(def.name.as_str()) {
+                        found.push((None, function.unwrapped()));
+                    }
+                }
+                Stmt::ClassDef(def) => {
+                    let Some(Value::Class(class)) = module.scope.get(def.name.as_str()) else { continue };
+                    for statement in &def.body {
+                        if let Stmt::FunctionDef(method) = statement
+                            && makes_application(&method.body, makers)
+                            && let Some(Value::Function(function)) = class.scope.get(method.name.as_str())
+                        {
+                            found.push((Some(class.clone()), function.unwrapped()));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+fn makes_application(body: &[Stmt], makers: &HashSet<String>) -> bool {
+    struct Search<'m> {
+        makers: &'m HashSet<String>,
+        found: bool,
+    }
+    impl<'x> Visitor<'x> for Search<'_> {
+        fn visit_expr(&mut self, expr: &'x Expr) {
+            if let Expr::Call(call) = expr {
+                let name = match &*call.func {
+                    Expr::Name(name) => name.id.as_str(),
+                    Expr::Attribute(attribute) => attribute.attr.as_str(),
+                    _ => "",
+                };
+                self.found |= self.makers.contains(name);
+            }
+            walk_expr(self, expr);
+        }
+    }
+    let mut search = Search { makers, found: false };
+    search.visit_body(body);
+    search.found
+}

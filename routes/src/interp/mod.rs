@@ -1,0 +1,238 @@
+//! Evaluates the modules of the tree over [`Value`]s.
+//!
+//! Where a condition is not known both ways are taken and what they leave behind is joined; where a loop's items are
+//! not known its body runs once; registrations made on such ways are marked as conditional. Everything has a cap.
+
+mod attr;
+mod call;
+mod expr;
+mod factory;
+mod import;
+mod native;
+mod stmt;
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+use std::time::Instant;
+
+use crate::limits::{Counter, Counters};
+use crate::source::{Sources, Tree};
+use crate::value::{Class, Function, Kind, Module, Object, Scope, ScopeKind, Site, Value};
+use crate::{Options, Scan, frameworks};
+
+/// Runs a scan over the files of the tree.
+pub(crate) fn run(tree: &Tree, options: &Options) -> Scan {
+    let sources = Sources::new(tree, &options.limits);
+    let mut interp = Interp::new(&sources, options);
+    interp.run_entries();
+    interp.run_factories();
+    let routes = frameworks::collect(&mut interp);
+    Scan { routes, counters: interp.counters.clone() }
+}
+
+/// The evaluation's state.
+pub(crate) struct Interp<'a> {
+    pub(crate) sources: &'a Sources<'a>,
+    pub(crate) options: &'a Options,
+    pub(crate) counters: Counters,
+    modules: HashMap<usize, Rc<Module<'a>>>,
+    folders: HashMap<PathBuf, Rc<Module<'a>>>,
+    /// Applications, routers and the like, in the order in which they were made.
+    pub(crate) nodes: Vec<Rc<Object<'a>>>,
+    /// Every module whose evaluation ended, in that order.
+    pub(crate) finished: Vec<Rc<Module<'a>>>,
+    scopes: Vec<Weak<Scope<'a>>>,
+    objects: Vec<Weak<Object<'a>>>,
+    steps: u64,
+    steps_end: u64,
+    started: Instant,
+    stopped: bool,
+    nesting: u32,
+    imports: u32,
+    calls: Vec<usize>,
+    /// More than zero while code runs of which it is not known whether the program would run it.
+    pub(crate) uncertain: u32,
+    /// 0 while modules run, then one number for each factory.
+    pub(crate) run: u32,
+    /// Functions that ran, by the address of their definition, with the run.
+    executed: HashSet<(usize, u32)>,
+    /// Factories that ran on their own.
+    factories: Vec<(usize, u32)>,
+}
+
+/// One activation of a module, class or function body.
+pub(super) struct Frame<'a> {
+    pub(super) scope: Rc<Scope<'a>>,
+    pub(super) file: usize,
+    /// Names declared `global` or `nonlocal`, with the scope they live in.
+    pub(super) elsewhere: HashMap<&'a str, Rc<Scope<'a>>>,
+    /// For `super()`: the first argument, and the class whose body defines the function.
+    pub(super) this: Option<(Value<'a>, Rc<Class<'a>>)>,
+    pub(super) returned: Option<Value<'a>>,
+    /// Values of `yield`.
+    pub(super) yielded: Vec<Value<'a>>,
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn new(scope: Rc<Scope<'a>>) -> Self {
+        let file = scope.file;
+        Self { scope, file, elsewhere: HashMap::new(), this: None, returned: None, yielded: Vec::new() }
+    }
+
+    pub(super) fn bind(&self, name: &'a str, value: Value<'a>) {
+        self.elsewhere.get(name).unwrap_or(&self.scope).set(name, value);
+    }
+}
+
+impl<'a> Interp<'a> {
+    fn new(sources: &'a Sources<'a>, options: &'a Options) -> Self {
+        Self {
+            sources,
+            options,
+            counters: sources.tree.counters(),
+            modules: HashMap::new(),
+            folders: HashMap::new(),
+            nodes: Vec::new(),
+            finished: Vec::new(),
+            scopes: Vec::new(),
+            objects: Vec::new(),
+            steps: 0,
+            steps_end: 0,
+            started: Instant::now(),
+            stopped: false,
+            nesting: 0,
+            imports: 0,
+            calls: Vec::new(),
+            uncertain: 0,
+            run: 0,
+            executed: HashSet::new(),
+            factories: Vec::new(),
+        }
+    }
+
+    /// Evaluates every file that names a framework, those that make an application first: what they import runs in
+    /// the order in which the program would import it.
+    fn run_entries(&mut self) {
+        let mut later = Vec::new();
+        for file in 0..self.sources.tree.len() {
+            if self.sources.tree.is_test(file) && !self.options.include_tests {
+                continue;
+            }
+            if self.out_of_time() {
+                break;
+            }
+            let mentions = self.sources.mentions(file, &mut self.counters);
+            if mentions.framework && mentions.application {
+                self.run_entry(file);
+            } else if mentions.framework {
+                later.push(file);
+            }
+        }
+        for file in later {
+            if self.out_of_time() {
+                break;
+            }
+            self.run_entry(file);
+        }
+    }
+
+    fn run_entry(&mut self, file: usize) {
+        self.budget();
+        self.module(file);
+    }
+
+    /// A fresh budget of steps for the next entry or factory.
+    fn budget(&mut self) {
+        let limits = &self.options.limits;
+        self.steps_end = limits.steps.min(self.steps + limits.steps_each);
+        self.stopped = false;
+        self.uncertain = 0;
+    }
+
+    fn out_of_time(&self) -> bool {
+        self.steps >= self.options.limits.steps || self.started.elapsed() >= self.options.limits.time
+    }
+
+    /// Counts one step; false when the evaluation must stop.
+    pub(super) fn step(&mut self) -> bool {
+        if self.stopped {
+            return false;
+        }
+        self.steps += 1;
+        let timed_out = self.steps.is_multiple_of(1024) && self.started.elapsed() >= self.options.limits.time;
+        if self.steps >= self.steps_end || timed_out {
+            self.stopped = true;
+            self.counters.add(Counter::Stopped, 1);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn scope(
+        &mut self,
+        parent: Option<Rc<Scope<'a>>>,
+        kind: ScopeKind,
+        file: usize,
+    ) -> Rc<Scope<'a>> {
+        let scope = Rc::new(Scope { vars: RefCell::default(), parent, kind, file });
+        self.scopes.push(Rc::downgrade(&scope));
+        scope
+    }
+
+    /// Makes an object and remembers it, so that its references can be cut when the scan ends.
+    pub(crate) fn object(
+        &mut self,
+        class: Option<Rc<Class<'a>>>,
+        kind: Kind<'a>,
+        site: Site,
+    ) -> Rc<Object<'a>> {
+        let object = Rc::new(Object { class, attrs: RefCell::default(), kind, site });
+        if matches!(object.kind, Kind::Node(_)) {
+            self.nodes.push(object.clone());
+        } else {
+            self.objects.push(Rc::downgrade(&object));
+        }
+        object
+    }
+
+    /// Did this factory run stand for a call that another run makes itself? Then what it made is not an application
+    /// of its own.
+    pub(crate) fn is_superseded(&self, run: u32) -> bool {
+        self.factories
+            .iter()
+            .filter(|(_, factory_run)| *factory_run == run)
+            .any(|(function, _)| self.executed.iter().any(|(ran, by)| ran == function && *by != run))
+    }
+
+    pub(super) fn mark_executed(&mut self, function: &Rc<Function<'a>>) {
+        self.executed.insert((address(function), self.run));
+    }
+}
+
+impl Drop for Interp<'_> {
+    /// Scopes hold functions and functions hold scopes: cut, or every scan would leave its values behind.
+    fn drop(&mut self) {
+        for scope in self.scopes.drain(..).filter_map(|scope| scope.upgrade()) {
+            scope.vars.take();
+        }
+        for object in self.objects.drain(..).filter_map(|object| object.upgrade()) {
+            object.attrs.take();
+        }
+        for object in self.nodes.drain(..) {
+            object.attrs.take();
+            if let Kind::Node(node) = &object.kind {
+                node.entries.take();
+            }
+        }
+    }
+}
+
+/// Identity of a function's definition.
+pub(super) fn address(function: &Function<'_>) -> usize {
+    match function.body {
+        crate::value::Body::Def(def) => std::ptr::from_ref(def).addr(),
+        crate::value::Body::Lambda(_, body) => std::ptr::from_ref(body).addr(),
+    }
+}

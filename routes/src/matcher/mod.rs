@@ -1,0 +1,245 @@
+//! From a request to its route, as the framework would find it.
+
+mod order;
+mod test;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use regex_lite::Regex;
+
+use crate::pattern::{Slash, Token, regex_source};
+use crate::{DiscoveredRoute, Framework};
+
+/// What a framework would do with a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lookup<'r> {
+    /// This route serves it.
+    Route(&'r DiscoveredRoute),
+    /// It is redirected to this route, spelled with or without a trailing slash.
+    Redirect(&'r DiscoveredRoute),
+    /// The path is this route's, the method is not: 405.
+    MethodNotAllowed(&'r DiscoveredRoute),
+    /// No route.
+    None,
+}
+
+impl<'r> Lookup<'r> {
+    /// The route whose path it is, whether it serves the request or not.
+    pub fn route(self) -> Option<&'r DiscoveredRoute> {
+        match self {
+            Self::Route(route) | Self::Redirect(route) | Self::MethodNotAllowed(route) => Some(route),
+            Self::None => None,
+        }
+    }
+}
+
+/// The routes of a service, prepared for look-ups. Pure: no clock, no file, no state that a look-up changes.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    routes: Vec<DiscoveredRoute>,
+    apps: Vec<App>,
+}
+
+/// One application's routes, in the order in which they are tried.
+#[derive(Debug)]
+struct App {
+    candidates: Vec<Candidate>,
+    /// Positions in `candidates` by the first segment, where that is plain text.
+    by_segment: HashMap<String, Vec<usize>>,
+    /// Positions of the others.
+    any_segment: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    /// Position in `Matcher::routes`.
+    route: usize,
+    /// Only for patterns with a regular expression of the application's.
+    regex: Option<Regex>,
+}
+
+impl Matcher {
+    /// Prepares the routes, in the order in which a scan gave them. Those with an unknown prefix, and those whose
+    /// regular expression cannot be tested, never match.
+    pub fn new(routes: Vec<DiscoveredRoute>) -> Self {
+        let mut by_app: Vec<(u32, Vec<usize>)> = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            if !route.prefix_known {
+                continue;
+            }
+            match by_app.iter_mut().find(|(app, _)| *app == route.app) {
+                Some((_, indices)) => indices.push(index),
+                None => by_app.push((route.app, vec![index])),
+            }
+        }
+        let apps = by_app.into_iter().map(|(_, indices)| App::new(&routes, indices)).collect();
+        Self { routes, apps }
+    }
+
+    /// All routes, matched or not.
+    pub fn routes(&self) -> &[DiscoveredRoute] {
+        &self.routes
+    }
+
+    /// The route that serves a request: `method` upper case, `path` as sent, without query string.
+    pub fn find(&self, method: &str, path: &str) -> Option<&DiscoveredRoute> {
+        match self.lookup(method, path) {
+            Lookup::Route(route) => Some(route),
+            _ => None,
+        }
+    }
+
+    /// What the framework would do with a request.
+    pub fn lookup(&self, method: &str, path: &str) -> Lookup<'_> {
+        let path = decoded(path);
+        let mut fallback = Lookup::None;
+        for app in &self.apps {
+            match app.lookup(&self.routes, method, &path) {
+                Lookup::Route(route) => return Lookup::Route(route),
+                Lookup::None => {}
+                found if fallback == Lookup::None => fallback = found,
+                _ => {}
+            }
+        }
+        fallback
+    }
+}
+
+impl App {
+    fn new(routes: &[DiscoveredRoute], mut indices: Vec<usize>) -> Self {
+        order::sort(routes, &mut indices);
+        let mut app = Self { candidates: Vec::new(), by_segment: HashMap::new(), any_segment: Vec::new() };
+        for index in indices {
+            let pattern = &routes[index].pattern;
+            let needs_regex = pattern.tokens.iter().any(|token| {
+                matches!(token, Token::Regex(_) | Token::Param(crate::pattern::Converter::Regex(_)))
+            });
+            let regex = match needs_regex.then(|| Regex::new(&regex_source(pattern))) {
+                None => None,
+                Some(Ok(regex)) => Some(regex),
+                Some(Err(_)) => continue,
+            };
+            let position = app.candidates.len();
+            app.candidates.push(Candidate { route: index, regex });
+            match first_segment(&pattern.tokens) {
+                Some(segment) => app.by_segment.entry(segment.to_owned()).or_default().push(position),
+                None => app.any_segment.push(position),
+            }
+        }
+        app
+    }
+
+    fn lookup<'r>(&self, routes: &'r [DiscoveredRoute], method: &str, path: &str) -> Lookup<'r> {
+        let mut not_allowed = Lookup::None;
+        for route in self.matching(routes, path) {
+            if allows(route, method) {
+                return Lookup::Route(route);
+            }
+            if not_allowed == Lookup::None {
+                not_allowed = Lookup::MethodNotAllowed(route);
+            }
+        }
+        if not_allowed != Lookup::None || path == "/" {
+            return not_allowed;
+        }
+        let other = match path.strip_suffix('/') {
+            Some(without) => Cow::Borrowed(without),
+            None => Cow::Owned(format!("{path}/")),
+        };
+        let adds_slash = !path.ends_with('/');
+        let mut redirects = self.matching(routes, &other).filter(|route| match route.pattern.slash {
+            Slash::Redirect => true,
+            Slash::RedirectToSlash => adds_slash,
+            Slash::Exact | Slash::Ignored => false,
+        });
+        redirects.next().map_or(Lookup::None, Lookup::Redirect)
+    }
+
+    /// Routes whose path this is, in order.
+    fn matching<'s, 'r: 's>(
+        &'s self,
+        routes: &'r [DiscoveredRoute],
+        path: &'s str,
+    ) -> impl Iterator<Item = &'r DiscoveredRoute> + 's {
+        let segment = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or("");
+        let exact = self.by_segment.get(segment).map_or(&[][..], Vec::as_slice);
+        Merged(exact, &self.any_segment).filter_map(move |position| {
+            let candidate = &self.candidates[position];
+            let route = &routes[candidate.route];
+            let is_match = match &candidate.regex {
+                Some(regex) => regex.is_match(path),
+                None => test::matches(&route.pattern, path),
+            };
+            is_match.then_some(route)
+        })
+    }
+}
+
+/// Two ascending lists as one.
+struct Merged<'s>(&'s [usize], &'s [usize]);
+
+impl Iterator for Merged<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let take_first = match (self.0.first(), self.1.first()) {
+            (Some(a), Some(b)) => a < b,
+            (Some(_), None) => true,
+            _ => false,
+        };
+        let list = if take_first { &mut self.0 } else { &mut self.1 };
+        let (first, rest) = list.split_first()?;
+        *list = rest;
+        Some(*first)
+    }
+}
+
+/// The first segment of a pattern, where it is plain text to its end.
+fn first_segment(tokens: &[Token]) -> Option<&str> {
+    let Some(Token::Literal(text)) = tokens.first() else { return None };
+    let text = text.strip_prefix('/')?;
+    match text.split_once('/') {
+        Some((segment, _)) => Some(segment),
+        // "/users" as a whole; "/v{version}" is no plain segment.
+        None if tokens.len() == 1 => Some(text),
+        None => None,
+    }
+}
+
+fn allows(route: &DiscoveredRoute, method: &str) -> bool {
+    if route.method == "*" || route.method == method {
+        return true;
+    }
+    match (method, route.framework) {
+        // GET brings HEAD with it, but not in FastAPI's own routes, Litestar and Tornado.
+        ("HEAD", Framework::Starlette | Framework::Flask | Framework::Django | Framework::Aiohttp) => {
+            route.method == "GET"
+        }
+        ("OPTIONS", Framework::Flask | Framework::Django) => true,
+        _ => false,
+    }
+}
+
+/// The path with its percent-encoding undone, as servers hand it to the frameworks.
+fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut out = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let hex = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match (byte, hex(ahead.next()), hex(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
+                bytes = ahead;
+            }
+            _ => out.push(byte),
+        }
+    }
+    Cow::Owned(
+        String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
+}
