@@ -26,7 +26,16 @@ async def anything(request):
     return response
 
 
+async def websocket(request):
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_str(message.data)
+    return socket
+
+
 app = web.Application(client_max_size=1 << 30)
+app.router.add_get("/websocket", websocket)
 app.router.add_route("*", "/{path:.*}", anything)
 
 if __name__ == "__main__":

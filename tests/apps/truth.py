@@ -98,10 +98,10 @@ def _watch_sockets():
     @functools.wraps(accept)
     def timed_accept(self):
         accepted, address = accept(self)
-        if isinstance(address, tuple):
-            connection = Connection(address[1])
-            _by_descriptor[accepted.fileno()] = connection
-            _by_peer[address[1]] = connection
+        peer = address[1] if isinstance(address, tuple) else None  # a Unix socket's client has no name
+        connection = _by_descriptor[accepted.fileno()] = Connection(peer)
+        if peer is not None:
+            _by_peer[peer] = connection
         return accepted, address
 
     def timed_close(self, *args):

@@ -28,14 +28,12 @@ pub(crate) fn run(places: &Places, python: &Path) -> Result<bool> {
     let server =
         Server::start_with("the demo app", "demo_app.py {port}", python, &places.apps(), scratch.path())?;
     let pid = server.process.pid();
-    println!(
-        "demo: a shop with some traffic runs at http://127.0.0.1:{}/, pid {pid}; Ctrl-C ends all\n",
-        server.port
-    );
+    let port = server.address.port();
+    println!("demo: a shop with some traffic runs at http://127.0.0.1:{port}/, pid {pid}; Ctrl-C ends all\n");
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for &(method, path, rate) in TRAFFIC {
-            let (stop, port) = (&stop, server.port);
+            let stop = &stop;
             scope.spawn(move || traffic(port, method, path, Duration::from_millis(1000 / rate), stop));
         }
         let mut agent = as_root(&places.agent);

@@ -1,13 +1,13 @@
 //! The servers under test: how each is started and what it can do.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::load::Traits;
+use crate::load::{Address, Traits};
 use crate::process::{Process, until};
 
 /// One kind of server.
@@ -81,8 +81,8 @@ pub(crate) fn kind(name: &str) -> &'static Kind {
 pub(crate) struct Server {
     /// Its process; workers are children of it.
     pub(crate) process: Process,
-    /// Where it listens on 127.0.0.1.
-    pub(crate) port: u16,
+    /// Where it listens.
+    pub(crate) address: Address,
     /// Where its processes write down what they served.
     pub(crate) truth: PathBuf,
 }
@@ -97,7 +97,8 @@ impl Server {
         Self::start_with(kind.name, &arguments, python, apps, scratch)
     }
 
-    /// Starts `python ARGUMENTS` in the directory of the apps; `{port}` in the arguments is replaced by a free port.
+    /// Starts `python ARGUMENTS` in the directory of the apps; `{port}` in the arguments is replaced by a free port
+    /// of 127.0.0.1.
     pub(crate) fn start_with(
         name: &str,
         arguments: &str,
@@ -105,19 +106,31 @@ impl Server {
         apps: &Path,
         scratch: &Path,
     ) -> Result<Self> {
-        let port = free_port()?;
+        let address = Address::Tcp(([127, 0, 0, 1], free_port()?).into());
+        Self::start_at(address, name, arguments, python, apps, scratch)
+    }
+
+    /// Starts a server that will listen at `address`; `{port}` is replaced by its port.
+    pub(crate) fn start_at(
+        address: Address,
+        name: &str,
+        arguments: &str,
+        python: &Path,
+        apps: &Path,
+        scratch: &Path,
+    ) -> Result<Self> {
         let truth = scratch.join("truth");
         std::fs::create_dir_all(&truth)?;
         let mut command = Command::new(python);
-        command.args(arguments.replace("{port}", &port.to_string()).split_whitespace());
+        command.args(arguments.replace("{port}", &address.port().to_string()).split_whitespace());
         command.current_dir(apps).env("APM_TRUTH", &truth).env("PYTHONDONTWRITEBYTECODE", "1");
         command.env("PYTHONWARNINGS", "ignore").env_remove("PYTHONPATH");
         let mut process = Process::start(name, &mut command, &scratch.join("server.log"))?;
         until(Duration::from_secs(30), &format!("{name} to listen"), || {
             process.check_alive()?;
-            Ok(TcpStream::connect(("127.0.0.1", port)).ok())
+            Ok(address.accepts().then_some(()))
         })?;
-        Ok(Self { process, port, truth })
+        Ok(Self { process, address, truth })
     }
 }
 

@@ -73,7 +73,10 @@ fn checks(steps: &mut Steps) {
 
 fn unit_tests(filter: Option<&str>) -> Result<Outcome> {
     let mut command = shell::cargo();
-    command.args(["test", "--locked", "--workspace", "--no-fail-fast"]).args(filter);
+    command
+        .args(["test", "--locked", "--workspace", "--no-fail-fast"])
+        .args(filter)
+        .args(["--", "--show-output"]);
     counted(&mut command, |line| line.contains("... FAILED") || line.contains("panicked at"))
 }
 
@@ -87,13 +90,16 @@ fn end_to_end(long: bool, filter: Option<&str>) -> Result<Outcome> {
     counted(&mut command, |line| !line.trim().is_empty())
 }
 
-/// Runs a command that prints summary lines; shows the lines that `show` picks and adds the summaries up.
+/// Runs a command that prints summary lines; shows the lines that `show` picks and adds the summaries up. A test that
+/// cannot run here, wholly or for one Python, says so in a line `skipped: why`, since cargo's own tests have no such end.
 fn counted(command: &mut std::process::Command, show: impl Fn(&str) -> bool) -> Result<Outcome> {
     let mut tally = Tally::default();
     let passed = shell::lines(command, |line| {
         let summary = line.strip_prefix("test result:").and_then(Tally::parse);
         tally += summary.unwrap_or_default();
-        if show(line) || summary.is_some_and(|s| s != Tally::default()) {
+        let skipped = line.starts_with("skipped: ");
+        tally.skipped += u64::from(skipped);
+        if skipped || show(line) || summary.is_some_and(|s| s != Tally::default()) {
             println!("      {line}");
         }
     })?;

@@ -29,7 +29,7 @@ pub(crate) fn run(places: &Places, rounds: u32, seconds: u32, output: &Path) -> 
     let python = places.any_python()?;
     let scratch = places.scratch()?;
     let server = Server::start_with("uvicorn", APP, &python, &places.apps(), scratch.path())?;
-    let wrk = Wrk { port: server.port, seconds, script: places.apps().join("paced.lua") };
+    let wrk = Wrk { port: server.address.port(), seconds, script: places.apps().join("paced.lua") };
     println!("warming up");
     let warm = wrk.saturate()?;
     // Each connection answers, waits, and asks again: with all of them this makes the rate aimed at.

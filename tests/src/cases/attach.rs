@@ -38,7 +38,14 @@ fn under_load<T>(
     let stop = AtomicBool::new(false);
     let pause = Duration::from_millis(4);
     let until = Until::Stopped(&stop);
-    let load = Load { port: server.port, clients: 6, traits: kind(name).traits, seed: 11, until, pause };
+    let load = Load {
+        address: server.address.clone(),
+        clients: 6,
+        traits: kind(name).traits,
+        seed: 11,
+        until,
+        pause,
+    };
     thread::scope(|scope| {
         let clients = scope.spawn(|| load.run());
         let done = meanwhile();

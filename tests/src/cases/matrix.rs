@@ -29,7 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
                 let scratch = places.scratch()?;
                 let server = Server::start(kind, &python, &places.apps(), scratch.path())?;
                 let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
-                let sent = load(kind, server.port, places).run();
+                let sent = load(kind, &server, places).run();
                 one_to_one(&mut agent, server, &sent).map(Verdict::Passed)
             }));
         }
@@ -47,7 +47,7 @@ pub(super) fn harness() -> Vec<Case> {
             };
             let scratch = places.scratch()?;
             let server = Server::start(kind, &python, &places.apps(), scratch.path())?;
-            let sent = load(kind, server.port, places).run();
+            let sent = load(kind, &server, places).run();
             let log = finish(server, &sent)?;
             score::app_against_load(&sent, &log)?;
             let timed = log.iter().filter(|one| one.low.is_some()).count();
@@ -58,10 +58,17 @@ pub(super) fn harness() -> Vec<Case> {
     all.map(case).collect()
 }
 
-fn load(kind: &Kind, port: u16, places: &Places) -> Load<'static> {
+fn load(kind: &Kind, server: &Server, places: &Places) -> Load<'static> {
     let requests = if places.long { 10 * REQUESTS } else { REQUESTS };
     let until = Until::Requests(requests);
-    Load { port, clients: CLIENTS, traits: kind.traits, seed: 7, until, pause: Duration::ZERO }
+    Load {
+        address: server.address.clone(),
+        clients: CLIENTS,
+        traits: kind.traits,
+        seed: 7,
+        until,
+        pause: Duration::ZERO,
+    }
 }
 
 /// Waits until the app has written down all that was answered, ends the server and reads what it wrote.

@@ -28,7 +28,8 @@ fn live(places: &Places) -> Result<Verdict> {
     let agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
     let until = Until::Requests(2500);
     let pause = Duration::from_millis(8);
-    Load { port: server.port, clients: 6, traits: kind(name).traits, seed: 31, until, pause }.run();
+    Load { address: server.address.clone(), clients: 6, traits: kind(name).traits, seed: 31, until, pause }
+        .run();
     fs::create_dir_all(&places.screens)?;
     let shot = places.screens.join("live.png");
     let mut command = Command::new(&browser);

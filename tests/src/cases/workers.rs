@@ -25,9 +25,10 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn load(port: u16, seed: u64) -> Vec<Sent> {
+fn load(server: &Server, seed: u64) -> Vec<Sent> {
     let traits = kind("uvicorn-asyncio-h11").traits;
-    Load { port, clients: 6, traits, seed, until: Until::Requests(600), pause: Duration::ZERO }.run()
+    let (address, until) = (server.address.clone(), Until::Requests(600));
+    Load { address, clients: 6, traits, seed, until, pause: Duration::ZERO }.run()
 }
 
 /// All workers of `uvicorn --workers` are watched through their parent.
@@ -37,7 +38,7 @@ fn uvicorn_workers(places: &Places) -> Result<Verdict> {
     let python = places.any_python()?;
     let server = Server::start_with("uvicorn --workers", arguments, &python, &places.apps(), scratch.path())?;
     let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
-    let sent = load(server.port, 21);
+    let sent = load(&server, 21);
     one_to_one(&mut agent, server, &sent).map(Verdict::Passed)
 }
 
@@ -51,7 +52,7 @@ fn uvicorn_reload(places: &Places) -> Result<Verdict> {
         Server::start_with("uvicorn --reload", arguments, &places.any_python()?, &apps, scratch.path())?;
     let pid = server.process.pid();
     let mut agent = Agent::watch(&places.agent, pid, scratch.path())?;
-    let mut sent = load(server.port, 22);
+    let mut sent = load(&server, 22);
     let before = descendants(pid)?;
     let app = apps.join("asgi_app.py");
     let source = fs::read_to_string(&app)?;
@@ -59,8 +60,8 @@ fn uvicorn_reload(places: &Places) -> Result<Verdict> {
     until(WAIT, "uvicorn to start another process", || {
         Ok(descendants(pid)?.iter().any(|child| !before.contains(child)).then_some(()))
     })?;
-    serving(server.port)?;
-    sent.extend(load(server.port, 23));
+    serving(&server)?;
+    sent.extend(load(&server, 23));
     one_to_one(&mut agent, server, &sent).map(Verdict::Passed)
 }
 
@@ -91,22 +92,21 @@ fn gunicorn(places: &Places, replace: impl FnOnce(&Server) -> Result<()>) -> Res
     let workers = || descendants(pid);
     until(WAIT, "gunicorn's workers", || Ok((workers()?.len() == 2).then_some(())))?;
     let mut agent = Agent::watch(&places.agent, pid, scratch.path())?;
-    let mut sent = load(server.port, 24);
+    let mut sent = load(&server, 24);
     let before = workers()?;
     replace(&server)?;
     until(WAIT, "gunicorn to replace its workers", || {
         let now = workers()?;
         Ok((now.len() == 2 && now.iter().all(|worker| !before.contains(worker))).then_some(()))
     })?;
-    serving(server.port)?;
-    sent.extend(load(server.port, 25));
+    serving(&server)?;
+    sent.extend(load(&server, 25));
     one_to_one(&mut agent, server, &sent).map(Verdict::Passed)
 }
 
 /// Waits until the server takes connections again, without asking it for anything.
-fn serving(port: u16) -> Result<()> {
-    until(WAIT, "the server to listen again", || Ok(std::net::TcpStream::connect(("127.0.0.1", port)).ok()))?;
-    Ok(())
+fn serving(server: &Server) -> Result<()> {
+    until(WAIT, "the server to listen again", || Ok(server.address.accepts().then_some(())))
 }
 
 /// Children of `pid` and theirs.

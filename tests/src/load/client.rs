@@ -1,25 +1,31 @@
 //! One client: a connection at a time, requests out, answers in, checked against what was asked.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::plan::{Ask, Upload};
-use super::{Fate, Sent};
+use super::{Address, Fate, Sent};
 
 /// No answer of ours takes this long.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A client of the server on `port`.
+/// A client of one server.
 pub(super) struct Client {
-    port: u16,
+    address: Address,
     connection: Option<Connection>,
 }
 
+/// A stream of either kind.
+trait Stream: Read + Write {}
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
+
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     /// Bytes read and not used yet.
     ahead: Vec<u8>,
 }
@@ -33,8 +39,8 @@ enum Framing {
 
 impl Client {
     /// Connects when it has something to ask.
-    pub(super) fn new(port: u16) -> Self {
-        Self { port, connection: None }
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, connection: None }
     }
 
     /// Sends `asks` in one go and reads their answers.
@@ -56,7 +62,7 @@ impl Client {
         let mut done = Vec::new();
         for ask in asks {
             let fate = if ask.abandon {
-                self.abandon();
+                self.connection = None;
                 Fate::Abandoned
             } else {
                 self.answer(ask).map_or_else(|error| failed(ask, &error), |()| Fate::Answered)
@@ -72,7 +78,7 @@ impl Client {
     fn send(&mut self, asks: &[Ask]) -> Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(Connection::open(self.port)?),
+            none => none.insert(Connection::open(&self.address)?),
         };
         if let [ask] = asks {
             return connection.send(ask);
@@ -92,21 +98,25 @@ impl Client {
         ensure!(length == ask.answer_length(), "{} {}: body of {length} bytes", ask.method, ask.path);
         Ok(())
     }
-
-    fn abandon(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            // Gone whole: a half-closed connection would still take the answer.
-            let _ = connection.stream.shutdown(Shutdown::Both);
-        }
-    }
 }
 
 impl Connection {
-    fn open(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).context("connecting")?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
+    fn open(address: &Address) -> Result<Self> {
+        let stream: Box<dyn Stream> = match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).context("connecting")?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                Box::new(stream)
+            }
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).context("connecting")?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                Box::new(stream)
+            }
+        };
         Ok(Self { stream, ahead: Vec::new() })
     }
 

@@ -4,6 +4,9 @@ mod client;
 mod plan;
 mod random;
 
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,6 +44,33 @@ pub(crate) struct Sent {
     pub(crate) fate: Fate,
 }
 
+/// Where a server listens.
+#[derive(Clone, Debug)]
+pub(crate) enum Address {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Does someone accept connections there?
+    pub(crate) fn accepts(&self) -> bool {
+        match self {
+            Self::Tcp(address) => TcpStream::connect(address).is_ok(),
+            Self::Unix(path) => UnixStream::connect(path).is_ok(),
+        }
+    }
+
+    /// Port of a TCP address, 0 of another.
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::Tcp(address) => address.port(),
+            Self::Unix(_) => 0,
+        }
+    }
+}
+
 /// When the clients stop.
 #[derive(Clone, Copy)]
 pub(crate) enum Until<'a> {
@@ -52,8 +82,8 @@ pub(crate) enum Until<'a> {
 
 /// A load to put on a server.
 pub(crate) struct Load<'a> {
-    /// Port of the server on 127.0.0.1.
-    pub(crate) port: u16,
+    /// Where the server listens.
+    pub(crate) address: Address,
     /// Concurrent clients, each with one connection at a time.
     pub(crate) clients: u64,
     /// What the server can do.
@@ -83,7 +113,7 @@ impl Load<'_> {
 
     fn client(&self, id: u64, more: impl Fn() -> bool) -> Vec<Sent> {
         let mut random = Random::new(self.seed.wrapping_mul(1_000_003).wrapping_add(id));
-        let mut client = Client::new(self.port);
+        let mut client = Client::new(self.address.clone());
         let mut sent = Vec::new();
         let mut number = 0;
         while more() {
