@@ -48,7 +48,8 @@ CREATE TABLE event (
     client         TEXT,
     user_agent     INTEGER,
     host           INTEGER,
-    detail         TEXT                 -- JSON: db_slow, n_plus_one
+    n_plus_one     INTEGER,             -- fingerprint of the statement that ran ten times or more
+    db_slow        TEXT                 -- JSON: [{sql, ms}]
 ) STRICT;
 CREATE INDEX event_by_series ON event (series, failed, id);
 CREATE INDEX event_failed ON event (id) WHERE failed = 1;
@@ -77,6 +78,9 @@ CREATE TABLE exception_group (
     type        INTEGER,
     message     TEXT,
     traceback   TEXT,
+    locals      TEXT,
+    service     INTEGER NOT NULL,
+    request_id  ANY,
     seen        INTEGER NOT NULL        -- microseconds
 ) STRICT;
 

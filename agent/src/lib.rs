@@ -7,4 +7,5 @@ pub mod config;
 pub mod pipeline;
 pub mod problem;
 pub mod process;
+pub mod server;
 pub mod store;

@@ -27,7 +27,7 @@ pub struct Health {
     pub size_bytes: u64,
     /// Limit of that, bytes.
     pub max_bytes: u64,
-    /// Rows written since the start.
+    /// Rows written since the start, samples of processes not counted.
     pub rows_written: u64,
     /// Rows that wait to be written.
     pub rows_waiting: usize,

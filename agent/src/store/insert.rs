@@ -1,7 +1,6 @@
 //! Records to rows.
 
 use apm_core::record::{Call, Event, ProcessSample, Query, Record};
-use rusqlite::types::ToSql;
 use rusqlite::{Connection, ErrorCode, params};
 
 use super::dictionary::{Dictionary, Statement, cut};
@@ -87,15 +86,15 @@ impl Inserter<'_> {
         let user_agent = self.names.optional(conn, event.user_agent.as_deref())?;
         let host = self.names.optional(conn, event.host.as_deref())?;
         let path = (event.path != event.route).then(|| cut(&event.path, MAX_PATH));
-        let detail = detail(event);
+        let slow = slow_statements(event);
         let flags = i64::from(event.tls) | i64::from(event.upgraded) << 1;
         let id = self.row(Table::Event, event.ts, |row| {
             conn.prepare_cached(
                 "INSERT INTO event (id, series, failed, status, duration, pid, path, error, request_id,
                     correlation_id, parent_id, ttfb, db_queries, db_time, calls, call_time, request_bytes,
-                    response_bytes, flags, protocol, client, user_agent, host, detail)
+                    response_bytes, flags, protocol, client, user_agent, host, n_plus_one, db_slow)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-                    ?21, ?22, ?23, ?24)",
+                    ?21, ?22, ?23, ?24, ?25)",
             )?
             .execute(params![
                 row,
@@ -121,7 +120,8 @@ impl Inserter<'_> {
                 event.client,
                 user_agent,
                 host,
-                detail,
+                event.n_plus_one.map(u64::cast_signed),
+                slow,
             ])
         })?;
         let (own, chain, parent) = (&event.request_id, &event.correlation_id, &event.parent_id);
@@ -144,29 +144,35 @@ impl Inserter<'_> {
         let fingerprint = self.names.optional(conn, event.error_fingerprint.as_deref())?;
         let kind = self.names.optional(conn, event.error_type.as_deref())?;
         let message = event.error_message.as_deref().map(|text| cut(text, MAX_MESSAGE));
+        // Cut JSON is none: too much of it is left out whole.
+        let locals = event.error_locals.as_deref().filter(|text| text.len() <= MAX_MESSAGE);
         let text = event.error_traceback.as_deref().map(|text| cut(text, MAX_TRACEBACK));
         let traceback = text.map(|text| self.traceback(text, row_micros(row))).transpose()?;
         conn.prepare_cached(
             "INSERT INTO exception (event, series, fingerprint, type, message, traceback, locals)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![
-            row,
-            series,
-            fingerprint,
-            kind,
-            message,
-            traceback,
-            event.error_locals.as_deref().map(|text| cut(text, MAX_MESSAGE)),
-        ])?;
+        .execute(params![row, series, fingerprint, kind, message, traceback, locals,])?;
         if let Some(fingerprint) = fingerprint {
             conn.prepare_cached(
-                "INSERT INTO exception_group (fingerprint, type, message, traceback, seen) VALUES (?1, ?2, ?3, ?4, ?5)
+                "INSERT INTO exception_group
+                    (fingerprint, type, message, traceback, seen, locals, service, request_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (fingerprint) DO UPDATE SET type = excluded.type, message = excluded.message,
-                    traceback = excluded.traceback, seen = excluded.seen
+                    traceback = excluded.traceback, seen = excluded.seen, locals = excluded.locals,
+                    service = excluded.service, request_id = excluded.request_id
                  WHERE excluded.seen >= seen",
             )?
-            .execute(params![fingerprint, kind, message, text, row_micros(row)])?;
+            .execute(params![
+                fingerprint,
+                kind,
+                message,
+                text,
+                row_micros(row),
+                locals,
+                self.names.name(conn, &event.service)?,
+                packed(event.request_id.as_deref()),
+            ])?;
         }
         Ok(())
     }
@@ -365,11 +371,11 @@ fn clamp(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// What few requests carry, as JSON; `None` where there is nothing.
-fn detail(event: &Event) -> Option<impl ToSql + use<>> {
-    if event.db_slow.is_empty() && event.n_plus_one.is_none() {
+/// The slowest statements as JSON; `None` where there are none.
+fn slow_statements(event: &Event) -> Option<String> {
+    if event.db_slow.is_empty() {
         return None;
     }
     let slow: Vec<_> = event.db_slow.iter().map(|s| serde_json::json!({"sql": s.sql, "ms": s.ms})).collect();
-    Some(serde_json::json!({"db_slow": slow, "n_plus_one": event.n_plus_one}).to_string())
+    Some(serde_json::Value::from(slow).to_string())
 }

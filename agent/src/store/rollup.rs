@@ -179,7 +179,7 @@ pub(crate) fn prune(
     for (level, width) in LEVELS.iter().enumerate() {
         let from = (now - retention.levels[level]).div_euclid(*width) * width;
         set_meta(conn, LEVEL_KEYS[level], from)?;
-        for kind in 1..=Kind::SqlState as i64 {
+        for kind in 1..=Kind::LAST {
             deleted += conn
                 .prepare_cached(
                     "DELETE FROM cell WHERE (level, kind, bucket, series) IN (SELECT level, kind, bucket, series FROM cell

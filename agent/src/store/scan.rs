@@ -20,7 +20,7 @@ impl Table {
     /// The table whose rows feed series of `kind`.
     pub(crate) fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Service | Kind::Route | Kind::Outcome | Kind::Exception => Self::Event,
+            Kind::Service | Kind::Route | Kind::Outcome | Kind::Exception | Kind::Repeat => Self::Event,
             Kind::Host => Self::Call,
             Kind::Statement | Kind::SqlState => Self::Query,
             Kind::Edge | Kind::Chain => Self::Link,
@@ -69,7 +69,7 @@ pub(crate) fn scan(
 fn events(conn: &Connection, from: i64, to: i64, each: &mut impl FnMut(Scanned)) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached(
         "SELECT e.id, e.series, s.a, s.b, s.c, e.failed, e.status, e.duration, e.error, e.db_queries, e.db_time,
-            e.calls, e.call_time, e.detail IS NOT NULL AND json_array_length(e.detail, '$.db_slow') > 0
+            e.calls, e.call_time, e.db_slow IS NOT NULL, e.n_plus_one
          FROM event e JOIN series s ON s.id = e.series WHERE e.id >= ?1 AND e.id < ?2",
     )?;
     let mut rows = statement.query(params![from, to])?;
@@ -91,6 +91,13 @@ fn events(conn: &Connection, from: i64, to: i64, each: &mut impl FnMut(Scanned))
         let at = row_micros(id);
         each(Scanned { kind: Kind::Service, key: [service, 0, 0], at, sample });
         each(Scanned { kind: Kind::Route, key: [service, row.get(3)?, row.get(4)?], at, sample });
+        if let Some(fingerprint) = row.get(14)? {
+            // The time that counts is the time in the database; the sample is always worth showing.
+            let duration = sample.db_time.unwrap_or(0);
+            let sample =
+                Sample { duration, db_time: Some(duration), worst_db_row: Some(id), ..Sample::default() };
+            each(Scanned { kind: Kind::Repeat, key: [series, fingerprint, 0], at, sample });
+        }
         if failed {
             let key = [series, row.get(6)?, row.get::<_, Option<i64>>(8)?.unwrap_or(0)];
             each(Scanned { kind: Kind::Outcome, key, at, sample });

@@ -24,6 +24,14 @@ pub(crate) enum Kind {
     Outcome = 8,
     /// Failed queries by error code: (series of the statement, SQLSTATE or error or 0).
     SqlState = 9,
+    /// Requests that ran one statement ten times or more: (series of the route, fingerprint of the statement). The
+    /// duration is the time in the database.
+    Repeat = 10,
+}
+
+impl Kind {
+    /// The highest number of a kind.
+    pub(crate) const LAST: i64 = Self::Repeat as i64;
 }
 
 /// The numbers that, with its kind, say what a series is.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Scope;
 use super::figures::Service;
-use crate::store::id::{ms, row_micros, seconds};
+use crate::store::id::{ms, row_micros, seconds, unpack};
 use crate::store::reader::Snapshot;
 use crate::store::series::Kind;
 use crate::store::{ReadError, Reader};
@@ -55,6 +55,12 @@ pub struct ErrorGroup {
     pub routes_count: usize,
     /// Traceback of the newest one.
     pub sample_traceback: Option<String>,
+    /// Service of the newest one.
+    pub service: String,
+    /// Request of the newest one, for `/api/request/{id}`.
+    pub sample_request_id: Option<String>,
+    /// Locals of the newest one, redacted.
+    pub sample_locals: Option<serde_json::Value>,
     /// Routes, most affected first; ten at most.
     pub affected_routes: Vec<AffectedRoute>,
 }
@@ -131,26 +137,21 @@ impl Reader {
                     let mut affected: Vec<_> = affected.into_iter().collect();
                     affected.sort_by_key(|(key, count)| (std::cmp::Reverse(*count), *key));
                     affected.truncate(AFFECTED);
-                    let (kind, message, traceback) = snapshot
-                        .conn
-                        .prepare_cached(
-                            "SELECT n.text, g.message, g.traceback FROM exception_group g
-                             LEFT JOIN name n ON n.id = g.type WHERE g.fingerprint = ?1",
-                        )?
-                        .query_row([fingerprint], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                        .optional()?
-                        .unwrap_or_default();
+                    let newest = snapshot.newest_exception(fingerprint)?;
                     Ok(ErrorGroup {
                         fingerprint: snapshot.text(fingerprint)?,
-                        error_type: kind,
-                        error_message: message,
+                        error_type: newest.error_type,
+                        error_message: newest.error_message,
+                        service: newest.service,
+                        sample_request_id: newest.request_id,
+                        sample_locals: newest.locals,
                         count: parts.iter().map(|(_, cell)| cell.count).sum(),
                         first_seen: seconds(
                             parts.iter().map(|(_, c)| c.min).min().unwrap_or(0).cast_signed(),
                         ),
                         last_seen: seconds(last(&parts).unwrap_or(0).cast_signed()),
                         routes_count,
-                        sample_traceback: traceback,
+                        sample_traceback: newest.traceback,
                         affected_routes: affected
                             .into_iter()
                             .map(|((method, route), count)| {
@@ -168,7 +169,39 @@ impl Reader {
     }
 }
 
+/// The newest exception of a group.
+#[derive(Default)]
+struct Newest {
+    error_type: Option<String>,
+    error_message: Option<String>,
+    traceback: Option<String>,
+    locals: Option<serde_json::Value>,
+    service: String,
+    request_id: Option<String>,
+}
+
 impl Snapshot<'_> {
+    fn newest_exception(&self, fingerprint: i64) -> rusqlite::Result<Newest> {
+        let newest = self
+            .conn
+            .prepare_cached(
+                "SELECT t.text, g.message, g.traceback, g.locals, s.text, g.request_id FROM exception_group g
+                 JOIN name s ON s.id = g.service LEFT JOIN name t ON t.id = g.type WHERE g.fingerprint = ?1",
+            )?
+            .query_row([fingerprint], |row| {
+                Ok(Newest {
+                    error_type: row.get(0)?,
+                    error_message: row.get(1)?,
+                    traceback: row.get(2)?,
+                    locals: json(row.get(3)?),
+                    service: row.get(4)?,
+                    request_id: unpack(row.get_ref(5)?),
+                })
+            })
+            .optional()?;
+        Ok(newest.unwrap_or_default())
+    }
+
     /// Rows of failed requests, newest first.
     fn newest_failed(&self, limit: usize) -> rusqlite::Result<Vec<i64>> {
         self.conn
@@ -224,8 +257,13 @@ impl Snapshot<'_> {
                     status: r.get(3)?,
                     duration_ms: ms(r.get::<_, i64>(4)? as f64),
                     error: r.get(5)?,
-                    request_id: crate::store::id::unpack(r.get_ref(6)?),
+                    request_id: unpack(r.get_ref(6)?),
                 })
             })
     }
+}
+
+/// Text that holds JSON, as JSON.
+pub(crate) fn json(text: Option<String>) -> Option<serde_json::Value> {
+    text.and_then(|text| serde_json::from_str(&text).ok())
 }

@@ -15,13 +15,13 @@ mod trace;
 pub use errors::{AffectedRoute, ErrorGroup, RecentError};
 pub use outgoing::{Chain, Edge, Host};
 pub use overview::{Heatmap, HeatmapColumn, Overview, Point};
-pub use queries::{QueryFigures, SqlErrors};
+pub use queries::{NPlusOne, QueryFigures, SqlErrors};
 pub use request::{CallRow, ExceptionRow, QueryRow, RequestDetail};
 pub use requests::{RequestRow, Sort};
 pub use routes::{Discovered, FolderRoute, FolderSnapshot, RouteFigures, ScanRoot};
 pub use services::ServiceState;
 pub use snapshot::{DbFigures, HostCalls, Outcome, RouteSnapshot, SlowStatement, WorstRequest};
-pub use trace::{Trace, TraceNode};
+pub use trace::{Callee, Trace, TraceCall};
 
 /// What a question is about: one service or all, and how far back from now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -71,7 +71,7 @@ pub struct Heatmap {
     pub window_seconds: u32,
     /// As asked.
     pub bucket_seconds: u32,
-    /// Lower bounds of the rows, ms, ascending; a row ends where the next begins. Four rows per doubling.
+    /// Upper bounds of the rows, ms, ascending, but for the last row, which is open. Four rows per doubling.
     pub bounds_ms: Vec<f64>,
     /// Columns with traffic, ascending.
     pub columns: Vec<HeatmapColumn>,
@@ -82,7 +82,7 @@ pub struct Heatmap {
 pub struct HeatmapColumn {
     /// Start, Unix seconds.
     pub ts: f64,
-    /// Requests per row of `bounds_ms`.
+    /// Requests per row: one more than `bounds_ms` has.
     pub counts: Vec<u64>,
 }
 
@@ -178,7 +178,8 @@ impl Reader {
                 ..Heatmap::default()
             };
             let (Some(first), Some(last)) = (used().min(), used().max()) else { return Ok(heatmap) };
-            heatmap.bounds_ms = (first..=last).map(|r| (r as f64 / ROWS_PER_OCTAVE).exp2() / 1e3).collect();
+            heatmap.bounds_ms =
+                (first..last).map(|r| ((r + 1) as f64 / ROWS_PER_OCTAVE).exp2() / 1e3).collect();
             heatmap.columns = cells
                 .iter()
                 .map(|(ts, cell)| {

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use apm_core::aggregate::Cell;
+use rusqlite::OptionalExtension;
 use serde::Serialize;
 
 use super::Scope;
 use super::figures::ratio;
 use super::overview::percentile;
-use crate::store::id::ms;
+use crate::store::id::{ms, unpack};
 use crate::store::series::Kind;
 use crate::store::{ReadError, Reader};
 
@@ -31,6 +32,8 @@ pub struct QueryFigures {
     pub services: Vec<String>,
     /// Executions.
     pub calls: u64,
+    /// The same; the word the page uses.
+    pub count: u64,
     /// Failed ones.
     pub errors: u64,
     /// Failures by SQLSTATE (or text, when no reply came), most first.
@@ -60,7 +63,69 @@ pub struct SqlErrors {
     pub count: u64,
 }
 
+/// Requests of a route that ran one statement ten times or more.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NPlusOne {
+    /// Service of the route.
+    pub service: String,
+    /// HTTP method.
+    pub method: String,
+    /// Route template.
+    pub route: String,
+    /// Hash of the statement.
+    pub fingerprint: String,
+    /// Its normalised text; empty where the statement itself was not seen.
+    pub sql: String,
+    /// Such requests.
+    pub requests: u64,
+    /// Their time in the database, average, ms.
+    pub avg_ms: f64,
+    /// All of it, ms.
+    pub total_ms: f64,
+    /// The one with the most of it, for `/api/request/{id}`.
+    pub sample_request_id: Option<String>,
+}
+
 impl Reader {
+    /// Routes that run one statement again and again, those that took the most time first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn n_plus_one(&self, scope: &Scope, limit: usize) -> Result<Vec<NPlusOne>, ReadError> {
+        self.read(|snapshot| {
+            let service = snapshot.service(scope.service.as_deref())?;
+            let routes = snapshot.series(Kind::Route, |key| service.takes(key[0]))?;
+            let figures =
+                snapshot.figures(Kind::Repeat, scope.seconds, |key| routes.contains_key(&key[0]))?;
+            let mut figures: Vec<_> = figures.into_iter().collect();
+            figures.sort_by_key(|(key, cell)| (std::cmp::Reverse(cell.sum), *key));
+            figures.truncate(limit);
+            let mut text =
+                snapshot.conn.prepare_cached("SELECT text FROM statement WHERE fingerprint = ?1")?;
+            let mut sample = snapshot.conn.prepare_cached("SELECT request_id FROM event WHERE id = ?1")?;
+            let mut answer = Vec::with_capacity(figures.len());
+            for ([route, fingerprint, _], cell) in figures {
+                let [service, method, route] = routes[&route];
+                let row = cell.worst_db.map_or(-1, |(_, row)| row);
+                answer.push(NPlusOne {
+                    service: snapshot.text(service)?,
+                    method: snapshot.text(method)?,
+                    route: snapshot.text(route)?,
+                    fingerprint: format!("{fingerprint:016x}"),
+                    sql: text.query_row([fingerprint], |row| row.get(0)).optional()?.unwrap_or_default(),
+                    requests: cell.count,
+                    avg_ms: ms(cell.mean()),
+                    total_ms: ms(cell.sum as f64),
+                    sample_request_id: sample
+                        .query_row([row], |row| Ok(unpack(row.get_ref(0)?)))
+                        .optional()?
+                        .flatten(),
+                });
+            }
+            Ok(answer)
+        })
+    }
+
     /// Statements, those that took the most time first.
     ///
     /// # Errors
@@ -115,6 +180,7 @@ impl Reader {
                         is_transaction_control: row.get(5)?,
                         services,
                         calls: cell.count,
+                        count: cell.count,
                         errors: cell.errors,
                         errors_by_code,
                         rows: cell.rows,

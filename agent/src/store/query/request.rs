@@ -3,13 +3,13 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
+use super::errors::json;
 use super::requests::RequestRow;
-use super::snapshot::{SlowStatement, detail};
+use super::snapshot::{SlowStatement, slow_statements};
 use crate::store::id::{Packed, SLOT, key, micros, ms, row_micros, seconds};
 use crate::store::insert::target;
 use crate::store::reader::Snapshot;
 use crate::store::rollup::floors;
-use crate::store::{ReadError, Reader};
 
 /// Queries and calls listed per request.
 const LISTED: usize = 1000;
@@ -41,15 +41,17 @@ pub struct RequestDetail {
     /// Its slowest statements, where it came with them.
     pub db_slow: Vec<SlowStatement>,
     /// Its exception.
-    pub exception: Option<ExceptionRow>,
+    #[serde(flatten)]
+    pub exception: ExceptionRow,
     /// Its queries in the order they began; a thousand at most.
     pub queries: Vec<QueryRow>,
-    /// Its outgoing calls in the order they began; a thousand at most.
+    /// Its outgoing calls in the order they began; a thousand at most. See [`super::Trace`] for how they are served.
+    #[serde(skip)]
     pub calls: Vec<CallRow>,
 }
 
-/// An exception of a request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// An exception of a request; all `null` where there was none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ExceptionRow {
     /// Class.
     pub error_type: Option<String>,
@@ -59,8 +61,8 @@ pub struct ExceptionRow {
     pub error_traceback: Option<String>,
     /// Hash of its code path.
     pub error_fingerprint: Option<String>,
-    /// Locals of the raising frame, redacted, as JSON.
-    pub error_locals: Option<String>,
+    /// Locals of the raising frame, redacted.
+    pub error_locals: Option<serde_json::Value>,
 }
 
 /// A query of a request.
@@ -68,6 +70,8 @@ pub struct ExceptionRow {
 pub struct QueryRow {
     /// When it began, Unix seconds.
     pub start: f64,
+    /// When it ended, Unix seconds.
+    pub ts: f64,
     /// Duration, ms.
     pub duration_ms: f64,
     /// `postgresql`, `mysql`
@@ -111,6 +115,8 @@ pub struct QueryRow {
 pub struct CallRow {
     /// When it began, Unix seconds.
     pub start: f64,
+    /// When it ended, Unix seconds.
+    pub ts: f64,
     /// Duration, ms.
     pub duration_ms: f64,
     /// HTTP method or command.
@@ -133,20 +139,6 @@ pub struct CallRow {
     pub peer: Option<String>,
     /// Through TLS.
     pub tls: bool,
-}
-
-impl Reader {
-    /// The newest request with this id; `None` when there is none within the retention.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub fn request(&self, id: &str) -> Result<Option<RequestDetail>, ReadError> {
-        self.read(|snapshot| {
-            let rows = snapshot.referred(target::EVENT, id, "event", "request_id")?;
-            let Some(row) = rows.into_iter().max() else { return Ok(None) };
-            snapshot.request_detail(row).map(Some)
-        })
-    }
 }
 
 impl Snapshot<'_> {
@@ -204,7 +196,7 @@ impl Snapshot<'_> {
         let exception = self.exception(row)?;
         self.conn
             .prepare_cached(
-                "SELECT p.text, e.flags, e.client, u.text, h.text, e.request_bytes, e.response_bytes, e.detail
+                "SELECT p.text, e.flags, e.client, u.text, h.text, e.request_bytes, e.response_bytes, e.db_slow
                  FROM event e LEFT JOIN name p ON p.id = e.protocol LEFT JOIN name u ON u.id = e.user_agent
                  LEFT JOIN name h ON h.id = e.host WHERE e.id = ?1",
             )?
@@ -220,7 +212,7 @@ impl Snapshot<'_> {
                     host: r.get(4)?,
                     request_bytes: r.get(5)?,
                     response_bytes: r.get(6)?,
-                    db_slow: detail(r.get(7)?).db_slow,
+                    db_slow: slow_statements(r.get(7)?),
                     exception,
                     queries,
                     calls,
@@ -229,8 +221,9 @@ impl Snapshot<'_> {
             })
     }
 
-    fn exception(&self, event: i64) -> rusqlite::Result<Option<ExceptionRow>> {
-        self.conn
+    fn exception(&self, event: i64) -> rusqlite::Result<ExceptionRow> {
+        let exception = self
+            .conn
             .prepare_cached(
                 "SELECT t.text, x.message, tb.text, f.text, x.locals FROM exception x
                  LEFT JOIN name t ON t.id = x.type LEFT JOIN name f ON f.id = x.fingerprint
@@ -242,10 +235,11 @@ impl Snapshot<'_> {
                     error_message: r.get(1)?,
                     error_traceback: r.get(2)?,
                     error_fingerprint: r.get(3)?,
-                    error_locals: r.get(4)?,
+                    error_locals: json(r.get(4)?),
                 })
             })
-            .optional()
+            .optional()?;
+        Ok(exception.unwrap_or_default())
     }
 
     fn query_row(&self, row: i64, service: &str) -> rusqlite::Result<Option<QueryRow>> {
@@ -266,6 +260,7 @@ impl Snapshot<'_> {
                 let (start, duration_ms) = span(row, r)?;
                 Ok(QueryRow {
                     start,
+                    ts: seconds(row_micros(row)),
                     duration_ms,
                     system: r.get(1)?,
                     sql: r.get(2)?,
@@ -302,6 +297,7 @@ impl Snapshot<'_> {
                 let (start, duration_ms) = span(row, r)?;
                 Ok(CallRow {
                     start,
+                    ts: seconds(row_micros(row)),
                     duration_ms,
                     method: r.get(1)?,
                     host: r.get(2)?,

@@ -7,7 +7,6 @@ use rusqlite::params;
 use serde::Serialize;
 
 use super::Scope;
-use super::snapshot::detail;
 use crate::store::id::{first_row, ms, row_micros, seconds, unpack};
 use crate::store::reader::Snapshot;
 use crate::store::rollup::floors;
@@ -213,7 +212,7 @@ impl Snapshot<'_> {
         self.conn
             .prepare_cached(
                 "SELECT e.request_id, e.correlation_id, e.parent_id, sn.text, e.pid, mn.text, rn.text, e.path, e.status,
-                    e.duration, e.ttfb, en.text, e.failed, e.db_queries, e.db_time, e.calls, e.call_time, e.detail
+                    e.duration, e.ttfb, en.text, e.failed, e.db_queries, e.db_time, e.calls, e.call_time, e.n_plus_one
                  FROM event e JOIN series s ON s.id = e.series JOIN name sn ON sn.id = s.a JOIN name mn ON mn.id = s.b
                  JOIN name rn ON rn.id = s.c LEFT JOIN name en ON en.id = e.error WHERE e.id = ?1",
             )?
@@ -239,7 +238,7 @@ impl Snapshot<'_> {
                     db_total_ms: time(r.get(14)?),
                     outgoing_count: r.get(15)?,
                     outgoing_total_ms: time(r.get(16)?),
-                    n_plus_one: detail(r.get(17)?).n_plus_one.map(|fingerprint| format!("{fingerprint:016x}")),
+                    n_plus_one: r.get::<_, Option<i64>>(17)?.map(|fingerprint| format!("{fingerprint:016x}")),
                 })
             })
     }

@@ -25,6 +25,8 @@ pub struct ServiceState {
     pub in_flight: i64,
     /// Live processes.
     pub processes: i64,
+    /// At least one process lives.
+    pub alive: bool,
 }
 
 impl Reader {
@@ -48,6 +50,7 @@ impl Reader {
                     continue;
                 }
                 state.processes += 1;
+                state.alive = true;
                 if let Some(cpu) = row.get::<_, Option<f64>>(2)? {
                     *state.cpu_pct.get_or_insert(0.0) += cpu;
                     *cpus += 1;

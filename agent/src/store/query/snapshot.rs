@@ -120,15 +120,6 @@ pub struct HostCalls {
     pub errors: u64,
 }
 
-/// What column `detail` of a request holds.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(crate) struct Detail {
-    #[serde(default)]
-    pub(crate) db_slow: Vec<SlowStatement>,
-    #[serde(default)]
-    pub(crate) n_plus_one: Option<u64>,
-}
-
 impl Reader {
     /// All about one route.
     ///
@@ -204,14 +195,14 @@ impl Snapshot<'_> {
     fn worst_request(&self, row: i64) -> rusqlite::Result<Option<WorstRequest>> {
         self.conn
             .prepare_cached(
-                "SELECT db_queries, db_time, duration, detail, request_id FROM event WHERE id = ?1",
+                "SELECT db_queries, db_time, duration, db_slow, request_id FROM event WHERE id = ?1",
             )?
             .query_row([row], |row| {
                 Ok(WorstRequest {
                     queries: row.get(0)?,
                     db_total_ms: row.get::<_, Option<i64>>(1)?.map(|nanos| ms(nanos as f64)),
                     request_total_ms: ms(row.get::<_, i64>(2)? as f64),
-                    slowest: detail(row.get(3)?).db_slow,
+                    slowest: slow_statements(row.get(3)?),
                     request_id: crate::store::id::unpack(row.get_ref(4)?),
                 })
             })
@@ -219,7 +210,7 @@ impl Snapshot<'_> {
     }
 }
 
-/// Column `detail` of a request, read.
-pub(crate) fn detail(text: Option<String>) -> Detail {
+/// Column `db_slow` of a request, read.
+pub(crate) fn slow_statements(text: Option<String>) -> Vec<SlowStatement> {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }

@@ -220,7 +220,8 @@ impl Work {
             self.shared.health().size_bytes = used;
         }
         tx.commit()?;
-        let rows = self.waiting.len();
+        let is_traffic = |item: &&Item| !matches!(item, Item::Record(Record::Sample(_)));
+        let rows = self.waiting.iter().filter(is_traffic).count();
         self.waiting.clear();
         self.shared.health().rows_written += rows as u64;
         self.written_since += rows;

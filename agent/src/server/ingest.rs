@@ -1,0 +1,189 @@
+//! `POST /ingest`: what in-process SDKs send.
+
+use std::sync::Arc;
+
+use apm_core::record::{Call, Event, ProcessSample, Record, SlowSql};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::answer::Refusal;
+
+/// Statements kept per request, characters of each, of a message and of a traceback, as the contract says.
+const SLOW: usize = 3;
+const SQL: usize = 400;
+const MESSAGE: usize = 500;
+const TRACEBACK: usize = 16_000;
+
+/// Missing and null fields take null or zero.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Envelope {
+    service: Option<String>,
+    host: Option<String>,
+    pid: Option<u32>,
+    cpu_pct: Option<f64>,
+    mem_mb: Option<f64>,
+    in_flight: Option<f64>,
+    events: Option<Vec<EventIn>>,
+    outgoing_calls: Option<Vec<CallIn>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct EventIn {
+    ts: Option<f64>,
+    method: Option<String>,
+    route: Option<String>,
+    path: Option<String>,
+    status: Option<f64>,
+    duration_ms: Option<f64>,
+    error: Option<String>,
+    request_id: Option<String>,
+    correlation_id: Option<String>,
+    parent_id: Option<String>,
+    error_type: Option<String>,
+    error_message: Option<String>,
+    error_traceback: Option<String>,
+    error_fingerprint: Option<String>,
+    db_query_count: Option<f64>,
+    db_total_ms: Option<f64>,
+    db_slow: Option<Vec<SlowIn>>,
+    outgoing_count: Option<f64>,
+    outgoing_total_ms: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SlowIn {
+    sql: Option<String>,
+    ms: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CallIn {
+    ts: Option<f64>,
+    method: Option<String>,
+    host: Option<String>,
+    path: Option<String>,
+    status: Option<f64>,
+    duration_ms: Option<f64>,
+    error: Option<String>,
+    source_request_id: Option<String>,
+    correlation_id: Option<String>,
+}
+
+/// Takes one envelope.
+pub(crate) async fn ingest(State(app): State<AppState>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let value: Value =
+        serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("invalid json: {error}")))?;
+    if !value.is_object() {
+        return Err(Refusal::Bad("payload must be an object".into()));
+    }
+    let envelope: Envelope =
+        serde_json::from_value(value).map_err(|error| Refusal::Bad(format!("envelope: {error}")))?;
+    let (records, events) = records(envelope, (app.clock)());
+    app.writer.send(records);
+    Ok(Json(json!({"ok": true, "events": events})))
+}
+
+fn records(envelope: Envelope, now: f64) -> (Vec<Record>, usize) {
+    let service: Arc<str> =
+        envelope.service.filter(|s| !s.is_empty()).unwrap_or_else(|| "unknown".into()).into();
+    let pid = envelope.pid.unwrap_or(0);
+    let events = envelope.events.unwrap_or_default();
+    let count = events.len();
+    let mut records = Vec::with_capacity(count + 1);
+    records.push(Record::Sample(Box::new(ProcessSample {
+        ts: now,
+        service: Arc::clone(&service),
+        pid,
+        host: envelope.host.filter(|h| !h.is_empty()).map(Into::into),
+        cpu_pct: envelope.cpu_pct,
+        mem_mb: envelope.mem_mb,
+        in_flight: number(envelope.in_flight),
+    })));
+    for event in events {
+        records.push(Record::Event(Box::new(event.into_record(&service, pid, now))));
+    }
+    for call in envelope.outgoing_calls.unwrap_or_default() {
+        records.push(Record::Call(Box::new(Call {
+            ts: time(call.ts, now),
+            service: Arc::clone(&service),
+            pid,
+            method: call.method.unwrap_or_default(),
+            host: call.host.unwrap_or_default(),
+            path: without_query(call.path.unwrap_or_default()),
+            status: number(call.status).try_into().unwrap_or(u16::MAX),
+            duration_ms: call.duration_ms.unwrap_or(0.0),
+            error: call.error,
+            source_request_id: call.source_request_id.filter(|id| !id.is_empty()),
+            correlation_id: call.correlation_id,
+            ..Call::default()
+        })));
+    }
+    (records, count)
+}
+
+impl EventIn {
+    fn into_record(self, service: &Arc<str>, pid: u32, now: f64) -> Event {
+        let path = without_query(self.path.unwrap_or_default());
+        let slow = self.db_slow.unwrap_or_default().into_iter().take(SLOW);
+        Event {
+            ts: time(self.ts, now),
+            service: Arc::clone(service),
+            pid,
+            method: self.method.unwrap_or_default(),
+            route: self.route.filter(|route| !route.is_empty()).unwrap_or_else(|| path.clone()),
+            path,
+            status: number(self.status).try_into().unwrap_or(u16::MAX),
+            duration_ms: self.duration_ms.unwrap_or(0.0),
+            error: self.error,
+            request_id: self.request_id,
+            correlation_id: self.correlation_id,
+            parent_id: self.parent_id,
+            error_type: self.error_type,
+            error_message: self.error_message.map(|text| first(text, MESSAGE)),
+            error_traceback: self.error_traceback.map(|text| first(text, TRACEBACK)),
+            error_fingerprint: self.error_fingerprint,
+            db_query_count: self.db_query_count.map(|n| number(Some(n))),
+            db_total_ms: self.db_total_ms,
+            db_slow: slow
+                .map(|s| SlowSql { sql: first(s.sql.unwrap_or_default(), SQL), ms: s.ms.unwrap_or(0.0) })
+                .collect(),
+            outgoing_count: self.outgoing_count.map(|n| number(Some(n))),
+            outgoing_total_ms: self.outgoing_total_ms,
+            ..Event::default()
+        }
+    }
+}
+
+/// Zero stands for "not given", as with the SDKs' own collector.
+fn time(ts: Option<f64>, now: f64) -> f64 {
+    ts.filter(|ts| *ts != 0.0).unwrap_or(now)
+}
+
+/// A count; what is none becomes the nearest that is.
+fn number(value: Option<f64>) -> u32 {
+    value.unwrap_or(0.0) as u32
+}
+
+/// The first `max` characters.
+fn first(mut text: String, max: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(max) {
+        text.truncate(end);
+    }
+    text
+}
+
+/// Values of a query string are secrets until shown otherwise.
+fn without_query(mut path: String) -> String {
+    if let Some(end) = path.find('?') {
+        path.truncate(end);
+    }
+    path
+}

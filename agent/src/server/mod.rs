@@ -1,0 +1,141 @@
+//! The HTTP server: the dashboard API, the live stream, the page.
+//!
+//! **It serves this machine's user and nobody else**: see [`security`] for what a request must show before it is answered.
+
+mod answer;
+mod api;
+mod ingest;
+pub mod live;
+mod page;
+mod params;
+pub mod security;
+mod stream;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::store::{Clock, DiscoveredRoute, Reader, Writer};
+use live::Live;
+pub use security::Access;
+
+/// Largest body of a POST, bytes: an SDK's buffer of 5,000 events, some with tracebacks.
+const MAX_BODY: usize = 16 << 20;
+
+/// Questions asked of the store at once; the others wait.
+const QUESTIONS: usize = 8;
+
+/// Finds routes in source: a directory to the routes in it, or why not, for the user.
+pub type Scan = Arc<dyn Fn(&std::path::Path) -> Result<Vec<DiscoveredRoute>, String> + Send + Sync>;
+
+/// Directories below which a scan may look.
+pub type ScanRoots = Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>;
+
+/// What the server serves from.
+#[derive(Clone)]
+pub struct AppState {
+    /// Answers questions.
+    pub reader: Reader,
+    /// Takes what SDKs send.
+    pub writer: Writer,
+    /// What the pipeline publishes each second.
+    pub live: watch::Receiver<Arc<Live>>,
+    /// Finds routes in source; `None`: `/api/scan` answers 501.
+    pub scan: Option<Scan>,
+    /// Where it may look.
+    pub scan_roots: ScanRoots,
+    /// Who may ask.
+    pub access: Arc<Access>,
+    /// The clock.
+    pub clock: Clock,
+    started: Instant,
+    questions: Arc<Semaphore>,
+    ticks: Arc<stream::Ticks>,
+}
+
+impl AppState {
+    /// A state without a scanner, for the clients that `access` lets in.
+    pub fn new(
+        reader: Reader,
+        writer: Writer,
+        live: watch::Receiver<Arc<Live>>,
+        access: Access,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            reader,
+            writer,
+            live,
+            scan: None,
+            scan_roots: Arc::new(Vec::new),
+            access: Arc::new(access),
+            clock,
+            started: Instant::now(),
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
+            ticks: Arc::default(),
+        }
+    }
+}
+
+/// All endpoints.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/static/{*path}", get(page::asset))
+        .route("/healthz", get(api::healthz))
+        .route("/ingest", post(ingest::ingest))
+        .route("/api/services", get(api::services))
+        .route("/api/overview", get(api::overview))
+        .route("/api/timeseries", get(api::timeseries))
+        .route("/api/heatmap", get(api::heatmap))
+        .route("/api/routes", get(api::routes))
+        .route("/api/recent_errors", get(api::recent_errors))
+        .route("/api/route/snapshot", get(api::route_snapshot))
+        .route("/api/route_chains", get(api::route_chains))
+        .route("/api/folder/snapshot", get(api::folder_snapshot))
+        .route("/api/error_groups", get(api::error_groups))
+        .route("/api/outgoing", get(api::outgoing))
+        .route("/api/route_host_calls", get(api::route_host_calls))
+        .route("/api/queries", get(api::queries))
+        .route("/api/requests", get(api::requests))
+        .route("/api/request/{id}", get(api::request))
+        .route("/api/trace/{id}", get(api::trace))
+        .route("/api/discovered", get(api::discovered))
+        .route("/api/scan", post(api::scan))
+        .route("/api/status", get(api::status))
+        .route("/api/stream", get(stream::stream))
+        .fallback(page::missing)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(state.clone(), security::guard))
+        .with_state(state)
+}
+
+/// Serves until `shutdown` is true or its sender is gone.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    state: AppState,
+    mut shutdown: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let ticker = tokio::spawn(stream::tick(state.clone()));
+    let ticks = Arc::clone(&state.ticks);
+    let served = axum::serve(listener, router(state))
+        .with_graceful_shutdown(async move {
+            // An error means that the sender is gone: stop as well.
+            let _ = shutdown.wait_for(|stop| *stop).await;
+            // Streams never end by themselves.
+            ticks.close();
+        })
+        .await;
+    ticker.abort();
+    served
+}
