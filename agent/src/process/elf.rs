@@ -51,6 +51,20 @@ pub enum ElfError {
 }
 
 impl ElfFacts {
+    /// Does the file at `access` define a Python interpreter? Much less work than all facts, for the programs of the
+    /// machine that are something else.
+    ///
+    /// # Errors
+    /// As [`ElfFacts::read`].
+    pub fn holds_python(access: &Path) -> Result<bool, ElfError> {
+        let shown = || access.display().to_string();
+        let file = File::open(access).map_err(|error| ElfError::Read(shown(), error))?;
+        let cache = ReadCache::new(file);
+        let parsed = ElfFile64::parse(&cache).map_err(|error| ElfError::Format(shown(), error))?;
+        let elf = Elf::new(&parsed);
+        Ok(!elf.dynamic_symbols(python::SYMBOLS).is_empty() || elf.section_address(".PyRuntime").is_some())
+    }
+
     /// Reads the file at `access`; `name` is what it is called in the process (last part of the path), a hint for
     /// builds whose symbols do not say all.
     ///

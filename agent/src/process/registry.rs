@@ -68,7 +68,8 @@ pub struct Attachment {
 pub enum Decision {
     /// Begin to watch it.
     Watch(Watched),
-    /// It is watched already, and has mapped more libraries or runs another Python program: attach what is new.
+    /// It is watched already, and has mapped more libraries or called execve to run Python again: attach what is new, and
+    /// tell the kernel's filter again, which drops a process at execve.
     Changed(Watched),
     /// It has ended or runs something else: drop what is kept about it.
     Forget(ProcessId),

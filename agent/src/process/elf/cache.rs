@@ -41,7 +41,37 @@ impl FileKey {
 
 /// Facts about files that were looked at; shared by all threads.
 #[derive(Debug, Default)]
-pub struct ElfCache(Mutex<HashMap<FileKey, Option<Arc<ElfFacts>>>>);
+pub struct ElfCache {
+    facts: Known<Option<Arc<ElfFacts>>>,
+    holds_python: Known<bool>,
+}
+
+/// One answer for each file.
+#[derive(Debug)]
+struct Known<T>(Mutex<HashMap<FileKey, T>>);
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Known<T> {
+    fn get(&self, key: FileKey, find: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = known().get(&key) {
+            return Ok(answer.clone());
+        }
+        // Without holding the lock: a slow disk must not stop the others.
+        let answer = find()?;
+        let mut known = known();
+        if known.len() >= MAX_FILES {
+            known.clear();
+        }
+        known.insert(key, answer.clone());
+        Ok(answer)
+    }
+}
 
 impl ElfCache {
     /// Facts about the file that `access` leads to, called `name` in the process. `None` for what is no ELF file.
@@ -50,21 +80,21 @@ impl ElfCache {
     /// The file is not there or may not be read.
     pub fn facts(&self, access: &Path, name: &str) -> std::io::Result<(FileKey, Option<Arc<ElfFacts>>)> {
         let key = FileKey::of(access)?;
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(facts) = known().get(&key) {
-            return Ok((key, facts.clone()));
-        }
-        // Read without holding the lock: a slow disk must not stop the others.
-        let facts = match ElfFacts::read(access, name) {
-            Ok(facts) => Some(Arc::new(facts)),
-            Err(ElfError::Read(_, error)) => return Err(error),
-            Err(ElfError::Format(..)) => None,
-        };
-        let mut known = known();
-        if known.len() >= MAX_FILES {
-            known.clear();
-        }
-        known.insert(key, facts.clone());
+        let facts = self.facts.get(key, || match ElfFacts::read(access, name) {
+            Ok(facts) => Ok(Some(Arc::new(facts))),
+            Err(ElfError::Read(_, error)) => Err(error),
+            Err(ElfError::Format(..)) => Ok(None),
+        })?;
         Ok((key, facts))
+    }
+
+    /// Does the file that `access` leads to define a Python interpreter? No, where it cannot be read.
+    pub fn holds_python(&self, access: &Path) -> bool {
+        let find = || match ElfFacts::holds_python(access) {
+            Ok(answer) => Ok(answer),
+            Err(ElfError::Read(_, error)) => Err(error),
+            Err(ElfError::Format(..)) => Ok(false),
+        };
+        FileKey::of(access).and_then(|key| self.holds_python.get(key, find)).unwrap_or(false)
     }
 }

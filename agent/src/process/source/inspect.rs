@@ -36,10 +36,7 @@ pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPyth
     };
     let exe_name = base_name(&exe);
     // An executable with an interpreter linked in may have any name.
-    let exe_is_python = is_python_name(&exe_name)
-        || elf
-            .facts(&link, &exe_name)
-            .is_ok_and(|(_, facts)| facts.is_some_and(|facts| facts.python.is_some()));
+    let exe_is_python = is_python_name(&exe_name) || elf.holds_python(&link);
     let mappings = mappings(&process).map_err(gone)?;
     let other = || NotPython::OtherProgram(pid, exe.display().to_string());
     if !exe_is_python && !mappings.iter().any(Mapping::may_be_libpython) {
