@@ -54,6 +54,35 @@ pub struct TlsCall {
 #[btf_map]
 pub static TLS_CALLS: LruHashMap<u64, TlsCall, 4096> = LruHashMap::new();
 
+/// A BIO set by `SSL_set_bio`: its stream's `SSL`, by process and address of the BIO. The lowest bit of the value tells
+/// the one that is written to from the one that is read from.
+#[btf_map]
+pub static TLS_BIOS: LruHashMap<StreamKey, u64, 8192> = LruHashMap::new();
+
+/// The first bytes of a flight of ciphertext on its way between a memory BIO and a socket, in one process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Flight {
+    /// Process, and the direction in the upper half.
+    pub tgid_write: u64,
+    /// The bytes.
+    pub prefix: [u64; 4],
+}
+
+/// Where a flight was seen first: number of the stream's connection (written) or of the socket's (read), and when.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Sighting {
+    /// The connection.
+    pub conn: u64,
+    /// When.
+    pub time: u64,
+}
+
+/// Flights under way.
+#[btf_map]
+pub static TLS_FLIGHTS: LruHashMap<Flight, Sighting, 2048> = LruHashMap::new();
+
 /// Counters: `counter`.
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::new();

@@ -4,6 +4,7 @@ mod descriptors;
 mod processes;
 mod sockets;
 mod tls;
+mod tls_binding;
 mod traffic;
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;

@@ -28,16 +28,6 @@ fn key(id: u64, ssl: u64) -> StreamKey {
     StreamKey { tgid: id >> 32, ssl }
 }
 
-/// A system call moved ciphertext over the connection `socket`: if a call on a TLS stream is under way on this thread,
-/// that is its socket. (With memory BIOs no system call happens within.)
-#[inline(always)]
-pub fn note_socket(id: u64, socket: u64) {
-    if let Some(call) = TLS_CALLS.get_ptr_mut(id) {
-        // SAFETY: a live map value, used by this thread alone.
-        unsafe { (*call).socket = socket };
-    }
-}
-
 #[inline(always)]
 fn enter(id: u64, ssl: u64, buffer: u64, moved: u64) {
     if TLS_CALLS.insert(id, TlsCall { ssl, buffer, moved, socket: 0 }, 0).is_err() {

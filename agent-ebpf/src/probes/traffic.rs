@@ -4,7 +4,7 @@
 use apm_agent_ebpf::{change, conn_flags, opened_by};
 use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext};
 
-use super::{tls, watched};
+use super::{tls_binding, watched};
 use crate::{
     connection, emit,
     kernel::{Args, stream_socket, syscall_args},
@@ -62,8 +62,8 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
     let conn = unsafe { &mut *conn };
     conn.tgid = (id >> 32) as u32;
     if conn.flags & (conn_flags::TLS | conn_flags::IGNORED) != 0 {
-        if ret > 0 {
-            tls::note_socket(id, conn.id);
+        if ret > 0 && conn.flags & conn_flags::BOUND == 0 {
+            tls_binding::ciphertext(conn, id, write, shape);
         }
         return None;
     }
@@ -77,7 +77,11 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
         }
         return None;
     }
-    payload::send(conn, id, write, shape, ret as u64)
+    payload::send(conn, id, write, shape, ret as u64)?;
+    if conn.flags & conn_flags::TLS != 0 {
+        tls_binding::ciphertext(conn, id, write, shape);
+    }
+    Some(())
 }
 
 macro_rules! traffic {

@@ -19,6 +19,7 @@ const FUNCTIONS: &[(&str, &str, Option<&str>)] = &[
     ("SSL_set_accept_state", "ssl_accepts", None),
     ("SSL_set_connect_state", "ssl_connects", None),
     ("SSL_free", "ssl_ends", None),
+    ("SSL_set_bio", "ssl_bios", None),
 ];
 
 /// Files probed at a time.
@@ -28,6 +29,8 @@ const FILES_MAX: usize = 256;
 #[derive(Default)]
 struct Library {
     links: Vec<(&'static str, UProbeLinkId)>,
+    /// File whose `BIO_write` is probed for it.
+    crypto: Option<FileKey>,
     /// Watched processes that map it.
     pids: HashSet<u32>,
 }
@@ -61,6 +64,19 @@ impl Libraries {
                         return Err(format!("{name}: {reason}"));
                     }
                 }
+            }
+        }
+        // Without it streams over memory BIOs are not bound to their sockets; their figures are right all the same.
+        if let Some(crypto) = &library.crypto
+            && let Some(offset) = crypto.facts.bio_write
+            && !self.0.values().any(|known| known.crypto == Some(crypto.key))
+        {
+            match attach(ebpf, "bio_write", &crypto.access, offset) {
+                Ok(link) => {
+                    probed.links.push(("bio_write", link));
+                    probed.crypto = Some(crypto.key);
+                }
+                Err(reason) => tracing::warn!("cannot probe {}: {reason}", crypto.path.display()),
             }
         }
         probed.pids.insert(pid);

@@ -28,6 +28,8 @@ pub struct ElfFacts {
     pub openssl: Option<OpenSslBuild>,
     /// Version text of the OpenSSL libcrypto in it, such as `OpenSSL 3.0.19 27 Jan 2026`.
     pub crypto_version: Option<String>,
+    /// Where `BIO_write` lies in it, which passes the ciphertext of memory BIOs: file offset, as a uprobe wants it.
+    pub bio_write: Option<u64>,
     /// Another TLS library in it, whose plaintext no probe can see.
     pub other_tls: Option<TlsKind>,
     /// It has no `.symtab`: local functions cannot be found by name.
@@ -90,6 +92,7 @@ impl ElfFacts {
         let openssl = openssl::recognise(&elf, &symbols, name);
         Ok(Self {
             crypto_version: openssl::crypto_version(&elf, &symbols),
+            bio_write: symbol(&symbols, "BIO_write").and_then(|found| elf.file_offset(found.address)),
             other_tls: openssl::other_tls(&elf, openssl.as_ref(), name),
             python,
             openssl,

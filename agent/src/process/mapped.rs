@@ -61,6 +61,8 @@ pub struct TlsLibrary {
     pub visible: bool,
     /// The file that holds it.
     pub file: MappedFile,
+    /// The file that holds its `BIO_write`: itself, or its libcrypto where that can be told.
+    pub crypto: Option<MappedFile>,
 }
 
 /// TLS libraries among the files, each with its version where one can be told.
@@ -73,27 +75,38 @@ pub(super) fn tls_libraries(files: &[MappedFile]) -> Vec<TlsLibrary> {
                 let version = build.version.clone().or_else(|| crypto_version(file, files)).or_else(|| {
                     build.symbol_version.as_ref().map(|version| format!("OpenSSL {version} or later"))
                 });
-                return Some(TlsLibrary { kind: build.kind, version, visible: true, file: file.clone() });
+                let crypto = if facts.bio_write.is_some() { Some(file) } else { libcrypto_of(file, files) };
+                return Some(TlsLibrary {
+                    kind: build.kind,
+                    version,
+                    visible: true,
+                    file: file.clone(),
+                    crypto: crypto.cloned(),
+                });
             }
             let kind = facts.other_tls?;
-            Some(TlsLibrary { kind, version: None, visible: false, file: file.clone() })
+            Some(TlsLibrary { kind, version: None, visible: false, file: file.clone(), crypto: None })
         })
         .collect()
 }
 
-/// Version of the libcrypto that belongs to a libssl: that of the same directory, or the only one there is.
-fn crypto_version(libssl: &MappedFile, files: &[MappedFile]) -> Option<String> {
-    let all = || files.iter().filter_map(|file| Some((file, file.facts.crypto_version.as_ref()?)));
-    let mut beside = all().filter(|(file, _)| file.path.parent() == libssl.path.parent());
+/// The libcrypto that belongs to a libssl: that of the same directory, or the only one there is.
+fn libcrypto_of<'a>(libssl: &MappedFile, files: &'a [MappedFile]) -> Option<&'a MappedFile> {
+    let all = || files.iter().filter(|file| file.facts.crypto_version.is_some());
+    let mut beside = all().filter(|file| file.path.parent() == libssl.path.parent());
     match (beside.next(), beside.next()) {
-        (Some((_, version)), None) => Some(version.clone()),
+        (Some(file), None) => Some(file),
         (Some(_), Some(_)) => None,
         (None, _) => {
             let mut others = all();
-            let (_, version) = others.next()?;
-            others.next().is_none().then(|| version.clone())
+            let file = others.next()?;
+            others.next().is_none().then_some(file)
         }
     }
+}
+
+fn crypto_version(libssl: &MappedFile, files: &[MappedFile]) -> Option<String> {
+    libcrypto_of(libssl, files)?.facts.crypto_version.clone()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use super::reader::{Elf, Symbol, text_at};
 use super::symbol;
 use crate::process::mapped::TlsKind;
 
-/// Functions that carry plaintext or bound the life of a stream, and `OpenSSL_version` that marks a libcrypto.
+/// Functions that carry plaintext or bound the life of a stream, `OpenSSL_version` that marks a libcrypto, and BIO_write(3)
+/// that passes ciphertext.
 /// SSL_read(3), SSL_write(3), SSL_set_bio(3), SSL_free(3).
 pub(super) const SYMBOLS: &[&[u8]] = &[
     b"SSL_read",
@@ -21,6 +22,7 @@ pub(super) const SYMBOLS: &[&[u8]] = &[
     b"SSL_new",
     b"SSL_free",
     b"OpenSSL_version",
+    b"BIO_write",
 ];
 
 /// A function to put a probe on.
