@@ -1,5 +1,7 @@
 //! The pipeline owns threads and channels; it alone sees both ends of the data path.
 
 mod engine;
+mod run;
 
 pub use engine::{Engine, EngineStatus};
+pub use run::run;
