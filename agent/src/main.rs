@@ -33,7 +33,8 @@ fn run(options: cli::Options) -> anyhow::Result<ExitCode> {
     log_to_stderr(settings.log);
     preflight(&settings)?;
     settings.database.prepare()?;
-    anyhow::bail!(Problem::new("this build has no pipeline yet and cannot watch", "apm-agent check"))
+    apm_agent::pipeline::run(settings)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_check(arguments: cli::Check) -> anyhow::Result<ExitCode> {

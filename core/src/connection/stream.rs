@@ -206,7 +206,6 @@ impl Stream {
         }
         let (fits, rest) = new.split_at(new.len().min(OPENING_MAX.saturating_sub(bytes.len())));
         bytes.extend_from_slice(fits);
-        *attempts += 1;
         let opening =
             Opening { direction: at.direction, from_start: *from_start, role: *role, peer_port, bytes };
         let mut undecided = false;
@@ -228,6 +227,7 @@ impl Stream {
         let limit = if *from_start { ATTEMPTS_FROM_START } else { ATTEMPTS_MID_LIFE };
         if !undecided {
             bytes.clear();
+            *attempts += 1;
         }
         if *attempts >= limit || bytes.len() >= OPENING_MAX {
             out.losses.add(Loss::UnknownProtocol, 1);

@@ -1,1 +1,309 @@
+//! The table with real protocols: order, gaps, ends, caps.
 
+use std::time::Duration;
+
+use super::*;
+use crate::exchange::{Detail, Http, Outcome};
+use crate::loss::Loss;
+
+const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+
+fn info(id: u64, role: Option<Role>, from_start: bool) -> Info {
+    Info {
+        id: ConnId(id),
+        key: id,
+        pid: 7,
+        role,
+        local: Endpoint::Unix(None),
+        peer: Endpoint::Unix(None),
+        from_start,
+        since: Time(0),
+        tls: false,
+    }
+}
+
+/// A table that keeps positions by itself.
+struct Rig {
+    table: Table,
+    progress: Progress,
+    pos: [u64; 2],
+    now: u64,
+}
+
+impl Rig {
+    fn new(limits: Limits) -> Self {
+        Self { table: Table::new(limits), progress: Progress::default(), pos: [0, 0], now: 0 }
+    }
+
+    fn with(role: Option<Role>, from_start: bool) -> Self {
+        let mut rig = Self::new(Limits::default());
+        rig.table.opened(info(1, role, from_start), None, &mut rig.progress);
+        rig
+    }
+
+    fn chunk(&mut self, direction: Direction, head: &[u8], skipped: u64, tail: &[u8]) {
+        self.chunk_of(1, direction, head, skipped, tail);
+    }
+
+    fn chunk_of(&mut self, conn: u64, direction: Direction, head: &[u8], skipped: u64, tail: &[u8]) {
+        self.now += 1_000_000;
+        let pos = &mut self.pos[usize::from(direction == Direction::Write)];
+        let len = (head.len() + tail.len()) as u64 + skipped;
+        let chunk = Chunk {
+            conn: ConnId(conn),
+            pid: 7,
+            direction,
+            time: Time(self.now),
+            pos: *pos,
+            len,
+            head,
+            tail,
+            origin: Origin::default(),
+            opens_tls: false,
+        };
+        *pos += len;
+        self.table.chunk(&chunk, &mut self.progress);
+    }
+
+    fn change(&mut self, change: Change) {
+        self.now += 1_000_000;
+        self.table.changed(ConnId(1), change, Time(self.now));
+    }
+
+    fn wait(&mut self) {
+        self.now += 1_000_000_000;
+        self.table.tick(Time(self.now), &mut self.progress);
+    }
+
+    fn http(&self) -> Vec<(&Http, Outcome)> {
+        let detail = |f: &'_ Finished| f.exchange.outcome;
+        self.progress
+            .finished
+            .iter()
+            .map(|f| match &f.exchange.detail {
+                Detail::Http(http) => (http, detail(f)),
+                other => panic!("not HTTP: {other:?}"),
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn a_request_and_its_response_make_an_exchange() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    assert_eq!(rig.table.serving().get(&7), Some(&1));
+    assert_eq!(rig.progress.started.len(), 1);
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    let [(http, outcome)] = rig.http()[..] else { panic!("{:?}", rig.progress) };
+    assert_eq!((http.path.as_str(), http.status, outcome), ("/a", 200, Outcome::Complete));
+    assert_eq!(rig.progress.finished[0].role, Role::Server);
+    assert!(rig.table.serving().is_empty());
+}
+
+#[test]
+fn the_role_comes_from_the_bytes_where_the_connection_is_older() {
+    for (first, second, role) in
+        [(Direction::Read, Direction::Write, Role::Server), (Direction::Write, Direction::Read, Role::Client)]
+    {
+        let mut rig = Rig::with(None, false);
+        rig.chunk(first, REQUEST, 0, b"");
+        rig.chunk(second, RESPONSE, 0, b"");
+        assert_eq!(rig.progress.finished.len(), 1);
+        assert_eq!(rig.progress.finished[0].role, role);
+    }
+}
+
+#[test]
+fn a_head_in_single_bytes_is_still_detected() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    for byte in REQUEST {
+        rig.chunk(Direction::Read, &[*byte], 0, b"");
+    }
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    assert_eq!(rig.http().len(), 1);
+}
+
+#[test]
+fn the_middle_of_a_body_may_be_left_out() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.chunk(Direction::Write, b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", 50_000, b"tail");
+    rig.chunk(Direction::Write, b"head", 49_900 + 88, b"tail");
+    assert_eq!(rig.http()[0].1, Outcome::Complete);
+    let losses = rig.table.take_losses();
+    assert_eq!((losses.get(Loss::Gaps), losses.get(Loss::GapBytes)), (0, 0), "left out on purpose");
+}
+
+#[test]
+fn lost_bytes_are_counted_and_the_next_exchange_is_right_again() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    // A request and its response are lost.
+    rig.pos[0] += REQUEST.len() as u64;
+    rig.pos[1] += RESPONSE.len() as u64;
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    let losses = rig.table.take_losses();
+    assert_eq!(losses.get(Loss::Gaps), 2);
+    assert_eq!(losses.get(Loss::GapBytes), (REQUEST.len() + RESPONSE.len()) as u64);
+    assert!(rig.http().len() >= 2, "{:?}", rig.progress);
+    assert!(rig.http().iter().all(|(http, _)| http.status == 200));
+}
+
+#[test]
+fn a_chunk_that_was_overtaken_is_not_taken_twice() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.pos[0] = 0;
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    assert_eq!(rig.http().len(), 1);
+}
+
+#[test]
+fn a_client_that_goes_away_is_told_from_a_server_that_gives_up() {
+    let ends: [(&[Change], Outcome); 4] = [
+        (&[Change::PeerClosed, Change::EndOfStream, Change::LocalClosed], Outcome::ClientGone),
+        (&[Change::LocalClosed], Outcome::ServerGone),
+        (&[Change::Gone(Some(CloseReason::Reset))], Outcome::ClientGone),
+        (&[Change::Failed(CloseReason::TimedOut)], Outcome::TimedOut),
+    ];
+    for (changes, expected) in ends {
+        let mut rig = Rig::with(Some(Role::Server), true);
+        rig.chunk(Direction::Read, REQUEST, 0, b"");
+        for change in changes {
+            rig.change(*change);
+        }
+        rig.wait();
+        assert_eq!(rig.http()[0].1, expected, "{changes:?}");
+        assert!(rig.table.is_empty());
+    }
+}
+
+#[test]
+fn a_client_that_only_stops_sending_still_gets_its_answer() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.change(Change::PeerClosed);
+    rig.change(Change::EndOfStream);
+    rig.wait();
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    assert_eq!(rig.http()[0].1, Outcome::Complete);
+}
+
+#[test]
+fn a_response_whose_call_returns_after_the_peer_has_gone_is_complete() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.change(Change::Gone(Some(CloseReason::Reset)));
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    rig.wait();
+    assert_eq!(rig.http().len(), 1);
+    assert_eq!(rig.http()[0].1, Outcome::Complete);
+}
+
+#[test]
+fn a_body_that_ends_with_the_connection_is_complete_for_its_reader() {
+    let mut rig = Rig::with(Some(Role::Client), true);
+    rig.chunk(Direction::Write, REQUEST, 0, b"");
+    rig.chunk(Direction::Read, b"HTTP/1.1 200 OK\r\n\r\nuntil the end", 0, b"");
+    rig.change(Change::PeerClosed);
+    rig.wait();
+    assert!(rig.http().is_empty(), "bytes may still wait to be read");
+    rig.change(Change::EndOfStream);
+    rig.wait();
+    assert_eq!(rig.http()[0].1, Outcome::Complete);
+}
+
+#[test]
+fn a_connection_that_was_refused_is_a_failure_of_its_own() {
+    let mut rig = Rig::with(Some(Role::Client), true);
+    rig.change(Change::Gone(Some(CloseReason::Refused)));
+    rig.wait();
+    assert_eq!(rig.progress.failed.len(), 1);
+    assert_eq!(rig.progress.failed[0].reason, CloseReason::Refused);
+    rig.table.opened(info(2, Some(Role::Client), true), Some(CloseReason::Refused), &mut rig.progress);
+    assert_eq!(rig.progress.failed.len(), 2);
+    assert!(rig.table.is_empty());
+}
+
+#[test]
+fn ciphertext_yields_nothing_and_its_plaintext_takes_the_socket_s_ends() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    let mut stream = info(2, Some(Role::Server), true);
+    (stream.tls, stream.peer) = (true, Endpoint::Unknown);
+    rig.table.opened(stream, None, &mut rig.progress);
+    rig.now += 1;
+    let hello = Chunk {
+        conn: ConnId(1),
+        pid: 7,
+        direction: Direction::Read,
+        time: Time(rig.now),
+        pos: 0,
+        len: 6,
+        head: &[22, 3, 1, 0, 1, 1],
+        tail: b"",
+        origin: Origin::default(),
+        opens_tls: true,
+    };
+    rig.table.chunk(&hello, &mut rig.progress);
+    rig.table.bound(ConnId(2), ConnId(1));
+    rig.pos = [0, 0];
+    rig.chunk_of(2, Direction::Read, REQUEST, 0, b"");
+    rig.chunk_of(2, Direction::Write, RESPONSE, 0, b"");
+    rig.chunk_of(2, Direction::Read, REQUEST, 0, b"");
+    rig.change(Change::Gone(Some(CloseReason::Reset)));
+    rig.wait();
+    assert_eq!(rig.http().len(), 2);
+    assert_eq!(rig.http()[1].1, Outcome::ClientGone, "the socket's end is the stream's");
+    assert_eq!(rig.progress.finished[0].conn.peer, Endpoint::Unix(None));
+    assert_eq!(rig.table.take_losses().get(Loss::TlsUnbound), 0);
+}
+
+#[test]
+fn an_unknown_protocol_is_left_alone_after_a_while() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    for _ in 0..20 {
+        rig.chunk(Direction::Read, b"\x00\x01 what is this", 0, b"");
+        rig.chunk(Direction::Write, b"\x02\x03 nobody knows", 0, b"");
+    }
+    assert_eq!(rig.table.take_losses().get(Loss::UnknownProtocol), 1);
+    assert_eq!(rig.table.take_ignored().len(), 1);
+}
+
+#[test]
+fn the_table_has_a_cap_and_says_what_fell_out() {
+    let mut rig = Rig::new(Limits { connections: 10, grace: Duration::from_millis(1) });
+    for id in 1..=25 {
+        rig.pos = [0, 0];
+        rig.table.opened(info(id, Some(Role::Server), true), None, &mut rig.progress);
+        rig.chunk_of(id, Direction::Read, REQUEST, 0, b"");
+    }
+    assert_eq!(rig.table.len(), 10);
+    let losses = rig.table.take_losses();
+    assert_eq!((losses.get(Loss::ConnectionsEvicted), losses.get(Loss::ExchangesEvicted)), (15, 15));
+}
+
+#[test]
+fn a_connection_whose_opening_was_lost_is_joined_where_it_is() {
+    let mut rig = Rig::new(Limits::default());
+    rig.pos = [5_000, 70_000];
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    assert_eq!(rig.http().len(), 1);
+    assert_eq!(rig.table.take_losses().get(Loss::Gaps), 0);
+}
+
+#[test]
+fn the_end_of_a_process_is_the_end_of_its_connections() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.table.process_ended(7, Time(rig.now));
+    rig.wait();
+    assert_eq!(rig.http()[0].1, Outcome::ServerGone);
+}

@@ -1,1 +1,244 @@
+//! Exchanges in, rows out.
 
+use super::*;
+use crate::connection::FailedConnect;
+use crate::exchange::{
+    ConnId, Correlation, Endpoint, Exchange, Http, HttpVersion, Outcome, Sql, Transaction,
+};
+use crate::protocol::CloseReason;
+use crate::record::{Call, Event, Query};
+
+struct World;
+
+impl Surroundings for World {
+    fn unix(&self, time: Time) -> f64 {
+        time.0 as f64 / 1e9
+    }
+
+    fn service(&self, _pid: u32) -> Arc<str> {
+        "shop".into()
+    }
+}
+
+fn info(role: Role, peer: &str) -> Info {
+    Info {
+        id: ConnId(1),
+        key: 1,
+        pid: 7,
+        role: Some(role),
+        local: Endpoint::Unknown,
+        peer: Endpoint::Tcp(peer.parse().unwrap()),
+        from_start: true,
+        since: Time(0),
+        tls: false,
+    }
+}
+
+fn origin(request: u64, how: u8, unit: u64, ancestors: [u64; 3]) -> Origin {
+    Origin { request, how, unit, ancestors, ..Origin::default() }
+}
+
+fn finished(role: Role, origin: Origin, response_origin: Origin, detail: Detail) -> Finished {
+    let ms = 1_000_000;
+    Finished {
+        exchange: Exchange {
+            start: Time(10 * ms),
+            first_response: Some(Time(12 * ms)),
+            end: Time(14 * ms),
+            request_bytes: 1,
+            response_bytes: 2,
+            origin,
+            response_origin,
+            outcome: Outcome::Complete,
+            detail,
+        },
+        conn: Arc::new(info(role, "10.0.0.1:80")),
+        role,
+        pid: 7,
+    }
+}
+
+fn http(path: &str, headers: Correlation) -> Detail {
+    Detail::Http(Http {
+        version: HttpVersion::Http11,
+        method: "GET".into(),
+        path: path.into(),
+        host: Some("api.example".into()),
+        status: 200,
+        upgraded: false,
+        user_agent: None,
+        correlation: headers,
+        response_request_id: None,
+        grpc_status: None,
+    })
+}
+
+fn sql(fingerprint: u64, control: bool) -> Detail {
+    Detail::Sql(Sql {
+        system: "postgresql",
+        text: format!("SELECT {fingerprint}"),
+        fingerprint,
+        operation: "SELECT".into(),
+        table: None,
+        rows: Some(1),
+        error_code: None,
+        severity: None,
+        database: None,
+        user: None,
+        transaction: Transaction::Idle,
+        is_transaction_control: control,
+    })
+}
+
+/// Feeds exchanges one by one; what comes out.
+struct Rig {
+    correlator: Correlator,
+    out: Vec<Record>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self { correlator: Correlator::new(1), out: Vec::new() }
+    }
+
+    fn feed(&mut self, finished: Finished) -> &mut Self {
+        let mut progress = Progress { finished: vec![finished], ..Progress::default() };
+        self.correlator.take(&mut progress, &World, &mut self.out);
+        self
+    }
+
+    fn events(&self) -> Vec<&Event> {
+        self.out.iter().filter_map(|r| if let Record::Event(e) = r { Some(&**e) } else { None }).collect()
+    }
+
+    fn calls(&self) -> Vec<&Call> {
+        self.out.iter().filter_map(|r| if let Record::Call(c) = r { Some(&**c) } else { None }).collect()
+    }
+
+    fn queries(&self) -> Vec<&Query> {
+        self.out.iter().filter_map(|r| if let Record::Query(q) = r { Some(&**q) } else { None }).collect()
+    }
+}
+
+#[test]
+fn what_a_request_caused_is_counted_on_its_event() {
+    let mut rig = Rig::new();
+    let of = |request| origin(request, 1, 50, [0; 3]);
+    for n in 0..4 {
+        rig.feed(finished(Role::Client, of(900), Origin::default(), sql(n, false)));
+    }
+    rig.feed(finished(Role::Client, of(900), Origin::default(), http("/out", Correlation::default())));
+    rig.feed(finished(Role::Client, of(901), Origin::default(), sql(7, false)));
+    rig.feed(finished(Role::Server, of(900), of(900), http("/users/7", Correlation::default())));
+    let event = rig.events()[0];
+    assert_eq!((event.db_query_count, event.outgoing_count), (Some(4), Some(1)));
+    assert_eq!((event.db_total_ms, event.duration_ms, event.ttfb_ms), (Some(16.0), 4.0, Some(2.0)));
+    assert_eq!(event.db_slow.len(), 3);
+    assert_eq!(event.route, "/users/{id}");
+    let id = event.request_id.as_deref();
+    assert!(id.is_some());
+    assert_eq!(rig.calls()[0].source_request_id.as_deref(), id);
+    assert_eq!(rig.calls()[0].link, Some("context"));
+    assert_ne!(rig.queries()[4].source_request_id.as_deref(), id, "another request's");
+}
+
+#[test]
+fn without_attribution_nothing_is_said_about_queries() {
+    let mut rig = Rig::new();
+    rig.feed(finished(Role::Client, Origin::default(), Origin::default(), sql(1, false)));
+    rig.feed(finished(Role::Server, Origin::default(), Origin::default(), http("/", Correlation::default())));
+    assert_eq!(rig.events()[0].db_query_count, None);
+    assert_eq!(rig.queries()[0].source_request_id, None);
+    assert_eq!(rig.queries()[0].link, None);
+    assert_eq!(rig.correlator.links().none, 1);
+}
+
+#[test]
+fn ids_that_the_client_sent_are_kept_even_for_calls_that_end_first() {
+    let mut rig = Rig::new();
+    let correlation = Correlation {
+        request_id: Some("r-1".into()),
+        correlation_id: Some("c-1".into()),
+        parent_id: Some("p-1".into()),
+        traceparent: None,
+    };
+    let started =
+        Started { time: Time(1), origin: origin(5, 1, 2, [0; 3]), correlation: correlation.clone() };
+    let mut progress = Progress { started: vec![started], ..Progress::default() };
+    rig.correlator.take(&mut progress, &World, &mut rig.out);
+    let of = origin(5, 2, 2, [0; 3]);
+    rig.feed(finished(Role::Client, of, Origin::default(), http("/out", Correlation::default())));
+    rig.feed(finished(Role::Server, of, of, http("/in", correlation)));
+    let call = rig.calls()[0];
+    assert_eq!(call.source_request_id.as_deref(), Some("r-1"));
+    assert_eq!(call.correlation_id.as_deref(), Some("c-1"));
+    assert_eq!(call.link, Some("thread"));
+    let event = rig.events()[0];
+    assert_eq!(event.request_id.as_deref(), Some("r-1"));
+    assert_eq!(event.parent_id.as_deref(), Some("p-1"));
+}
+
+#[test]
+fn the_writer_of_the_response_tells_whose_the_work_was() {
+    let mut rig = Rig::new();
+    let unknown = origin(0, 0, 77, [0; 3]);
+    let descendant = origin(0, 0, 78, [77, 0, 0]);
+    let stranger = origin(0, 0, 99, [98, 0, 0]);
+    for origin in [unknown, descendant, stranger] {
+        rig.feed(finished(Role::Client, origin, Origin::default(), sql(1, false)));
+    }
+    assert!(rig.queries().is_empty(), "they wait");
+    rig.feed(finished(Role::Server, origin(6, 1, 1, [0; 3]), unknown, http("/", Correlation::default())));
+    assert_eq!(rig.queries().len(), 2);
+    assert!(rig.queries().iter().all(|q| q.link == Some("response")));
+    assert_eq!(rig.events()[0].db_query_count, Some(2));
+    // What it does afterwards is that request's too.
+    rig.feed(finished(Role::Client, unknown, Origin::default(), sql(2, false)));
+    assert_eq!(rig.queries()[2].source_request_id, rig.events()[0].request_id);
+    // The stranger is told of after a while, without a request.
+    rig.correlator.tick(Time(60_000_000_000), &World, &mut rig.out);
+    assert_eq!(rig.queries()[3].source_request_id, None);
+    assert_eq!(rig.correlator.links(), LinkCounts { response: 3, none: 1, ..LinkCounts::default() });
+}
+
+#[test]
+fn ten_of_one_statement_are_an_n_plus_one_and_transaction_control_is_not() {
+    for (count, control, expected) in [(9, false, None), (10, false, Some(42)), (30, true, None)] {
+        let mut rig = Rig::new();
+        let of = origin(5, 1, 2, [0; 3]);
+        for _ in 0..count {
+            rig.feed(finished(Role::Client, of, Origin::default(), sql(42, control)));
+        }
+        rig.feed(finished(Role::Server, of, of, http("/", Correlation::default())));
+        assert_eq!(rig.events()[0].n_plus_one, expected, "{count} {control}");
+    }
+}
+
+#[test]
+fn a_client_that_went_away_is_status_499() {
+    let mut rig = Rig::new();
+    let mut gone =
+        finished(Role::Server, Origin::default(), Origin::default(), http("/", Correlation::default()));
+    gone.exchange.outcome = Outcome::ClientGone;
+    rig.feed(gone);
+    assert_eq!(rig.events()[0].status, 499);
+    assert!(rig.events()[0].error.is_some());
+}
+
+#[test]
+fn a_refused_address_is_no_failed_call_when_the_next_one_answers() {
+    let mut rig = Rig::new();
+    let refused = |peer: &str| FailedConnect {
+        conn: Arc::new(info(Role::Client, peer)),
+        reason: CloseReason::Refused,
+        time: Time(0),
+    };
+    let mut progress =
+        Progress { failed: vec![refused("[::1]:9000"), refused("127.0.0.1:9001")], ..Progress::default() };
+    rig.correlator.take(&mut progress, &World, &mut rig.out);
+    rig.correlator.connected(&info(Role::Client, "127.0.0.1:9000"));
+    rig.correlator.tick(Time(2_000_000_000), &World, &mut rig.out);
+    let [call] = rig.calls()[..] else { panic!("{:?}", rig.out) };
+    assert_eq!((call.host.as_str(), call.status), ("127.0.0.1:9001", 0));
+    assert_eq!(call.error.as_deref(), Some("connection refused"));
+}
