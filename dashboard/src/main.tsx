@@ -1,15 +1,13 @@
 import { render } from "preact";
 import { App } from "./App";
-import { listen } from "./state/keys";
 import { start } from "./api/live";
-import "./style/tokens.css";
-import "./style/base.css";
-import "./style/layout.css";
-import "./style/table.css";
-import "./style/parts.css";
-import "./style/dialog.css";
+import { listen } from "./state/keys";
 
 const root = document.getElementById("app");
-if (root) render(<App />, root);
+if (root) {
+  // The shell that stands in the document is painted before any script has come.
+  root.replaceChildren();
+  render(<App />, root);
+}
 listen();
 start();

@@ -129,12 +129,19 @@ export interface Statement extends Percentiles {
   calls: number; errors: number; errors_by_code?: { code: string; count: number }[]; rows?: number | null;
   avg_ms: number; max_ms: number; total_ms: number; share?: number; is_transaction_control?: boolean;
 }
-export interface Queries { queries: Statement[] }
+/** Requests of a route that ran one statement ten times or more. */
+export interface NPlusOne {
+  service: string; method: string; route: string; fingerprint: string; sql: string; requests: number; avg_ms: number;
+  total_ms: number; sample_request_id: string | null;
+}
+export interface SqlErrors { code: string; count: number; sample_sql: string }
+export interface Queries { queries: Statement[]; n_plus_one?: NPlusOne[]; errors?: SqlErrors[] }
 
 /** Counts per latency band and time bucket. `bounds_ms[i]` is the lower bound of band i, ascending. */
 export interface Heatmap { bucket_seconds: number; bounds_ms: number[]; columns: { ts: number; counts: number[] }[] }
 
 export interface ProcessStatus {
+  cpu_pct?: number | null; mem_mb?: number | null; in_flight?: number | null;
   pid: number; service: string; python?: string | null; command?: string | null; state?: string | null;
   probes?: { name: string; attached: boolean; reason?: string | null }[];
 }
@@ -143,6 +150,7 @@ export interface Status {
   losses: { name: string; count: number; meaning?: string | null }[];
   links?: { kind: string; count: number }[];
   ring?: { size_bytes?: number; used_bytes?: number; max_used_bytes?: number } | null;
+  store?: { state?: string; rows_written?: number | null; size_bytes?: number | null; problem?: string | null } | null;
   agent?: { cpu_pct?: number | null; mem_mb?: number | null; pid?: number; db_bytes?: number | null } | null;
   problems?: string[];
 }

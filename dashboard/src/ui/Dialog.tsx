@@ -19,7 +19,7 @@ export function Dialog({ title, close, children, side, extra }: {
         <header>
           <h2 id="dialog-title" class="grow">{title}</h2>
           {extra}
-          <button type="button" class="button" onClick={close} aria-label="Close">Close <kbd>Esc</kbd></button>
+          <button type="button" class="button" onClick={close}>Close <kbd>Esc</kbd></button>
         </header>
         {children}
       </div>

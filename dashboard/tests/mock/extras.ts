@@ -96,5 +96,14 @@ function queries(answers: Answers, service: string, w: number) {
       errors_by_code: same.some((row) => row.error_code) ? [{ code: "40001", count: same.filter((row) => row.error_code).length }] : [],
       avg_ms: total / same.length, max_ms: Math.max(...took), total_ms: total, ...percentiles(took) };
   });
-  return { queries: list };
+  const repeating = answers.events(service, w).filter((row) => row.n_plus_one);
+  const lines = rows.filter((row) => row.sql.includes("order_lines"));
+  const time = repeating.reduce((sum, row) => sum + (row.db_total_ms ?? 0), 0);
+  const broken = rows.filter((row) => row.error_code);
+  return {
+    queries: list,
+    n_plus_one: repeating.length ? [{ service: "shop-api", method: "GET", route: "/orders", fingerprint: lines[0]?.fingerprint, sql: lines[0]?.sql, requests: repeating.length,
+      avg_ms: time / repeating.length, total_ms: time, sample_request_id: repeating[0]?.request_id }] : [],
+    errors: broken.length ? [{ code: "40001", count: broken.length, sample_sql: broken[0]?.sql }] : [],
+  };
 }

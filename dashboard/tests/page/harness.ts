@@ -7,7 +7,7 @@ import { extname, join, normalize } from "node:path";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { handle } from "../mock/server";
 
-const ROOT = new URL("../..", import.meta.url).pathname;
+export const ROOT = new URL("../..", import.meta.url).pathname;
 const DIST = join(ROOT, "dist");
 export const SCREENS = process.env["SCREENS"] ?? join(ROOT, "..", "target", "screens");
 

@@ -1,9 +1,8 @@
 import { expect, test } from "vitest";
-import type { DiscoveredRoute, RequestRow, Route, Statement, Status } from "../../src/api/types";
+import type { DiscoveredRoute, Route, Status } from "../../src/api/types";
 import { graph, MAX_EDGES, width } from "../../src/state/graph";
 import { blind, lost } from "../../src/state/health";
 import { grid } from "../../src/state/heat";
-import { failures, repeats } from "../../src/state/nplusone";
 import { sqlState } from "../../src/state/sqlstate";
 import { sorted } from "../../src/state/sort";
 import { inFolder, tree } from "../../src/state/tree";
@@ -51,22 +50,7 @@ test("the graph joins routes, hosts and callees, and leaves out the quiet edges 
   expect(width(100, 100)).toBeGreaterThan(width(10, 100));
 });
 
-const request = (of: Partial<RequestRow>): RequestRow => ({ ts: 1, service: "shop", method: "GET", route: "/o", path: "/o", status: 200, duration_ms: 1, error: null, request_id: "r", ...of });
-const statement = (of: Partial<Statement>): Statement => ({ fingerprint: "f1", sql: "SELECT ?", calls: 1, errors: 0, avg_ms: 1, max_ms: 1, total_ms: 1, ...of });
-
-test("N+1 requests are gathered by route and statement", () => {
-  const [first, second, ...rest] = repeats([
-    request({ n_plus_one: "f1", db_query_count: 20, db_total_ms: 5 }), request({ n_plus_one: "f1", db_query_count: 30, db_total_ms: 9, request_id: "worst" }),
-    request({ n_plus_one: "f2", route: "/p", db_query_count: 11, db_total_ms: 50 }), request({}),
-  ], [statement({})]);
-  expect([first?.route, first?.sql]).toEqual(["/p", null]);
-  expect([second?.requests, second?.queries, second?.dbMs, second?.sql, second?.worst.request_id]).toEqual([2, 25, 14, "SELECT ?", "worst"]);
-  expect(rest).toEqual([]);
-});
-
-test("failures are summed by SQLSTATE", () => {
-  const by = failures([statement({ errors_by_code: [{ code: "23505", count: 2 }] }), statement({ sql: "B", errors_by_code: [{ code: "23505", count: 1 }, { code: "40001", count: 9 }] }), statement({})]);
-  expect(by.map((row) => [row.code, row.count, row.statements.length])).toEqual([["40001", 9, 1], ["23505", 3, 2]]);
+test("a SQLSTATE is named, else its class is, else nothing is", () => {
   expect([sqlState("23505"), sqlState("23999"), sqlState("99999"), sqlState("1062")]).toEqual(["unique violation", "integrity constraint violation", null, null]);
 });
 

@@ -1,0 +1,148 @@
+/** The rules that hold everywhere: accessible, nothing from the agent runs, fast to paint, no growth, nothing sent unseen. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Server } from "node:http";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { browser, complaints, ROOT, serve } from "./harness";
+import { VIEWS, named } from "./views";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+interface Violation { id: string; impact: string; nodes: { html: string; failureSummary?: string }[] }
+
+let chrome: Browser;
+let base: string;
+let server: Server | null;
+
+beforeAll(async () => { ({ base, server } = await serve()); chrome = await browser(); });
+afterAll(async () => { await chrome.close(); server?.close(); });
+
+describe.each(["light", "dark"] as const)("axe, %s", (colorScheme) => {
+  test.each(VIEWS)("%s", async (_, query, ready) => {
+    const page = await chrome.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });
+    await page.goto(`${base}/?${await named(base, query)}`);
+    await page.waitForSelector(ready);
+    // Runs as a debugger's script does: outside the page's own policy, which stays as the agent sends it.
+    await page.evaluate(AXE);
+    const { violations } = await page.evaluate(() => (window as unknown as { axe: { run: (options: unknown) => Promise<{ violations: Violation[] }> } }).axe
+      .run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+    const serious = violations.filter((one) => ["serious", "critical"].includes(one.impact));
+    expect(serious.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.html} ${node.failureSummary}`).slice(0, 3).join("\n")}`)).toEqual([]);
+    await page.close();
+  });
+});
+
+/** A payload for each way in which text could become markup, script or a link. */
+const HOSTILE = `<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'"\`{{7*7}}javascript:window.pwned=1`;
+
+/** Puts the payload into every text of an answer, keys and figures left alone. */
+function poison(value: unknown, key = ""): unknown {
+  if (Array.isArray(value)) return value.map((item) => poison(item, key));
+  if (value !== null && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, poison(item, name)]));
+  return typeof value === "string" && !["request_id", "parent_id", "fingerprint", "error_fingerprint", "correlation_id"].includes(key) ? `${value}${HOSTILE}` : value;
+}
+
+describe("text from the app stays text", () => {
+  test.each(VIEWS)("%s", async (_, query) => {
+    const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+    const said = complaints(page);
+    await page.route((url) => url.pathname.startsWith("/api/") && url.pathname !== "/api/stream", async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, json: poison(await answer.json()) });
+    });
+    await page.goto(`${base}/?${await named(base, query)}`);
+    await page.waitForFunction(() => document.body.innerText.includes("onerror="));
+    await page.waitForLoadState("networkidle").catch(() => undefined);
+    expect(await page.evaluate(() => [(window as { pwned?: number }).pwned, document.querySelectorAll("main img, main script, dialog img, dialog script").length,
+      [...document.querySelectorAll("a")].filter((link) => link.protocol === "javascript:").length])).toEqual([undefined, 0, 0]);
+    expect(said.filter((line) => !line.includes("404"))).toEqual([]);
+    await page.close();
+  });
+
+  test("in the address too", async () => {
+    const page = await chrome.newPage();
+    await page.goto(`${base}/?service=${encodeURIComponent(HOSTILE)}&view=route&method=GET&route=${encodeURIComponent(HOSTILE)}&q=${encodeURIComponent(HOSTILE)}`);
+    await page.waitForSelector("h1:has-text('onerror=')");
+    expect(await page.evaluate(() => [(window as { pwned?: number }).pwned, document.querySelectorAll("main img, main script").length])).toEqual([undefined, 0]);
+    await page.close();
+  });
+});
+
+test("the first paint comes within 200 ms, and the bundle is under 300 KB", async () => {
+  const paints: number[] = [];
+  for (let i = 0; i < 5; i += 1) {
+    const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+    await page.goto(base);
+    await page.waitForSelector(".tile .figure");
+    paints.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Number.POSITIVE_INFINITY));
+    await page.close();
+  }
+  const assets = join(ROOT, "dist", "static");
+  const bytes = readdirSync(assets).reduce((sum, name) => sum + gzipSync(readFileSync(join(assets, name))).length, 0);
+  paints.sort((a, b) => a - b);
+  console.info(`first contentful paint, ms: ${paints.map(Math.round).join(" ")}; ${bytes} bytes gzipped`);
+  // Whatever else runs on the machine only adds to it: the best of five is the page's own.
+  expect(paints[0]).toBeLessThan(200);
+  expect(bytes).toBeLessThan(300_000);
+});
+
+interface Size { nodes: number; listeners: number; heap: number }
+
+/** What the page holds after a collection. */
+async function size(page: Page): Promise<Size> {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable");
+  await session.send("HeapProfiler.collectGarbage");
+  const { metrics } = await session.send("Performance.getMetrics");
+  await session.detach();
+  const get = (name: string) => metrics.find((metric) => metric.name === name)?.value ?? Number.NaN;
+  return { nodes: get("Nodes"), listeners: get("JSEventListeners"), heap: get("JSHeapUsedSize") };
+}
+
+function expectNoGrowth(what: string, before: Size, after: Size): void {
+  console.info(`${what}: nodes ${before.nodes} -> ${after.nodes}, listeners ${before.listeners} -> ${after.listeners}, heap ${Math.round(before.heap / 1024)} -> ${Math.round(after.heap / 1024)} KiB`);
+  expect(after.nodes).toBeLessThan(before.nodes * 1.1 + 100);
+  expect(after.listeners).toBeLessThan(before.listeners * 1.1 + 20);
+  expect(after.heap).toBeLessThan(before.heap * 1.15 + 1_000_000);
+}
+
+test("going round the views leaves nothing behind", async () => {
+  const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+  await page.goto(base);
+  const round = async (times: number) => {
+    for (let i = 0; i < times; i += 1) {
+      for (const name of ["Queries", "Errors", "Map", "Requests", "Overview"]) {
+        await page.click(`nav >> text=${name}`);
+        // No handle to an element is kept: a handle would hold the whole view that it was part of.
+        await page.locator("main section.panel").first().waitFor();
+      }
+    }
+  };
+  await round(5);
+  const before = await size(page);
+  await round(40);
+  expectNoGrowth("200 changes of view", before, await size(page));
+  await page.close();
+});
+
+test("an hour of ticks leaves nothing behind", { timeout: 180_000 }, async () => {
+  const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+  await page.clock.install();
+  await page.goto(base);
+  await page.locator("#routes tbody tr").first().waitFor();
+  // A tick of the page's clock every five seconds, each with its questions and answers.
+  const ticks = async (seconds: number) => {
+    for (let at = 0; at < seconds; at += 5) {
+      await page.clock.runFor(5000);
+      await page.evaluate(() => fetch("/api/services"));
+    }
+  };
+  await ticks(300);
+  const before = await size(page);
+  await ticks(3600);
+  expectNoGrowth("an hour", before, await size(page));
+  await page.close();
+});
