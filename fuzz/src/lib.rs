@@ -2,6 +2,7 @@
 
 use apm_core::exchange::{Direction, Origin, Role};
 use apm_core::protocol::{At, CloseReason, Next, Opening, Output, REGISTRY};
+use apm_core::sql::{Dialect, MAX_TEXT, normalise, split_statements};
 use apm_core::time::Time;
 
 /// More open requests than any session may hold.
@@ -16,7 +17,8 @@ const IN_FLIGHT_CAP: usize = 4096;
 /// # Panics
 /// On anything that a session must never do; and if no protocol has that name.
 pub fn session(name: &str, input: &[u8]) {
-    let protocol = REGISTRY.iter().find(|protocol| protocol.name == name).expect("a protocol of the registry");
+    let protocol =
+        REGISTRY.iter().find(|protocol| protocol.name == name).expect("a protocol of the registry");
     let Some((&mode, mut rest)) = input.split_first() else { return };
     let role = if mode & 1 == 0 { Role::Server } else { Role::Client };
     let from_start = mode & 2 == 0;
@@ -36,7 +38,8 @@ pub fn session(name: &str, input: &[u8]) {
             let (bytes, after) = after.split_at(len.min(after.len()));
             if !seen {
                 seen = true;
-                let _ = (protocol.detect)(&Opening { direction, from_start, role: None, peer_port: None, bytes });
+                let _ =
+                    (protocol.detect)(&Opening { direction, from_start, role: None, peer_port: None, bytes });
             }
             match session.data(&at, bytes, &mut out) {
                 Next::Continue => {}
@@ -56,5 +59,37 @@ pub fn session(name: &str, input: &[u8]) {
     for exchange in &out.exchanges {
         assert!(exchange.start <= exchange.end, "ends before it starts: {exchange:?}");
         assert!(exchange.first_response.is_none_or(|first| (exchange.start..=exchange.end).contains(&first)));
+    }
+}
+
+/// Normalises `input` as SQL and checks what holds whatever comes: the text is bounded, a second pass changes nothing, and
+/// a statement planted with a literal keeps nothing of it.
+///
+/// # Panics
+/// On anything that the normaliser must never do.
+pub fn sql(input: &[u8]) {
+    for dialect in [Dialect::Postgres, Dialect::Mysql] {
+        let once = normalise(input, dialect);
+        assert!(once.text.len() <= MAX_TEXT);
+        let twice = normalise(once.text.as_bytes(), dialect);
+        assert_eq!(once.text, twice.text, "not stable");
+        assert_eq!(once.fingerprint, twice.fingerprint);
+        for statement in split_statements(input, dialect) {
+            assert!(split_statements(statement, dialect).count() <= 1, "{}", statement.escape_ascii());
+        }
+        // Quotes of the dialect doubled, backslashes gone: the input is the content of one literal.
+        let content: Vec<u8> = input
+            .iter()
+            .filter(|&&byte| byte != b'\\')
+            .flat_map(|&byte| {
+                let count = if byte == b'\'' { 2 } else { 1 };
+                std::iter::repeat_n(byte, count)
+            })
+            .collect();
+        let planted = [&b"SELECT a FROM t WHERE b = '"[..], &content, b"' AND c = 1"].concat();
+        assert_eq!(normalise(&planted, dialect).text, "SELECT a FROM t WHERE b = ? AND c = ?");
+        let cut = &planted[..planted.len() - 11];
+        let text = normalise(cut, dialect).text;
+        assert_eq!(text, "SELECT a FROM t WHERE b = ?", "cut before its closing quote");
     }
 }

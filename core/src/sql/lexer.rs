@@ -37,9 +37,14 @@ pub(super) struct Token<'a> {
 }
 
 impl Token<'_> {
-    /// Is it this keyword?
+    /// Is it this keyword, given in upper case?
+    #[inline]
     pub(super) fn is_word(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word.as_bytes())
+        // Asked of every word for dozens of keywords: most are told apart by length and first letter.
+        self.kind == Kind::Word
+            && self.text.len() == word.len()
+            && self.text[0].to_ascii_uppercase() == word.as_bytes()[0]
+            && self.text.eq_ignore_ascii_case(word.as_bytes())
     }
 
     /// Is it this punctuation?

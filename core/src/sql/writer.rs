@@ -271,6 +271,7 @@ fn is_blank_between(last: Last, kind: Kind, text: &[u8], spaced: bool) -> bool {
     let symbol = kind == Kind::Symbol;
     let after_symbol = last.kind == Kind::Symbol;
     match (last.byte, text) {
+        (b':', [b':', ..]) => true, // else they would be read as another pair
         (b'(' | b'[' | b'.', _) if after_symbol => false,
         (_, b")" | b"]" | b"," | b";" | b"." | b"::") if symbol => false,
         (b',' | b';' | b'$', _) if after_symbol => true,

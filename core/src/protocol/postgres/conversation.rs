@@ -222,6 +222,7 @@ impl Conversation {
     /// The client's messages can be followed again, and none is unanswered.
     pub(super) fn requests_found(&mut self) {
         self.queue.clear();
+        self.answer = Answer::default();
         self.skipping = false;
         self.copying_in = false;
     }
