@@ -35,7 +35,7 @@ fn mysql(text: &str) -> String {
 #[case::client_parameters("VALUES (:a, %s, %(b)s)", "VALUES (?, ?, ?)")]
 #[case::modulo("SELECT a %s, a%b", "SELECT a % s, a % b")]
 #[case::cast_and_slice("SELECT a::text, b[1:2], c[:n], d[m:n]", "SELECT a::text, b[?:?], c[:n], d[m:n]")]
-#[case::colons("SELECT a: :: b, c::::d", "SELECT a: ::b, c:: ::d")]
+#[case::colons("SELECT a: :: b, c::::d", "SELECT a: :: b, c:: ::d")]
 #[case::comments("SELECT 1 -- one\n, /* a /* nested */ 'x' */ 2", "SELECT ?, ?")]
 #[case::comment_in_operator("SELECT a*--x\nb, c+/*y*/d", "SELECT a * b, c + d")]
 #[case::space(" \n SELECT\t a ,b\r\nFROM   t ; ", "SELECT a, b FROM t")]
