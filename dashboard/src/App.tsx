@@ -21,8 +21,14 @@ import { SettingsDialog } from "./views/settings/SettingsDialog";
 const loadMap = () => import("./views/map/MapView");
 
 const PAGES: Readonly<Record<View, FunctionComponent>> = {
-  overview: Overview, requests: RequestsView, errors: ErrorsView, queries: QueriesView, outgoing: OutgoingView,
-  map: () => <Lazy load={loadMap} />, agent: AgentView, route: RouteView,
+  overview: Overview,
+  requests: RequestsView,
+  errors: ErrorsView,
+  queries: QueriesView,
+  outgoing: OutgoingView,
+  map: () => <Lazy load={loadMap} />,
+  agent: AgentView,
+  route: RouteView,
 };
 
 export function App(): JSX.Element {
@@ -31,10 +37,14 @@ export function App(): JSX.Element {
   const over = overlay.value;
   return (
     <>
-      <a class="skip" href="#main">Skip to content</a>
+      <a class="skip" href="#main">
+        Skip to content
+      </a>
       <Header />
       <Banner />
-      <main id="main" tabIndex={-1}><Page /></main>
+      <main id="main" tabIndex={-1}>
+        <Page />
+      </main>
       {request && <RequestDialog key={request} id={request} />}
       {over?.kind === "settings" && <SettingsDialog />}
       {over?.kind === "analyze" && <AnalyzeDialog of={over.of} />}

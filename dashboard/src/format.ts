@@ -67,7 +67,10 @@ export function bytes(value: Maybe): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let size = value;
   let unit = 0;
-  while (size >= 1024 && unit < units.length - 1) { size /= 1024; unit += 1; }
+  while (size >= 1024 && unit < units.length - 1) {
+    size /= 1024;
+    unit += 1;
+  }
   return `${num(size)} ${units[unit]}`;
 }
 
@@ -80,8 +83,12 @@ export function windowName(seconds: number): string {
 
 /** A window in words: `the last 5 minutes`. */
 export function windowWords(seconds: number): string {
-  const [n, unit] = seconds > 86_400 ? [seconds / 86_400, "day"]
-    : seconds % 3600 === 0 ? [seconds / 3600, "hour"] : [seconds / 60, "minute"];
+  const [n, unit] =
+    seconds > 86_400
+      ? [seconds / 86_400, "day"]
+      : seconds % 3600 === 0
+        ? [seconds / 3600, "hour"]
+        : [seconds / 60, "minute"];
   return n === 1 ? `the last ${unit}` : `the last ${n} ${unit}s`;
 }
 
@@ -101,8 +108,10 @@ export function clock(ts: Maybe): string {
   if (!known(ts)) return NONE;
   const date = new Date(ts * 1000);
   const two = (n: number) => String(n).padStart(2, "0");
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
-    + `.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  return (
+    `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}` +
+    `.${String(date.getMilliseconds()).padStart(3, "0")}`
+  );
 }
 
 /** Full date and time for titles. */

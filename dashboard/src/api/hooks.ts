@@ -28,14 +28,20 @@ export function pace(base: number, w: number): number {
  * While a new address loads, the answer of the last one stays, so that nothing flickers.
  */
 export function useApi<T>(address: string | null, every: number): Answer<T> & { stale: boolean } {
-  const [held, setHeld] = useState<{ from: string | null; answer: Answer<T> }>({ from: null, answer: EMPTY_ANSWER as Answer<T> });
+  const [held, setHeld] = useState<{ from: string | null; answer: Answer<T> }>({
+    from: null,
+    answer: EMPTY_ANSWER as Answer<T>,
+  });
   useEffect(() => {
     if (address === null) return undefined;
     const { answer, release } = use<T>(address, every);
     const unsubscribe = answer.subscribe((value) => {
       if (value.data !== null || value.error !== null) setHeld({ from: address, answer: value });
     });
-    return () => { unsubscribe(); release(); };
+    return () => {
+      unsubscribe();
+      release();
+    };
   }, [address, every]);
   if (address === null) return { ...(EMPTY_ANSWER as Answer<T>), stale: false };
   return { ...held.answer, stale: held.from !== address };

@@ -26,7 +26,10 @@ export function start(): void {
   document.addEventListener("visibilitychange", () => {
     if (mode.peek() === "paused") return;
     if (document.hidden) stop();
-    else { open(); refresh(); }
+    else {
+      open();
+      refresh();
+    }
   });
   open();
 }
@@ -59,7 +62,9 @@ function open(): void {
     failures = 0;
     mode.value = "live";
     clearInterval(timer);
-    timer = window.setInterval(() => { if (performance.now() - lastTick >= QUIET_MS - 50) tick(); }, 1000);
+    timer = window.setInterval(() => {
+      if (performance.now() - lastTick >= QUIET_MS - 50) tick();
+    }, 1000);
   };
   stream.onmessage = tick;
   stream.addEventListener("tick", tick);

@@ -5,7 +5,11 @@
 
 export type ProviderName = "anthropic" | "openai" | "ollama";
 
-export interface Settings { provider: ProviderName; model: string; key: string }
+export interface Settings {
+  provider: ProviderName;
+  model: string;
+  key: string;
+}
 
 export interface Provider {
   name: string;
@@ -20,27 +24,51 @@ export interface Provider {
 }
 
 const chat = (model: string, system: string, question: string) => ({
-  model, stream: false, messages: [{ role: "system", content: system }, { role: "user", content: question }],
+  model,
+  stream: false,
+  messages: [
+    { role: "system", content: system },
+    { role: "user", content: question },
+  ],
 });
 
 export const PROVIDERS: Readonly<Record<ProviderName, Provider>> = {
   // https://docs.anthropic.com/en/api/messages; browsers need the last header.
   anthropic: {
-    name: "Anthropic", url: "https://api.anthropic.com/v1/messages", needsKey: true, model: "claude-sonnet-4-5",
-    headers: (key) => ({ "x-api-key": key, "anthropic-version": "2023-06-01", "anthropic-dangerous-direct-browser-access": "true" }),
-    body: (model, system, question) => ({ model, max_tokens: 1500, system, messages: [{ role: "user", content: question }] }),
-    answer: (reply) => (reply as { content?: { text?: string }[] }).content?.map((part) => part.text ?? "").join("") || undefined,
+    name: "Anthropic",
+    url: "https://api.anthropic.com/v1/messages",
+    needsKey: true,
+    model: "claude-sonnet-4-5",
+    headers: (key) => ({
+      "x-api-key": key,
+      "anthropic-version": "2023-06-01",
+      "anthropic-dangerous-direct-browser-access": "true",
+    }),
+    body: (model, system, question) => ({
+      model,
+      max_tokens: 1500,
+      system,
+      messages: [{ role: "user", content: question }],
+    }),
+    answer: (reply) =>
+      (reply as { content?: { text?: string }[] }).content?.map((part) => part.text ?? "").join("") || undefined,
   },
   // https://platform.openai.com/docs/api-reference/chat
   openai: {
-    name: "OpenAI", url: "https://api.openai.com/v1/chat/completions", needsKey: true, model: "gpt-5-mini",
+    name: "OpenAI",
+    url: "https://api.openai.com/v1/chat/completions",
+    needsKey: true,
+    model: "gpt-5-mini",
     headers: (key) => ({ authorization: `Bearer ${key}` }),
     body: chat,
     answer: (reply) => (reply as { choices?: { message?: { content?: string } }[] }).choices?.[0]?.message?.content,
   },
   // https://github.com/ollama/ollama/blob/main/docs/api.md
   ollama: {
-    name: "Ollama on this computer", url: "http://localhost:11434/api/chat", needsKey: false, model: "llama3.1",
+    name: "Ollama on this computer",
+    url: "http://localhost:11434/api/chat",
+    needsKey: false,
+    model: "llama3.1",
     headers: () => ({}),
     body: chat,
     answer: (reply) => (reply as { message?: { content?: string } }).message?.content,
@@ -75,8 +103,12 @@ export async function ask(settings: Settings, body: string, signal: AbortSignal)
   let response: Response;
   try {
     response = await fetch(provider.url, {
-      method: "POST", body, signal, headers: { "content-type": "application/json", ...provider.headers(settings.key) },
-      referrerPolicy: "no-referrer", credentials: "omit",
+      method: "POST",
+      body,
+      signal,
+      headers: { "content-type": "application/json", ...provider.headers(settings.key) },
+      referrerPolicy: "no-referrer",
+      credentials: "omit",
     });
   } catch (cause) {
     if (signal.aborted) throw cause;
@@ -86,7 +118,9 @@ export async function ask(settings: Settings, body: string, signal: AbortSignal)
   const reply: unknown = await response.json().catch(() => ({}));
   if (!response.ok) {
     const said = (reply as { error?: string | { message?: string } }).error;
-    throw new Error(`${provider.name} answered ${response.status}: ${typeof said === "string" ? said : said?.message ?? "no reason given"}`);
+    throw new Error(
+      `${provider.name} answered ${response.status}: ${typeof said === "string" ? said : (said?.message ?? "no reason given")}`,
+    );
   }
   const text = provider.answer(reply);
   if (text === undefined) throw new Error(`${provider.name} sent no text.`);

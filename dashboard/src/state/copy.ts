@@ -3,7 +3,8 @@
 import type { RequestDetail } from "../api/types";
 
 /** Quotes for a POSIX shell. */
-export const quote = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+export const quote = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 
 /**
  * The request as a curl command: method, host and path. Query values, headers and bodies are not kept by the agent, so

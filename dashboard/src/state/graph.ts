@@ -2,9 +2,27 @@
 
 import type { Chain, Edge, Route } from "../api/types";
 
-export interface GraphNode { id: string; kind: "route" | "host"; label: string; method: string; service: string; total: number; errorRate: number }
-export interface GraphEdge { from: string; to: string; count: number; errors: number; avg: number }
-export interface Graph { nodes: GraphNode[]; edges: GraphEdge[]; /** Edges left out beyond the cap. */ hidden: number }
+export interface GraphNode {
+  id: string;
+  kind: "route" | "host";
+  label: string;
+  method: string;
+  service: string;
+  total: number;
+  errorRate: number;
+}
+export interface GraphEdge {
+  from: string;
+  to: string;
+  count: number;
+  errors: number;
+  avg: number;
+}
+export interface Graph {
+  nodes: GraphNode[];
+  edges: GraphEdge[];
+  /** Edges left out beyond the cap. */ hidden: number;
+}
 
 /** Edges drawn; a graph with more is a hairball, and the quiet ones are left out first. */
 export const MAX_EDGES = 80;
@@ -15,17 +33,40 @@ export function graph(routes: readonly Route[], hosts: readonly Edge[], chains: 
   const known = new Map(routes.map((row) => [`${row.method} ${row.route}`, row]));
   const routeNode = (method: string, route: string, service: string): GraphNode => {
     const row = known.get(`${method} ${route}`);
-    return { id: `route ${method} ${route}`, kind: "route", label: route, method, service, total: row?.total ?? 0, errorRate: row?.error_rate ?? 0 };
+    return {
+      id: `route ${method} ${route}`,
+      kind: "route",
+      label: route,
+      method,
+      service,
+      total: row?.total ?? 0,
+      errorRate: row?.error_rate ?? 0,
+    };
   };
   for (const row of hosts) {
     const from = routeNode(row.method, row.route, "");
-    const to: GraphNode = { id: `host ${row.host}`, kind: "host", label: row.host, method: "", service: "", total: 0, errorRate: 0 };
+    const to: GraphNode = {
+      id: `host ${row.host}`,
+      kind: "host",
+      label: row.host,
+      method: "",
+      service: "",
+      total: 0,
+      errorRate: 0,
+    };
     all.push({ from: from.id, to: to.id, count: row.calls, errors: row.errors, avg: row.avg_ms, ends: [from, to] });
   }
   for (const row of chains) {
     const from = routeNode(row.parent_method, row.parent_route, row.parent_service ?? "");
     const to = routeNode(row.child_method, row.child_route, row.child_service ?? "");
-    all.push({ from: from.id, to: to.id, count: row.count, errors: row.child_errors, avg: row.child_avg_ms, ends: [from, to] });
+    all.push({
+      from: from.id,
+      to: to.id,
+      count: row.count,
+      errors: row.child_errors,
+      avg: row.child_avg_ms,
+      ends: [from, to],
+    });
   }
   const kept = all.sort((a, b) => b.count - a.count).slice(0, MAX_EDGES);
   const nodes = new Map<string, GraphNode>();
@@ -42,7 +83,11 @@ export function graph(routes: readonly Route[], hosts: readonly Edge[], chains: 
       to.total += count;
     }
   }
-  return { nodes: [...nodes.values()], edges: kept.map(({ ends: _, ...edge }) => edge), hidden: all.length - kept.length };
+  return {
+    nodes: [...nodes.values()],
+    edges: kept.map(({ ends: _, ...edge }) => edge),
+    hidden: all.length - kept.length,
+  };
 }
 
 /** Stroke width of an edge, 1.25 to 7: by the logarithm of its share of the busiest. */

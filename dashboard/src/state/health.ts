@@ -7,7 +7,12 @@ export function lost(status: Status): Status["losses"] {
   return status.losses.filter((loss) => loss.count > 0);
 }
 
-/** Processes in which something could not attach. */
+/** The processes that are watched now; the agent also tells of those that have ended or that it leaves alone. */
+export function watched(status: Status): ProcessStatus[] {
+  return status.processes.filter((process) => !process.state || process.state === "watched");
+}
+
+/** Watched processes in which something could not attach. */
 export function blind(status: Status): ProcessStatus[] {
-  return status.processes.filter((process) => process.probes?.some((probe) => !probe.attached));
+  return watched(status).filter((process) => process.probes?.some((probe) => !probe.attached));
 }

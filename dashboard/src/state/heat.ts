@@ -24,7 +24,10 @@ export function grid(of: Heatmap, w: number, now: number): Grid | null {
   for (const column of of.columns) {
     const x = Math.round((column.ts - from) / bucket);
     if (x < 0 || x >= buckets) continue;
-    column.counts.forEach((n, band) => { const row = counts[band]; if (row) row[x] = n; });
+    column.counts.forEach((n, band) => {
+      const row = counts[band];
+      if (row) row[x] = n;
+    });
   }
   const used = counts.map((row) => row.some((n) => n > 0));
   const [low, high] = [used.indexOf(true), used.lastIndexOf(true)];

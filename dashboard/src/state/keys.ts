@@ -22,7 +22,10 @@ export function listen(): void {
 function toFilter(): void {
   const box = () => document.querySelector<HTMLInputElement>("#filter");
   if (!box()) go({ view: "overview" });
-  requestAnimationFrame(() => { box()?.focus(); box()?.select(); });
+  requestAnimationFrame(() => {
+    box()?.focus();
+    box()?.select();
+  });
 }
 
 /** One step: a filter is dropped, then an open error closed, then a route left. */

@@ -2,7 +2,11 @@
 export type By<Row> = (row: Row) => number | string | null | undefined;
 
 /** Sorts a copy of `rows` by `column`; equal values keep their order, unknown ones come last. */
-export function sorted<Row>(rows: readonly Row[], column: { by?: By<Row> } | undefined, descending: boolean): readonly Row[] {
+export function sorted<Row>(
+  rows: readonly Row[],
+  column: { by?: By<Row> } | undefined,
+  descending: boolean,
+): readonly Row[] {
   const by = column?.by;
   if (!by) return rows;
   const sign = descending ? -1 : 1;

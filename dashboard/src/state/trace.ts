@@ -30,9 +30,14 @@ function join({ request, children }: TraceNode): Opened {
   const left = children.map(join);
   const calls = request.calls.map((call) => {
     const end = call.start + call.duration_ms / 1000;
-    const at = left.findIndex((child) => child.method === call.method && child.path === call.path
-      && child.start >= call.start - SLACK && child.start + child.duration_ms / 1000 <= end + SLACK);
-    return { ...call, callee: at < 0 ? null : left.splice(at, 1)[0] ?? null };
+    const at = left.findIndex(
+      (child) =>
+        child.method === call.method &&
+        child.path === call.path &&
+        child.start >= call.start - SLACK &&
+        child.start + child.duration_ms / 1000 <= end + SLACK,
+    );
+    return { ...call, callee: at < 0 ? null : (left.splice(at, 1)[0] ?? null) };
   });
   return { ...request, calls, loose: left };
 }

@@ -2,9 +2,19 @@
 
 import type { DiscoveredRoute, Route } from "../api/types";
 
-export interface Figures { total: number; errors: number; rps: number }
+export interface Figures {
+  total: number;
+  errors: number;
+  rps: number;
+}
 
-export interface RouteLeaf extends Figures { method: string; route: string; line: number; function: string; avg: number | null }
+export interface RouteLeaf extends Figures {
+  method: string;
+  route: string;
+  line: number;
+  function: string;
+  avg: number | null;
+}
 
 export interface Node extends Figures {
   name: string;
@@ -17,20 +27,27 @@ export interface Node extends Figures {
 }
 
 /** A route found in source serves what was seen under the same template; method `*` stands for any. */
-export const serves = (found: DiscoveredRoute, seen: Route) => found.route === seen.route && (found.method === "*" || found.method === seen.method);
+export const serves = (found: DiscoveredRoute, seen: Route) =>
+  found.route === seen.route && (found.method === "*" || found.method === seen.method);
 
 /** Builds one tree per service. Folders come before files, both by name. */
 export function tree(discovered: readonly DiscoveredRoute[], seen: readonly Route[]): Node[] {
   const services = new Map<string, Node>();
   for (const found of discovered) {
     let node = services.get(found.service);
-    if (!node) services.set(found.service, node = empty("service", found.service, found.service, ""));
+    if (!node) services.set(found.service, (node = empty("service", found.service, found.service, "")));
     const parts = found.file.split("/").filter(Boolean);
-    parts.forEach((part, i) => { node = child(node as Node, part, i === parts.length - 1 ? "file" : "folder"); });
+    parts.forEach((part, i) => {
+      node = child(node as Node, part, i === parts.length - 1 ? "file" : "folder");
+    });
     const same = seen.filter((row) => serves(found, row));
     const leaf = sum(same);
     node.routes.push({
-      ...leaf, method: found.method, route: found.route, line: found.line, function: found.function,
+      ...leaf,
+      method: found.method,
+      route: found.route,
+      line: found.line,
+      function: found.function,
       avg: leaf.total ? same.reduce((time, row) => time + row.avg_ms * row.total, 0) / leaf.total : null,
     });
   }
@@ -40,10 +57,17 @@ export function tree(discovered: readonly DiscoveredRoute[], seen: readonly Rout
 }
 
 /** The routes whose handler lies in `folder` of `service`; with no folder, all. */
-export function inFolder(rows: readonly Route[], discovered: readonly DiscoveredRoute[], service: string, folder: string): readonly Route[] {
+export function inFolder(
+  rows: readonly Route[],
+  discovered: readonly DiscoveredRoute[],
+  service: string,
+  folder: string,
+): readonly Route[] {
   if (!folder) return rows;
   const prefix = folder.endsWith("/") ? folder : `${folder}/`;
-  const inside = discovered.filter((found) => (!service || found.service === service) && (found.file === folder || found.file.startsWith(prefix)));
+  const inside = discovered.filter(
+    (found) => (!service || found.service === service) && (found.file === folder || found.file.startsWith(prefix)),
+  );
   return rows.filter((row) => inside.some((found) => serves(found, row)));
 }
 
@@ -68,7 +92,10 @@ function finish(node: Node): void {
 }
 
 function sum(parts: readonly Figures[]): Figures {
-  return parts.reduce((all, part) => ({ total: all.total + part.total, errors: all.errors + part.errors, rps: all.rps + part.rps }), { total: 0, errors: 0, rps: 0 });
+  return parts.reduce(
+    (all, part) => ({ total: all.total + part.total, errors: all.errors + part.errors, rps: all.rps + part.rps }),
+    { total: 0, errors: 0, rps: 0 },
+  );
 }
 
 const byName = (a: { name: string }, b: { name: string }) => (a.name < b.name ? -1 : 1);

@@ -34,8 +34,17 @@ export interface ViewState {
 }
 
 export const DEFAULTS: ViewState = {
-  view: "overview", service: "", w: 300, q: "", folder: "", method: "", route: "", request: "", kind: "recent",
-  error: "", sort: {},
+  view: "overview",
+  service: "",
+  w: 300,
+  q: "",
+  folder: "",
+  method: "",
+  route: "",
+  request: "",
+  kind: "recent",
+  error: "",
+  sort: {},
 };
 
 const TEXT_KEYS = ["service", "q", "folder", "method", "route", "request", "error"] as const;

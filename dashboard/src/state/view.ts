@@ -5,7 +5,9 @@ import { format, parse, type ViewState } from "./url";
 
 export const view = signal<ViewState>(parse(location.search));
 
-addEventListener("popstate", () => { view.value = parse(location.search); });
+addEventListener("popstate", () => {
+  view.value = parse(location.search);
+});
 
 /** The link to the present state with `patch` applied. */
 export function link(patch: Partial<ViewState>): string {

@@ -10,7 +10,11 @@ const FOLD = 3;
 /** Traces nest as services call each other; a cycle in wrong data must not. */
 const DEPTH = 12;
 
-export interface Piece { at: number; ms: number; failed: boolean }
+export interface Piece {
+  at: number;
+  ms: number;
+  failed: boolean;
+}
 
 export interface Row {
   key: string;
@@ -32,7 +36,10 @@ export interface Row {
   rows: number | null;
 }
 
-export interface Waterfall { rows: Row[]; /** Length of the time axis, ms. */ span: number }
+export interface Waterfall {
+  rows: Row[];
+  /** Length of the time axis, ms. */ span: number;
+}
 
 export function waterfall(trace: Opened): Waterfall {
   const rows = request(trace, trace.start, 0, "r");
@@ -43,11 +50,33 @@ export function waterfall(trace: Opened): Waterfall {
 function request(trace: Opened, zero: number, depth: number, key: string): Row[] {
   const piece = toPiece(trace, zero, trace.error !== null || trace.status >= 500);
   const own: Row = {
-    key, kind: "request", depth, at: piece.at, ms: piece.ms, busy: piece.ms, pieces: [piece], queue: Math.min(trace.queue_ms ?? 0, piece.ms), nPlusOne: false, rows: null, request: trace,
+    key,
+    kind: "request",
+    depth,
+    at: piece.at,
+    ms: piece.ms,
+    busy: piece.ms,
+    pieces: [piece],
+    queue: Math.min(trace.queue_ms ?? 0, piece.ms),
+    nPlusOne: false,
+    rows: null,
+    request: trace,
   };
   const calls = trace.calls.flatMap((call, i) => {
     const at = toPiece(call, zero, call.failed ?? (call.error !== null || call.status >= 400));
-    const row: Row = { key: `${key}c${i}`, kind: "call", depth: depth + 1, at: at.at, ms: at.ms, busy: at.ms, pieces: [at], queue: 0, nPlusOne: false, rows: null, call };
+    const row: Row = {
+      key: `${key}c${i}`,
+      kind: "call",
+      depth: depth + 1,
+      at: at.at,
+      ms: at.ms,
+      busy: at.ms,
+      pieces: [at],
+      queue: 0,
+      nPlusOne: false,
+      rows: null,
+      call,
+    };
     const inside = call.callee && depth < DEPTH ? request(call.callee, zero, depth + 2, `${key}c${i}r`) : [];
     return [{ at: row.at, rows: [row, ...inside] }];
   });
@@ -76,14 +105,24 @@ function folded(queries: readonly QueryRow[]): QueryRow[][] {
 }
 
 function statement(same: readonly QueryRow[], zero: number, depth: number, key: string): Row {
-  const pieces = same.map((query) => toPiece(query, zero, Boolean(query.error_code ?? query.error))).sort((a, b) => a.at - b.at);
+  const pieces = same
+    .map((query) => toPiece(query, zero, Boolean(query.error_code ?? query.error)))
+    .sort((a, b) => a.at - b.at);
   const at = pieces[0]?.at ?? 0;
   const end = Math.max(...pieces.map((piece) => piece.at + piece.ms));
   const first = same[0];
   const counts = same.map((query) => query.rows).filter((n) => n !== null && n !== undefined);
   return {
-    key, kind: "sql", depth, at, ms: end - at, busy: pieces.reduce((sum, piece) => sum + piece.ms, 0), pieces, queue: 0,
-    nPlusOne: same.length >= N_PLUS_ONE && !first?.is_transaction_control, rows: counts.length ? counts.reduce((a, b) => a + b, 0) : null,
+    key,
+    kind: "sql",
+    depth,
+    at,
+    ms: end - at,
+    busy: pieces.reduce((sum, piece) => sum + piece.ms, 0),
+    pieces,
+    queue: 0,
+    nPlusOne: same.length >= N_PLUS_ONE && !first?.is_transaction_control,
+    rows: counts.length ? counts.reduce((a, b) => a + b, 0) : null,
     ...(first ? { query: first } : {}),
   };
 }

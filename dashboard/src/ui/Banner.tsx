@@ -6,12 +6,19 @@ import { reachable } from "../api/resource";
 
 export function Banner(): JSX.Element | null {
   if (!reachable.value) {
-    return <div class="banner bad" role="alert">The agent does not answer. The figures are the last it gave; the page goes on by itself when it is back.</div>;
+    return (
+      <div class="banner bad" role="alert">
+        The agent does not answer. The figures are the last it gave; the page goes on by itself when it is back.
+      </div>
+    );
   }
   if (mode.value === "paused") {
     return (
       <div class="banner" role="status">
-        Paused: the figures stand still.<button type="button" class="button" onClick={resume}>Resume</button>
+        Paused: the figures stand still.
+        <button type="button" class="button" onClick={resume}>
+          Resume
+        </button>
       </div>
     );
   }

@@ -51,35 +51,83 @@ export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }
     const font = `11px ${palette.sans}`;
     const base = { stroke: palette.muted, font, grid, ticks: { show: false } };
     // On a logarithmic scale only the powers of ten get a line.
-    const decades = (_: uPlot, splits: number[]) => splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null));
-    const fromZero = (least: number) => (_: uPlot, __: number, max: number): [number, number] => [0, Math.max(max * 1.08, least)];
-    const chart = new uPlot({
-      width: element.clientWidth, height,
-      legend: { show: false },
-      padding: [8, axis2 ? 0 : 10, 0, 0],
-      cursor: { sync: { key: cursorSync.key }, points: { size: 6 }, drag: { x: false, y: false } },
-      scales: { x: { time: true }, y: log ? { distr: 3 } : { range: fromZero(1e-3) }, y2: { range: fromZero(min2 ?? 1e-3) } },
-      axes: [
-        { ...base, grid: { show: false }, space: 80, size: 26, values: (_, splits, __, ___, step) => splits.map((ts) => tick(ts, step)) },
-        { ...base, size: 54, space: 34, ...(log ? { grid: { ...grid, filter: decades } } : {}), values: (_, splits) => splits.map((value) => (value === null ? "" : axis(value))) },
-        ...(axis2 ? [{ ...base, scale: "y2", side: 1 as const, size: 46, space: 34, grid: { show: false },
-          values: (_: uPlot, splits: number[]) => splits.map(axis2) }] : []),
-      ],
-      series: [{}, ...lines.map((line) => ({
-        label: line.label, scale: line.scale ?? "y", stroke: palette[line.colour], width: line.width ?? 1.5,
-        spanGaps: false, points: { show: lonely, size: 4 },
-        ...(line.fill ? { fill: `color-mix(in srgb, ${palette[line.colour]} 12%, transparent)` } : {}),
-      }))],
-      hooks: { setCursor: [(u) => setAt(u.cursor.idx ?? null)] },
-    }, toData(ts, lines), element);
+    const decades = (_: uPlot, splits: number[]) =>
+      splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null));
+    const fromZero =
+      (least: number) =>
+      (_: uPlot, __: number, max: number): [number, number] => [0, Math.max(max * 1.08, least)];
+    const chart = new uPlot(
+      {
+        width: element.clientWidth,
+        height,
+        legend: { show: false },
+        padding: [8, axis2 ? 0 : 10, 0, 0],
+        cursor: { sync: { key: cursorSync.key }, points: { size: 6 }, drag: { x: false, y: false } },
+        scales: {
+          x: { time: true },
+          y: log ? { distr: 3 } : { range: fromZero(1e-3) },
+          y2: { range: fromZero(min2 ?? 1e-3) },
+        },
+        axes: [
+          {
+            ...base,
+            grid: { show: false },
+            space: 80,
+            size: 26,
+            values: (_, splits, __, ___, step) => splits.map((ts) => tick(ts, step)),
+          },
+          {
+            ...base,
+            size: 54,
+            space: 34,
+            ...(log ? { grid: { ...grid, filter: decades } } : {}),
+            values: (_, splits) => splits.map((value) => (value === null ? "" : axis(value))),
+          },
+          ...(axis2
+            ? [
+                {
+                  ...base,
+                  scale: "y2",
+                  side: 1 as const,
+                  size: 46,
+                  space: 34,
+                  grid: { show: false },
+                  values: (_: uPlot, splits: number[]) => splits.map(axis2),
+                },
+              ]
+            : []),
+        ],
+        series: [
+          {},
+          ...lines.map((line) => ({
+            label: line.label,
+            scale: line.scale ?? "y",
+            stroke: palette[line.colour],
+            width: line.width ?? 1.5,
+            spanGaps: false,
+            points: { show: lonely, size: 4 },
+            ...(line.fill ? { fill: `color-mix(in srgb, ${palette[line.colour]} 12%, transparent)` } : {}),
+          })),
+        ],
+        hooks: { setCursor: [(u) => setAt(u.cursor.idx ?? null)] },
+      },
+      toData(ts, lines),
+      element,
+    );
     plot.current = chart;
     const resize = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height }));
     resize.observe(element);
-    return () => { resize.disconnect(); chart.destroy(); plot.current = null; };
+    return () => {
+      resize.disconnect();
+      chart.destroy();
+      plot.current = null;
+    };
     // The data goes in by setData below; axis functions are constant per chart.
   }, [palette, shape, height]);
 
-  useEffect(() => { plot.current?.setData(toData(ts, lines)); }, [ts, lines]);
+  useEffect(() => {
+    plot.current?.setData(toData(ts, lines));
+  }, [ts, lines]);
 
   const index = at !== null && at < ts.length ? at : ts.length - 1;
   const moment = ts[index];
@@ -90,7 +138,8 @@ export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }
         <div class="keys">
           {lines.map((line) => (
             <span key={line.label} class="key">
-              <i class="stroke" style={{ background: `var(--${line.colour})` }} />{line.label} <b>{line.format(line.values[index] ?? null)}</b>
+              <i class="stroke" style={{ background: `var(--${line.colour})` }} />
+              {line.label} <b>{line.format(line.values[index] ?? null)}</b>
             </span>
           ))}
           {at !== null && moment !== undefined && <span class="muted">at {clock(moment).slice(0, 8)}</span>}

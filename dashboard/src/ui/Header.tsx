@@ -13,7 +13,13 @@ import { Segments } from "./bits";
 import { Health } from "./Health";
 
 const TABS: readonly (readonly [View, string])[] = [
-  ["overview", "Overview"], ["requests", "Requests"], ["errors", "Errors"], ["queries", "Queries"], ["outgoing", "Outgoing"], ["map", "Map"], ["agent", "Agent"],
+  ["overview", "Overview"],
+  ["requests", "Requests"],
+  ["errors", "Errors"],
+  ["queries", "Queries"],
+  ["outgoing", "Outgoing"],
+  ["map", "Map"],
+  ["agent", "Agent"],
 ];
 
 export function Header(): JSX.Element {
@@ -21,13 +27,30 @@ export function Header(): JSX.Element {
   return (
     <header class="top">
       <div class="bar">
-        <a class="brand" href={link({ view: "overview" })} onClick={follow({ view: "overview" })}><img src={icon} alt="" />apm-agent</a>
+        <a class="brand" href={link({ view: "overview" })} onClick={follow({ view: "overview" })}>
+          <img src={icon} alt="" />
+          apm-agent
+        </a>
         <ServiceSelect />
-        <Segments label="Window" options={WINDOWS} value={w} name={windowName} choose={(seconds) => go({ w: seconds })} />
+        <Segments
+          label="Window"
+          options={WINDOWS}
+          value={w}
+          name={windowName}
+          choose={(seconds) => go({ w: seconds })}
+        />
         <LiveButton />
         <span class="grow" />
         <Health />
-        <button type="button" class="button" onClick={() => { overlay.value = { kind: "settings" }; }}>Settings</button>
+        <button
+          type="button"
+          class="button"
+          onClick={() => {
+            overlay.value = { kind: "settings" };
+          }}
+        >
+          Settings
+        </button>
       </div>
       <Tabs />
     </header>
@@ -41,9 +64,18 @@ function ServiceSelect(): JSX.Element {
   // A service in the URL that is not known (yet) stays chosen, and is named as such.
   const absent = service && !names.includes(service);
   return (
-    <select class="field" aria-label="Service" value={service} onChange={(event) => go({ service: event.currentTarget.value, folder: "" })}>
+    <select
+      class="field"
+      aria-label="Service"
+      value={service}
+      onChange={(event) => go({ service: event.currentTarget.value, folder: "" })}
+    >
       <option value="">All services</option>
-      {names.map((name) => <option key={name} value={name}>{name}</option>)}
+      {names.map((name) => (
+        <option key={name} value={name}>
+          {name}
+        </option>
+      ))}
       {absent && <option value={service}>{service} (not seen)</option>}
     </select>
   );
@@ -60,7 +92,14 @@ function LiveButton(): JSX.Element {
   const [dot, name, title] = MODES[mode.value];
   const paused = mode.value === "paused";
   return (
-    <button type="button" class="button" title={title} aria-pressed={paused} aria-label={`${name}. ${paused ? "Resume" : "Pause"}`} onClick={paused ? resume : pause}>
+    <button
+      type="button"
+      class="button"
+      title={title}
+      aria-pressed={paused}
+      aria-label={`${name}. ${paused ? "Resume" : "Pause"}`}
+      onClick={paused ? resume : pause}
+    >
       <span class={`dot ${dot}`} /> {name}
     </button>
   );
@@ -74,8 +113,18 @@ function Tabs(): JSX.Element {
       {TABS.map(([key, name]) => {
         const here = key === current || (key === "overview" && current === "route");
         return (
-          <a key={key} href={link({ view: key })} aria-current={here ? "page" : undefined} onClick={follow({ view: key })}>
-            {name}{key === "errors" && data && data.errors > 0 && <span class="count" aria-label={`${data.errors} failed requests`}>{count(data.errors)}</span>}
+          <a
+            key={key}
+            href={link({ view: key })}
+            aria-current={here ? "page" : undefined}
+            onClick={follow({ view: key })}
+          >
+            {name}
+            {key === "errors" && data && data.errors > 0 && (
+              <span class="count" aria-label={`${data.errors} failed requests`}>
+                {count(data.errors)}
+              </span>
+            )}
           </a>
         );
       })}

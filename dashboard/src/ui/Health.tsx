@@ -5,16 +5,22 @@ import { useApi } from "../api/hooks";
 import { reachable } from "../api/resource";
 import type { Status } from "../api/types";
 import { count, plural } from "../format";
-import { blind, lost } from "../state/health";
+import { blind, lost, watched } from "../state/health";
 import { follow, link } from "../state/view";
 
 export function Health(): JSX.Element {
   const { data } = useApi<Status>("/api/status", 2);
   const [dot, words] = summary(data);
   return (
-    <a class={dot === "warn" ? "health trouble" : "health"} href={link({ view: "agent" })} onClick={follow({ view: "agent" })}
-      title="What the agent sees and does not see" aria-label={words}>
-      <span class={`dot ${dot}`} /><span class="words">{words}</span>
+    <a
+      class={dot === "warn" ? "health trouble" : "health"}
+      href={link({ view: "agent" })}
+      onClick={follow({ view: "agent" })}
+      title="What the agent sees and does not see"
+      aria-label={words}
+    >
+      <span class={`dot ${dot}`} />
+      <span class="words">{words}</span>
     </a>
   );
 }
@@ -24,8 +30,12 @@ function summary(status: Status | null): [string, string] {
   if (!status) return ["", "Agent"];
   const losses = lost(status).length;
   const missing = blind(status).length;
-  const seen = plural(status.processes.length, "process", "processes");
-  if (losses === 0 && missing === 0) return ["ok", status.processes.length ? `${seen}, nothing lost` : "No process watched yet"];
-  const parts = [losses > 0 && `${count(losses)} kinds of loss`.replace(/^1 kinds/, "1 kind"), missing > 0 && `${plural(missing, "process", "processes")} seen in part`];
+  const seen = plural(watched(status).length, "process", "processes");
+  if (losses === 0 && missing === 0)
+    return ["ok", watched(status).length ? `${seen}, nothing lost` : "No process watched yet"];
+  const parts = [
+    losses > 0 && `${count(losses)} kinds of loss`.replace(/^1 kinds/, "1 kind"),
+    missing > 0 && `${plural(missing, "process", "processes")} seen in part`,
+  ];
   return ["warn", parts.filter(Boolean).join(", ")];
 }

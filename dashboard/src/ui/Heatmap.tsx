@@ -13,7 +13,17 @@ import { colours, type Palette } from "./theme";
 const HEIGHT = 186;
 const LEFT = 56;
 
-export function Heatmap({ service, w, method, route }: { service: string; w: number; method?: string; route?: string }): JSX.Element | null {
+export function Heatmap({
+  service,
+  w,
+  method,
+  route,
+}: {
+  service: string;
+  w: number;
+  method?: string;
+  route?: string;
+}): JSX.Element | null {
   const bucket = bucketFor(w);
   const { data, status } = useApi<Answer>(url("/api/heatmap", { service, w, bucket, method, route }), pace(2, w));
   void beat.value;
@@ -22,7 +32,14 @@ export function Heatmap({ service, w, method, route }: { service: string; w: num
   if (status === 404) return null;
   return (
     <figure class="chart" id="heatmap" aria-label="Latency heatmap">
-      {cells ? <Picture of={cells} /> : <figcaption><h2>Latency heatmap</h2><span class="muted small">{data ? "No request in this window." : "Loading…"}</span></figcaption>}
+      {cells ? (
+        <Picture of={cells} />
+      ) : (
+        <figcaption>
+          <h2>Latency heatmap</h2>
+          <span class="muted small">{data ? "No request in this window." : "Loading…"}</span>
+        </figcaption>
+      )}
     </figure>
   );
 }
@@ -40,7 +57,9 @@ function Picture({ of }: { of: Grid }): JSX.Element {
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  useEffect(() => { if (canvas.current && width > 0) draw(canvas.current, of, palette, width); }, [of, palette, width]);
+  useEffect(() => {
+    if (canvas.current && width > 0) draw(canvas.current, of, palette, width);
+  }, [of, palette, width]);
 
   const move = (event: PointerEvent) => {
     const x = Math.floor(((event.offsetX - LEFT) / (width - LEFT)) * of.buckets);
@@ -50,9 +69,19 @@ function Picture({ of }: { of: Grid }): JSX.Element {
   const busiest = useMemo(() => say(of, ...densest(of)), [of]);
   return (
     <>
-      <figcaption><h2>Latency heatmap</h2><span class="muted small">{at ? say(of, ...at) : "requests by duration; darker is more"}</span></figcaption>
-      <canvas ref={canvas} class="heat" style={{ height: `${HEIGHT}px` }} role="img" aria-label={`Latency heatmap. Most requests in one cell: ${busiest}`}
-        onPointerMove={move} onPointerLeave={() => setAt(null)} />
+      <figcaption>
+        <h2>Latency heatmap</h2>
+        <span class="muted small">{at ? say(of, ...at) : "requests by duration; darker is more"}</span>
+      </figcaption>
+      <canvas
+        ref={canvas}
+        class="heat"
+        style={{ height: `${HEIGHT}px` }}
+        role="img"
+        aria-label={`Latency heatmap. Most requests in one cell: ${busiest}`}
+        onPointerMove={move}
+        onPointerLeave={() => setAt(null)}
+      />
     </>
   );
 }
@@ -77,15 +106,20 @@ function draw(canvas: HTMLCanvasElement, of: Grid, palette: Palette, width: numb
   context.scale(ratio, ratio);
   context.clearRect(0, 0, width, HEIGHT);
   const [w, h] = [(width - LEFT) / of.buckets, HEIGHT / of.bands.length];
-  of.cells.forEach((row, y) => row.forEach((n, x) => {
-    if (n === 0) return;
-    // The square root keeps a single slow request visible beside thousands of fast ones.
-    context.fillStyle = `rgb(${palette.heat} / ${0.14 + 0.86 * Math.sqrt(n / of.most)})`;
-    context.fillRect(LEFT + x * w, y * h, Math.max(1, w - 0.5), Math.max(1, h - 0.5));
-  }));
+  of.cells.forEach((row, y) =>
+    row.forEach((n, x) => {
+      if (n === 0) return;
+      // The square root keeps a single slow request visible beside thousands of fast ones.
+      context.fillStyle = `rgb(${palette.heat} / ${0.14 + 0.86 * Math.sqrt(n / of.most)})`;
+      context.fillRect(LEFT + x * w, y * h, Math.max(1, w - 0.5), Math.max(1, h - 0.5));
+    }),
+  );
   context.fillStyle = palette.muted;
   context.font = `11px ${palette.sans}`;
   context.textAlign = "right";
   const every = Math.max(1, Math.ceil(22 / h));
-  of.bands.forEach((band, y) => { if ((of.bands.length - 1 - y) % every === 0) context.fillText(ms(band.from), LEFT - 6, Math.min(HEIGHT - 1, (y + 1) * h)); });
+  of.bands.forEach((band, y) => {
+    if ((of.bands.length - 1 - y) % every === 0)
+      context.fillText(ms(band.from), LEFT - 6, Math.min(HEIGHT - 1, (y + 1) * h));
+  });
 }

@@ -46,7 +46,8 @@ export function Table<Row>({ name, caption, columns, rows, id, sort, limit = 25,
 
   const sortBy = (column: Column<Row>) => {
     // Figures are first wanted from the top, names from A.
-    const next = column !== by ? (column.num ? `-${column.key}` : column.key) : descending ? column.key : `-${column.key}`;
+    const next =
+      column !== by ? (column.num ? `-${column.key}` : column.key) : descending ? column.key : `-${column.key}`;
     const others = { ...view.peek().sort };
     delete others[name];
     go({ sort: next === sort ? others : { ...others, [name]: next } }, false);
@@ -58,26 +59,59 @@ export function Table<Row>({ name, caption, columns, rows, id, sort, limit = 25,
         <table>
           <caption class="sr">{caption}</caption>
           <thead>
-            <tr>{columns.map((column) => (
-              <th key={column.key} scope="col" title={column.title} class={classes(column)}
-                aria-sort={column === by ? (descending ? "descending" : "ascending") : undefined}>
-                {column.by
-                  ? <button type="button" onClick={() => sortBy(column)}>
-                      {column.num && <span class="arrow" aria-hidden="true">{column === by ? (descending ? "▼" : "▲") : ""}</span>}
+            <tr>
+              {columns.map((column) => (
+                <th
+                  key={column.key}
+                  scope="col"
+                  title={column.title}
+                  class={classes(column)}
+                  aria-sort={column === by ? (descending ? "descending" : "ascending") : undefined}
+                >
+                  {column.by ? (
+                    <button type="button" onClick={() => sortBy(column)}>
+                      {column.num && (
+                        <span class="arrow" aria-hidden="true">
+                          {column === by ? (descending ? "▼" : "▲") : ""}
+                        </span>
+                      )}
                       {column.label}
-                      {!column.num && <span class="arrow" aria-hidden="true">{column === by ? (descending ? " ▼" : " ▲") : ""}</span>}
+                      {!column.num && (
+                        <span class="arrow" aria-hidden="true">
+                          {column === by ? (descending ? " ▼" : " ▲") : ""}
+                        </span>
+                      )}
                     </button>
-                  : column.label}
-              </th>
-            ))}</tr>
+                  ) : (
+                    column.label
+                  )}
+                </th>
+              ))}
+            </tr>
           </thead>
           <tbody onKeyDown={walk}>
             {shown.map((row) => (
-              <tr key={id(row)} class={open ? "open" : undefined} tabIndex={open ? 0 : undefined}
-                onClick={open && ((event) => { if (!onControl(event)) open(row); })}
-                onKeyDown={open && ((event) => { if (event.key === "Enter" && event.target === event.currentTarget) open(row); })}>
+              <tr
+                key={id(row)}
+                class={open ? "open" : undefined}
+                tabIndex={open ? 0 : undefined}
+                onClick={
+                  open &&
+                  ((event) => {
+                    if (!onControl(event)) open(row);
+                  })
+                }
+                onKeyDown={
+                  open &&
+                  ((event) => {
+                    if (event.key === "Enter" && event.target === event.currentTarget) open(row);
+                  })
+                }
+              >
                 {columns.map((column) => (
-                  <td key={column.key} class={classes(column)}>{column.cell(row)}</td>
+                  <td key={column.key} class={classes(column)}>
+                    {column.cell(row)}
+                  </td>
                 ))}
               </tr>
             ))}
@@ -104,8 +138,8 @@ function onControl(event: MouseEvent): boolean {
 
 function walk(event: KeyboardEvent): void {
   const row = (event.target as Element).closest("tr");
-  const next = event.key === "ArrowDown" ? row?.nextElementSibling
-    : event.key === "ArrowUp" ? row?.previousElementSibling : null;
+  const next =
+    event.key === "ArrowDown" ? row?.nextElementSibling : event.key === "ArrowUp" ? row?.previousElementSibling : null;
   if (!next) return;
   event.preventDefault();
   (next as HTMLElement).focus();

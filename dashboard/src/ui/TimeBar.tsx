@@ -3,7 +3,11 @@
 import type { JSX } from "preact";
 import { ms, pct } from "../format";
 
-export interface Split { own: number; db: number; out: number }
+export interface Split {
+  own: number;
+  db: number;
+  out: number;
+}
 
 /**
  * Splits `total` ms into database, outgoing and the rest. Calls that overlap can sum to more than the request took:
@@ -17,18 +21,34 @@ export function split(total: number, db: number | null | undefined, out: number 
   return { own: 0, db: d * scale, out: o * scale };
 }
 
-const PARTS = [["own", "own code and other"], ["db", "database"], ["out", "outgoing calls"]] as const;
+const PARTS = [
+  ["own", "own code and other"],
+  ["db", "database"],
+  ["out", "outgoing calls"],
+] as const;
 
-export function TimeBar({ total, db, out, tall }: {
-  total: number; db: number | null | undefined; out: number | null | undefined; tall?: boolean;
+export function TimeBar({
+  total,
+  db,
+  out,
+  tall,
+}: {
+  total: number;
+  db: number | null | undefined;
+  out: number | null | undefined;
+  tall?: boolean;
 }): JSX.Element {
   const parts = split(total, db, out);
-  const say = PARTS.filter(([key]) => parts[key] > 0)
-    .map(([key, name]) => `${name} ${ms(parts[key])} (${pct(total > 0 ? parts[key] / total : 0)})`).join(", ")
-    + ((db ?? 0) + (out ?? 0) > total ? "; calls overlapped, their shares are scaled to the whole" : "");
+  const say =
+    PARTS.filter(([key]) => parts[key] > 0)
+      .map(([key, name]) => `${name} ${ms(parts[key])} (${pct(total > 0 ? parts[key] / total : 0)})`)
+      .join(", ") + ((db ?? 0) + (out ?? 0) > total ? "; calls overlapped, their shares are scaled to the whole" : "");
   return (
     <div class={tall ? "timebar tall" : "timebar"} role="img" title={say} aria-label={say || "no time"}>
-      {PARTS.map(([key]) => parts[key] > 0 && <i key={key} class={`c-${key}`} style={{ flex: `${(100 * parts[key]) / total} 0 0` }} />)}
+      {PARTS.map(
+        ([key]) =>
+          parts[key] > 0 && <i key={key} class={`c-${key}`} style={{ flex: `${(100 * parts[key]) / total} 0 0` }} />,
+      )}
     </div>
   );
 }
@@ -38,7 +58,16 @@ export function TimeKey({ parts }: { parts?: Split }): JSX.Element {
   return (
     <div class="keys">
       {PARTS.map(([key, name]) => (
-        <span key={key} class="key"><i class={`c-${key}`} />{name}{parts && <> <b>{ms(parts[key])}</b></>}</span>
+        <span key={key} class="key">
+          <i class={`c-${key}`} />
+          {name}
+          {parts && (
+            <>
+              {" "}
+              <b>{ms(parts[key])}</b>
+            </>
+          )}
+        </span>
       ))}
     </div>
   );

@@ -5,7 +5,11 @@ import { mark } from "../state/traceback";
 export function Traceback({ text }: { text: string }): JSX.Element {
   return (
     <pre class="trace-text" tabIndex={0} aria-label="Traceback">
-      {mark(text).map((line, i) => <div key={i} class={line.kind}>{line.text || " "}</div>)}
+      {mark(text).map((line, i) => (
+        <div key={i} class={line.kind}>
+          {line.text || " "}
+        </div>
+      ))}
     </pre>
   );
 }

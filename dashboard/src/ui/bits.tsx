@@ -5,12 +5,25 @@ import { useState } from "preact/hooks";
 import type { Answer } from "../api/resource";
 
 /** A titled panel. */
-export function Panel({ title, extra, children, id, stale }: {
-  title: string; extra?: ComponentChildren; children: ComponentChildren; id?: string; stale?: boolean;
+export function Panel({
+  title,
+  extra,
+  children,
+  id,
+  stale,
+}: {
+  title: string;
+  extra?: ComponentChildren;
+  children: ComponentChildren;
+  id?: string;
+  stale?: boolean;
 }): JSX.Element {
   return (
     <section class="panel" id={id} aria-label={title}>
-      <header><h2>{title}</h2>{extra}</header>
+      <header>
+        <h2>{title}</h2>
+        {extra}
+      </header>
       <div class={stale ? "stale" : undefined}>{children}</div>
     </section>
   );
@@ -18,13 +31,24 @@ export function Panel({ title, extra, children, id, stale }: {
 
 /** Says that nothing is there, and what to do about it. */
 export function Empty({ title, children }: { title: string; children?: ComponentChildren }): JSX.Element {
-  return <div class="empty"><strong>{title}</strong>{children && <p>{children}</p>}</div>;
+  return (
+    <div class="empty">
+      <strong>{title}</strong>
+      {children && <p>{children}</p>}
+    </div>
+  );
 }
 
 /** What stands where an answer is not there yet, failed, or is of an endpoint that this agent does not have. */
 export function Waiting({ answer, what }: { answer: Answer<unknown>; what: string }): JSX.Element {
-  if (!answer.error) return <div class="empty" role="status">Loading {what}…</div>;
-  if (answer.status === 404) return <Empty title={`This agent has no ${what}.`}>It is older than this page. Update the agent.</Empty>;
+  if (!answer.error)
+    return (
+      <div class="empty" role="status">
+        Loading {what}…
+      </div>
+    );
+  if (answer.status === 404)
+    return <Empty title={`This agent has no ${what}.`}>It is older than this page. Update the agent.</Empty>;
   return (
     <Empty title={`Could not load ${what}.`}>
       {answer.error} {answer.status === 0 ? "Is apm-agent still running? The page tries again by itself." : ""}
@@ -44,7 +68,11 @@ export function Copy({ label, text }: { label: string; text: () => string }): JS
     }
     setTimeout(() => setSaid(""), 1500);
   };
-  return <button type="button" class="button" onClick={() => void copy()} aria-live="polite">{said || label}</button>;
+  return (
+    <button type="button" class="button" onClick={() => void copy()} aria-live="polite">
+      {said || label}
+    </button>
+  );
 }
 
 export function Method({ name }: { name: string }): JSX.Element {
@@ -63,13 +91,25 @@ export function Rate({ rate, text }: { rate: number; text: string }): JSX.Elemen
 }
 
 /** Buttons of which one is chosen. */
-export function Segments<T extends string | number>({ label, options, value, name, choose }: {
-  label: string; options: readonly T[]; value: T; name: (option: T) => string; choose: (option: T) => void;
+export function Segments<T extends string | number>({
+  label,
+  options,
+  value,
+  name,
+  choose,
+}: {
+  label: string;
+  options: readonly T[];
+  value: T;
+  name: (option: T) => string;
+  choose: (option: T) => void;
 }): JSX.Element {
   return (
     <div class="segments" role="group" aria-label={label}>
       {options.map((option) => (
-        <button key={option} type="button" aria-pressed={option === value} onClick={() => choose(option)}>{name(option)}</button>
+        <button key={option} type="button" aria-pressed={option === value} onClick={() => choose(option)}>
+          {name(option)}
+        </button>
       ))}
     </div>
   );

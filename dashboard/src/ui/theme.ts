@@ -3,7 +3,22 @@
 import { signal } from "@preact/signals";
 
 const NAMES = [
-  "surface", "ink", "muted", "line", "accent", "bad", "warn", "ok", "own", "db", "out", "p50", "p95", "p99", "heat", "sans",
+  "surface",
+  "ink",
+  "muted",
+  "line",
+  "accent",
+  "bad",
+  "warn",
+  "ok",
+  "own",
+  "db",
+  "out",
+  "p50",
+  "p95",
+  "p99",
+  "heat",
+  "sans",
 ] as const;
 
 export type Colour = (typeof NAMES)[number];
@@ -16,4 +31,6 @@ function read(): Palette {
 
 export const colours = signal<Palette>(read());
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { colours.value = read(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  colours.value = read();
+});

@@ -3,18 +3,53 @@
 import type { CallRow, ExceptionRow, QueryRow, RequestRow } from "../../src/api/types";
 
 type Of = { ts: number; request: string; service: string };
-export interface Served extends RequestRow { start: number; exception: ExceptionRow | null; client: string; user_agent: string; host: string; protocol: string; request_bytes: number; response_bytes: number }
-export interface Shop { events: Served[]; queries: (QueryRow & Of)[]; calls: (CallRow & Of)[] }
+export interface Served extends RequestRow {
+  start: number;
+  exception: ExceptionRow | null;
+  client: string;
+  user_agent: string;
+  host: string;
+  protocol: string;
+  request_bytes: number;
+  response_bytes: number;
+}
+export interface Shop {
+  events: Served[];
+  queries: (QueryRow & Of)[];
+  calls: (CallRow & Of)[];
+}
 
-interface Statement { sql: string; operation: string; table: string; ms: number; times: number; rows: number }
+interface Statement {
+  sql: string;
+  operation: string;
+  table: string;
+  ms: number;
+  times: number;
+  rows: number;
+}
 interface RouteSpec {
-  service: string; method: string; route: string; path: (n: number) => string; file: string; line: number; fn: string; weight: number; own: number;
-  sql: Statement[]; calls: { method: string; host: string; path: string; ms: number; to?: string }[];
+  service: string;
+  method: string;
+  route: string;
+  path: (n: number) => string;
+  file: string;
+  line: number;
+  fn: string;
+  weight: number;
+  own: number;
+  sql: Statement[];
+  calls: { method: string; host: string; path: string; ms: number; to?: string }[];
   fail?: { rate: number; type: string; message: string; traceback: string; status: number };
 }
 
-const sql = (text: string, table: string, ms: number, times = 1, rows = 1): Statement =>
-  ({ sql: text, operation: text.split(" ")[0] ?? "", table, ms, times, rows });
+const sql = (text: string, table: string, ms: number, times = 1, rows = 1): Statement => ({
+  sql: text,
+  operation: text.split(" ")[0] ?? "",
+  table,
+  ms,
+  times,
+  rows,
+});
 
 const TIMEOUT = `Traceback (most recent call last):
   File "/srv/shop/.venv/lib/python3.12/site-packages/starlette/routing.py", line 76, in app
@@ -36,26 +71,141 @@ KeyError: 'price'
 `;
 
 export const ROUTES: readonly RouteSpec[] = [
-  { service: "shop-api", method: "GET", route: "/products", path: () => "/products", file: "api/products.py", line: 21, fn: "list_products", weight: 30, own: 3.1,
-    sql: [sql("SELECT id, name, price FROM products WHERE active = ? ORDER BY name LIMIT ?", "products", 4.2, 1, 50)], calls: [] },
-  { service: "shop-api", method: "GET", route: "/products/{product_id}", path: (n) => `/products/${n}`, file: "api/products.py", line: 38, fn: "get_product", weight: 24, own: 1.4,
-    sql: [sql("SELECT id, name, price, stock FROM products WHERE id = ?", "products", 0.9)], calls: [] },
-  { service: "shop-api", method: "GET", route: "/orders", path: () => "/orders", file: "api/orders.py", line: 17, fn: "list_orders", weight: 9, own: 6,
-    sql: [sql("SELECT id, customer_id, placed_at FROM orders WHERE customer_id = ? ORDER BY placed_at DESC LIMIT ?", "orders", 2.1, 1, 25),
-      sql("SELECT id, order_id, product_id, quantity FROM order_lines WHERE order_id = ?", "order_lines", 0.8, 25, 3)], calls: [] },
-  { service: "shop-api", method: "POST", route: "/checkout", path: () => "/checkout", file: "api/checkout.py", line: 61, fn: "checkout", weight: 5, own: 5,
-    sql: [sql("INSERT INTO orders (customer_id, total) VALUES (?, ?) RETURNING id", "orders", 1.8), sql("UPDATE products SET stock = stock - ? WHERE id = ?", "products", 1.1, 3)],
-    calls: [{ method: "POST", host: "pricing:8001", path: "/quote", ms: 18, to: "POST /quote" }, { method: "POST", host: "api.payments.example", path: "/v1/charges", ms: 142 }],
-    fail: { rate: 0.04, type: "httpx.ReadTimeout", message: "the payment provider did not answer within 2.0 s", traceback: TIMEOUT, status: 500 } },
-  { service: "shop-api", method: "GET", route: "/cart/{cart_id}", path: (n) => `/cart/${n}`, file: "api/cart.py", line: 44, fn: "get_cart", weight: 12, own: 1.9,
-    sql: [sql("SELECT lines FROM carts WHERE id = ?", "carts", 0.7)], calls: [],
-    fail: { rate: 0.015, type: "KeyError", message: "'price'", traceback: KEYERROR, status: 500 } },
-  { service: "shop-api", method: "GET", route: "/search", path: () => "/search", file: "api/search.py", line: 12, fn: "search", weight: 8, own: 4,
-    sql: [sql("SELECT id, name, ts_rank(document, to_tsquery(?)) AS rank FROM products WHERE document @@ to_tsquery(?) ORDER BY rank DESC LIMIT ?", "products", 61, 1, 20)], calls: [] },
-  { service: "shop-api", method: "GET", route: "/healthz", path: () => "/healthz", file: "main.py", line: 9, fn: "healthz", weight: 6, own: 0.3, sql: [], calls: [] },
-  { service: "pricing", method: "POST", route: "/quote", path: () => "/quote", file: "app.py", line: 30, fn: "quote", weight: 0, own: 4.4,
+  {
+    service: "shop-api",
+    method: "GET",
+    route: "/products",
+    path: () => "/products",
+    file: "api/products.py",
+    line: 21,
+    fn: "list_products",
+    weight: 30,
+    own: 3.1,
+    sql: [sql("SELECT id, name, price FROM products WHERE active = ? ORDER BY name LIMIT ?", "products", 4.2, 1, 50)],
+    calls: [],
+  },
+  {
+    service: "shop-api",
+    method: "GET",
+    route: "/products/{product_id}",
+    path: (n) => `/products/${n}`,
+    file: "api/products.py",
+    line: 38,
+    fn: "get_product",
+    weight: 24,
+    own: 1.4,
+    sql: [sql("SELECT id, name, price, stock FROM products WHERE id = ?", "products", 0.9)],
+    calls: [],
+  },
+  {
+    service: "shop-api",
+    method: "GET",
+    route: "/orders",
+    path: () => "/orders",
+    file: "api/orders.py",
+    line: 17,
+    fn: "list_orders",
+    weight: 9,
+    own: 6,
+    sql: [
+      sql(
+        "SELECT id, customer_id, placed_at FROM orders WHERE customer_id = ? ORDER BY placed_at DESC LIMIT ?",
+        "orders",
+        2.1,
+        1,
+        25,
+      ),
+      sql("SELECT id, order_id, product_id, quantity FROM order_lines WHERE order_id = ?", "order_lines", 0.8, 25, 3),
+    ],
+    calls: [],
+  },
+  {
+    service: "shop-api",
+    method: "POST",
+    route: "/checkout",
+    path: () => "/checkout",
+    file: "api/checkout.py",
+    line: 61,
+    fn: "checkout",
+    weight: 5,
+    own: 5,
+    sql: [
+      sql("INSERT INTO orders (customer_id, total) VALUES (?, ?) RETURNING id", "orders", 1.8),
+      sql("UPDATE products SET stock = stock - ? WHERE id = ?", "products", 1.1, 3),
+    ],
+    calls: [
+      { method: "POST", host: "pricing:8001", path: "/quote", ms: 18, to: "POST /quote" },
+      { method: "POST", host: "api.payments.example", path: "/v1/charges", ms: 142 },
+    ],
+    fail: {
+      rate: 0.04,
+      type: "httpx.ReadTimeout",
+      message: "the payment provider did not answer within 2.0 s",
+      traceback: TIMEOUT,
+      status: 500,
+    },
+  },
+  {
+    service: "shop-api",
+    method: "GET",
+    route: "/cart/{cart_id}",
+    path: (n) => `/cart/${n}`,
+    file: "api/cart.py",
+    line: 44,
+    fn: "get_cart",
+    weight: 12,
+    own: 1.9,
+    sql: [sql("SELECT lines FROM carts WHERE id = ?", "carts", 0.7)],
+    calls: [],
+    fail: { rate: 0.015, type: "KeyError", message: "'price'", traceback: KEYERROR, status: 500 },
+  },
+  {
+    service: "shop-api",
+    method: "GET",
+    route: "/search",
+    path: () => "/search",
+    file: "api/search.py",
+    line: 12,
+    fn: "search",
+    weight: 8,
+    own: 4,
+    sql: [
+      sql(
+        "SELECT id, name, ts_rank(document, to_tsquery(?)) AS rank FROM products WHERE document @@ to_tsquery(?) ORDER BY rank DESC LIMIT ?",
+        "products",
+        61,
+        1,
+        20,
+      ),
+    ],
+    calls: [],
+  },
+  {
+    service: "shop-api",
+    method: "GET",
+    route: "/healthz",
+    path: () => "/healthz",
+    file: "main.py",
+    line: 9,
+    fn: "healthz",
+    weight: 6,
+    own: 0.3,
+    sql: [],
+    calls: [],
+  },
+  {
+    service: "pricing",
+    method: "POST",
+    route: "/quote",
+    path: () => "/quote",
+    file: "app.py",
+    line: 30,
+    fn: "quote",
+    weight: 0,
+    own: 4.4,
     sql: [sql("SELECT rule, factor FROM discounts WHERE valid_until > now()", "discounts", 7.7, 1, 12)],
-    calls: [{ method: "GET", host: "rates.example", path: "/latest", ms: 6 }] },
+    calls: [{ method: "GET", host: "rates.example", path: "/latest", ms: 6 }],
+  },
 ];
 
 /** A small generator of evenly spread numbers (mulberry32), so that each run sees the same shop. */
@@ -77,20 +227,43 @@ export function makeShop(now: number, seconds: number, rps: number): Shop {
   const weights = ROUTES.reduce((sum, route) => sum + route.weight, 0);
   let id = 0;
 
-  const serve = (spec: RouteSpec, end: number, parent: string | null, chain: string | null): { id: string; ms: number } => {
+  const serve = (
+    spec: RouteSpec,
+    end: number,
+    parent: string | null,
+    chain: string | null,
+  ): { id: string; ms: number } => {
     id += 1;
     const request = `r-${id.toString(16).padStart(6, "0")}`;
     const correlation = chain ?? request;
     const failed = spec.fail && next() < spec.fail.rate ? spec.fail : null;
-    let db = 0; let queries = 0; let out = 0;
+    let db = 0;
+    let queries = 0;
+    let out = 0;
     let at = end;
     for (const statement of spec.sql) {
       for (let i = 0; i < statement.times; i += 1) {
         const took = statement.ms * spread();
-        db += took; queries += 1; at += took / 1000;
-        shop.queries.push({ ts: at, start: at - took / 1000, request, service: spec.service, sql: statement.sql, fingerprint: hash(statement.sql), system: "postgresql", operation: statement.operation,
-          table: statement.table, rows: statement.rows, duration_ms: took, error_code: failed && statement.operation === "UPDATE" ? "40001" : null, error: null,
-          link: "context", call_site: `${spec.file}:${spec.line + 4} ${spec.fn}` });
+        db += took;
+        queries += 1;
+        at += took / 1000;
+        shop.queries.push({
+          ts: at,
+          start: at - took / 1000,
+          request,
+          service: spec.service,
+          sql: statement.sql,
+          fingerprint: hash(statement.sql),
+          system: "postgresql",
+          operation: statement.operation,
+          table: statement.table,
+          rows: statement.rows,
+          duration_ms: took,
+          error_code: failed && statement.operation === "UPDATE" ? "40001" : null,
+          error: null,
+          link: "context",
+          call_site: `${spec.file}:${spec.line + 4} ${spec.fn}`,
+        });
       }
     }
     for (const call of spec.calls) {
@@ -98,19 +271,61 @@ export function makeShop(now: number, seconds: number, rps: number): Shop {
       const callee = call.to ? ROUTES.find((route) => `${route.method} ${route.route}` === call.to) : undefined;
       const inner = callee ? serve(callee, at, request, correlation) : null;
       const took = timedOut ? 2000 : (inner?.ms ?? call.ms * spread()) + 0.6;
-      out += took; at += took / 1000;
-      shop.calls.push({ ts: at, start: at - took / 1000, request, service: spec.service, method: call.method, host: call.host, path: call.path, status: timedOut ? 0 : 200, duration_ms: took,
-        error: timedOut ? "timed out" : null, link: "context", call_site: `${spec.file}:${spec.line + 9} ${spec.fn}` });
+      out += took;
+      at += took / 1000;
+      shop.calls.push({
+        ts: at,
+        start: at - took / 1000,
+        request,
+        service: spec.service,
+        method: call.method,
+        host: call.host,
+        path: call.path,
+        status: timedOut ? 0 : 200,
+        duration_ms: took,
+        error: timedOut ? "timed out" : null,
+        link: "context",
+        call_site: `${spec.file}:${spec.line + 9} ${spec.fn}`,
+      });
     }
     const own = spec.own * spread();
     const took = own + db + out;
     shop.events.push({
-      ts: end + took / 1000, start: end, service: spec.service, pid: spec.service === "pricing" ? 4410 : 4301 + (id % 2), method: spec.method, route: spec.route, path: spec.path(100 + (id % 900)),
-      status: failed ? failed.status : spec.method === "POST" ? 201 : 200, duration_ms: took, ttfb_ms: took - 0.2, queue_ms: own * 0.1,
-      error: failed ? `${failed.type}: ${failed.message}` : null, request_id: request, correlation_id: correlation, parent_id: parent,
-      exception: failed ? { error_type: failed.type, error_message: failed.message, error_traceback: failed.traceback, error_fingerprint: hash(failed.traceback), error_locals: null } : null,
-      db_query_count: queries, db_total_ms: db, outgoing_count: spec.calls.length, outgoing_total_ms: out, n_plus_one: spec.sql.some((s) => s.times >= 10) ? hash(spec.sql[1]?.sql ?? "") : null,
-      client: "127.0.0.1:52114", user_agent: "python-httpx/0.27", host: "shop.example", protocol: "http/1.1", request_bytes: 312, response_bytes: 1840,
+      ts: end + took / 1000,
+      start: end,
+      service: spec.service,
+      pid: spec.service === "pricing" ? 4410 : 4301 + (id % 2),
+      method: spec.method,
+      route: spec.route,
+      path: spec.path(100 + (id % 900)),
+      status: failed ? failed.status : spec.method === "POST" ? 201 : 200,
+      duration_ms: took,
+      ttfb_ms: took - 0.2,
+      queue_ms: own * 0.1,
+      error: failed ? `${failed.type}: ${failed.message}` : null,
+      request_id: request,
+      correlation_id: correlation,
+      parent_id: parent,
+      exception: failed
+        ? {
+            error_type: failed.type,
+            error_message: failed.message,
+            error_traceback: failed.traceback,
+            error_fingerprint: hash(failed.traceback),
+            error_locals: null,
+          }
+        : null,
+      db_query_count: queries,
+      db_total_ms: db,
+      outgoing_count: spec.calls.length,
+      outgoing_total_ms: out,
+      n_plus_one: spec.sql.some((s) => s.times >= 10) ? hash(spec.sql[1]?.sql ?? "") : null,
+      client: "127.0.0.1:52114",
+      user_agent: "python-httpx/0.27",
+      host: "shop.example",
+      protocol: "http/1.1",
+      request_bytes: 312,
+      response_bytes: 1840,
     });
     return { id: request, ms: took };
   };

@@ -22,24 +22,40 @@ export function handle(request: IncomingMessage, response: ServerResponse): bool
   const number = (name: string, fallback: number) => Number(url.searchParams.get(name) ?? fallback);
   const [service, w] = [text("service"), number("w", 300)];
   const at = url.pathname;
-  const body = at === "/api/services" ? answers.services()
-    : at === "/api/overview" ? answers.overview(service, w)
-    : at === "/api/timeseries" ? answers.timeseries(service, w, number("bucket", 5), slid())
-    : at === "/api/routes" ? answers.routes(service, w)
-    : at === "/api/recent_errors" ? answers.recentErrors(service, number("limit", 20))
-    : at === "/api/error_groups" ? answers.errorGroups(service, number("w", 600))
-    : at === "/api/outgoing" ? answers.outgoing(service, number("w", 600))
-    : at === "/api/route_host_calls" ? answers.routeHostCalls(service, w)
-    : at === "/api/route_chains" ? answers.chains(service, w)
-    : at === "/api/discovered" ? answers.discovered()
-    : extras(answers, url, slid());
-  if (at === "/api/stream") { stream(request, response); return true; }
+  const body =
+    at === "/api/services"
+      ? answers.services()
+      : at === "/api/overview"
+        ? answers.overview(service, w)
+        : at === "/api/timeseries"
+          ? answers.timeseries(service, w, number("bucket", 5), slid())
+          : at === "/api/routes"
+            ? answers.routes(service, w)
+            : at === "/api/recent_errors"
+              ? answers.recentErrors(service, number("limit", 20))
+              : at === "/api/error_groups"
+                ? answers.errorGroups(service, number("w", 600))
+                : at === "/api/outgoing"
+                  ? answers.outgoing(service, number("w", 600))
+                  : at === "/api/route_host_calls"
+                    ? answers.routeHostCalls(service, w)
+                    : at === "/api/route_chains"
+                      ? answers.chains(service, w)
+                      : at === "/api/discovered"
+                        ? answers.discovered()
+                        : extras(answers, url, slid());
+  if (at === "/api/stream") {
+    stream(request, response);
+    return true;
+  }
   if (body === undefined) {
     if (!at.startsWith("/api/")) return false;
     response.writeHead(404, { "content-type": "application/json" }).end(JSON.stringify({ error: "no such endpoint" }));
     return true;
   }
-  response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body, MADE_TO_MEASURE.has(at) ? undefined : slide));
+  response
+    .writeHead(200, { "content-type": "application/json" })
+    .end(JSON.stringify(body, MADE_TO_MEASURE.has(at) ? undefined : slide));
   return true;
 }
 

@@ -14,30 +14,60 @@ let context: BrowserContext;
 let page: Page;
 let said: string[];
 
-beforeAll(async () => { ({ base, server } = await serve()); chrome = await browser(); });
-afterAll(async () => { await chrome.close(); server?.close(); });
+beforeAll(async () => {
+  ({ base, server } = await serve());
+  chrome = await browser();
+});
+afterAll(async () => {
+  await chrome.close();
+  server?.close();
+});
 beforeEach(async () => {
   context = await chrome.newContext({ viewport: { width: 1280, height: 900 } });
   page = await context.newPage();
   said = complaints(page);
 });
-afterEach(async () => { await context.close(); expect(said).toEqual([]); });
+afterEach(async () => {
+  await context.close();
+  expect(said).toEqual([]);
+});
 
 const api = async <T>(path: string): Promise<T> => (await (await fetch(base + path)).json()) as T;
-const open = async (query: string, ready: string) => { await page.goto(`${base}/${query}`); await page.waitForSelector(ready); };
+const open = async (query: string, ready: string) => {
+  await page.goto(`${base}/${query}`);
+  await page.waitForSelector(ready);
+};
 const text = (selector: string) => page.locator(selector).first().innerText();
 /** Waits until a read of the page gives what is wanted; fails with the last that it gave. */
-const eventually = (read: () => Promise<unknown>, wanted: unknown) => expect.poll(read, { timeout: 10_000 }).toEqual(wanted);
+const eventually = (read: () => Promise<unknown>, wanted: unknown) =>
+  expect.poll(read, { timeout: 10_000 }).toEqual(wanted);
 
 test("the seven tiles show the API's figures", async () => {
   await open("", "#routes tbody tr");
   const read = async () => {
     const [o, s] = [await api<Overview>("/api/overview?w=300"), await api<Services>("/api/services")];
-    const sum = (pick: (row: Services["services"][number]) => number | null) => s.services.reduce((all, row) => all + (pick(row) ?? 0), 0);
-    const wanted = { rps: num(o.rps), error_rate: pct(o.error_rate), avg: ms(o.avg_duration_ms), max: ms(o.max_duration_ms), in_flight: count(sum((row) => row.in_flight)),
-      cpu: `${num(sum((row) => row.cpu_pct))} %`, mem: `${num(sum((row) => row.mem_mb))} MiB` };
-    const shown = Object.fromEntries(await page.$$eval(".tile", (tiles) => tiles.map((tile) => [(tile as HTMLElement).dataset["tile"],
-      [...tile.querySelectorAll(".figure span")].map((part) => part.textContent).join(" ").trim()])));
+    const sum = (pick: (row: Services["services"][number]) => number | null) =>
+      s.services.reduce((all, row) => all + (pick(row) ?? 0), 0);
+    const wanted = {
+      rps: num(o.rps),
+      error_rate: pct(o.error_rate),
+      avg: ms(o.avg_duration_ms),
+      max: ms(o.max_duration_ms),
+      in_flight: count(sum((row) => row.in_flight)),
+      cpu: `${num(sum((row) => row.cpu_pct))} %`,
+      mem: `${num(sum((row) => row.mem_mb))} MiB`,
+    };
+    const shown = Object.fromEntries(
+      await page.$$eval(".tile", (tiles) =>
+        tiles.map((tile) => [
+          (tile as HTMLElement).dataset["tile"],
+          [...tile.querySelectorAll(".figure span")]
+            .map((part) => part.textContent)
+            .join(" ")
+            .trim(),
+        ]),
+      ),
+    );
     return JSON.stringify(shown) === JSON.stringify(wanted) || { shown, wanted };
   };
   await eventually(read, true);
@@ -45,11 +75,26 @@ test("the seven tiles show the API's figures", async () => {
 
 test("the routes table shows the API's rows and sorts by any column", async () => {
   await open("", "#routes tbody tr");
-  const column = (n: number) => page.$$eval(`#routes tbody tr td:nth-child(${n})`, (cells) => cells.map((cell) => (cell as HTMLElement).innerText.trim()));
+  const column = (n: number) =>
+    page.$$eval(`#routes tbody tr td:nth-child(${n})`, (cells) =>
+      cells.map((cell) => (cell as HTMLElement).innerText.trim()),
+    );
   const { routes } = await api<Routes>("/api/routes?w=300");
-  await eventually(() => column(1), [...routes].sort((a, b) => b.total - a.total).slice(0, 25).map((row) => `${row.method} ${row.route}`));
+  await eventually(
+    () => column(1),
+    [...routes]
+      .sort((a, b) => b.total - a.total)
+      .slice(0, 25)
+      .map((row) => `${row.method} ${row.route}`),
+  );
   await page.click("#routes th:has-text('p95') button");
-  await eventually(() => column(6), [...routes].sort((a, b) => (b.p95_ms ?? 0) - (a.p95_ms ?? 0)).slice(0, 25).map((row) => num(row.p95_ms)));
+  await eventually(
+    () => column(6),
+    [...routes]
+      .sort((a, b) => (b.p95_ms ?? 0) - (a.p95_ms ?? 0))
+      .slice(0, 25)
+      .map((row) => num(row.p95_ms)),
+  );
   expect(await page.getAttribute("#routes th:has-text('p95')", "aria-sort")).toBe("descending");
   expect(page.url()).toContain("sort.routes=-p95");
   await page.reload();
@@ -60,8 +105,14 @@ test("the routes table shows the API's rows and sorts by any column", async () =
 test("outgoing hosts and their figures", async () => {
   await open("?view=outgoing", "#outgoing tbody tr");
   const { hosts } = await api<Outgoing>("/api/outgoing?w=300");
-  const rows = () => page.$$eval("#outgoing tbody tr", (all) => all.map((row) => [...row.querySelectorAll("td")].slice(0, 3).map((cell) => cell.innerText.trim())));
-  await eventually(rows, hosts.map((row) => [row.host, count(row.calls), pct(row.error_rate)]));
+  const rows = () =>
+    page.$$eval("#outgoing tbody tr", (all) =>
+      all.map((row) => [...row.querySelectorAll("td")].slice(0, 3).map((cell) => cell.innerText.trim())),
+    );
+  await eventually(
+    rows,
+    hosts.map((row) => [row.host, count(row.calls), pct(row.error_rate)]),
+  );
 });
 
 test("/ filters, arrows walk, Enter opens, Esc steps back", async () => {
@@ -115,14 +166,21 @@ test("a request opens as a waterfall: N+1 named, the callee nested, copied as cu
   await page.click("text=Copy as curl");
   await eventually(() => page.evaluate(() => navigator.clipboard.readText()), "curl http://shop.example/orders");
   await page.click("text=Copy as JSON");
-  await eventually(async () => (JSON.parse(await page.evaluate(() => navigator.clipboard.readText())) as { queries: [] }).queries.length, 26);
+  await eventually(
+    async () =>
+      (JSON.parse(await page.evaluate(() => navigator.clipboard.readText())) as { queries: [] }).queries.length,
+    26,
+  );
   await page.keyboard.press("Escape");
   await page.waitForSelector("dialog", { state: "detached" });
   await open("?view=route&method=POST&route=/checkout&service=shop-api", "#requests tbody tr");
   await page.locator("#requests tbody tr").nth(1).click();
   await page.waitForSelector("#request .waterfall");
-  const depth = (selector: string) => page.$eval(`#request ${selector} .wf-label`, (label) => parseInt((label as HTMLElement).style.paddingLeft, 10));
-  expect(await depth(".wf.request:has-text('pricing')")).toBeGreaterThan(await depth(".wf.call:has-text('pricing:8001')"));
+  const depth = (selector: string) =>
+    page.$eval(`#request ${selector} .wf-label`, (label) => parseInt((label as HTMLElement).style.paddingLeft, 10));
+  expect(await depth(".wf.request:has-text('pricing')")).toBeGreaterThan(
+    await depth(".wf.call:has-text('pricing:8001')"),
+  );
   await page.click("#request .wf.call:has-text('pricing:8001') .wf-line");
   expect(await text("#request .wf-details")).toContain("context");
 });
@@ -155,8 +213,17 @@ test("pause stops asking, resume goes on; the window is part of the link", async
   await page.click("button:has-text('Live')");
   await page.waitForSelector(".banner:has-text('Paused')");
   let asked = 0;
-  page.on("request", () => { asked += 1; });
-  await page.evaluate(() => new Promise((done) => { let frames = 0; const next = () => (++frames < 90 ? requestAnimationFrame(next) : done(null)); next(); }));
+  page.on("request", () => {
+    asked += 1;
+  });
+  await page.evaluate(
+    () =>
+      new Promise((done) => {
+        let frames = 0;
+        const next = () => (++frames < 90 ? requestAnimationFrame(next) : done(null));
+        next();
+      }),
+  );
   expect(asked).toBe(0);
   await page.click(".banner >> text=Resume");
   await eventually(() => Promise.resolve(asked > 3), true);

@@ -12,11 +12,17 @@ const DIST = join(ROOT, "dist");
 export const SCREENS = process.env["SCREENS"] ?? join(ROOT, "..", "target", "screens");
 
 /** Allows the page itself and the hosts of the assistants that the settings offer, nothing else. */
-export const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-  + "connect-src 'self' https://api.anthropic.com https://api.openai.com http://localhost:11434 http://127.0.0.1:11434; "
-  + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+export const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+  "connect-src 'self' https://api.anthropic.com https://api.openai.com http://localhost:11434 http://127.0.0.1:11434; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-const TYPES: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const TYPES: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
 
 /** Serves the page; with `AGENT` in the environment the tests go to that running agent instead. */
 export async function serve(): Promise<{ base: string; server: Server | null }> {
@@ -27,10 +33,20 @@ export async function serve(): Promise<{ base: string; server: Server | null }> 
     if (handle(request, response)) return;
     const path = normalize(new URL(request.url ?? "/", "http://localhost").pathname);
     const file = join(DIST, path === "/" ? "index.html" : path);
-    if (!existsSync(file)) { response.writeHead(404).end(); return; }
-    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "content-security-policy": POLICY }).end(readFileSync(file));
+    if (!existsSync(file)) {
+      response.writeHead(404).end();
+      return;
+    }
+    response
+      .writeHead(200, {
+        "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+        "content-security-policy": POLICY,
+      })
+      .end(readFileSync(file));
   });
-  await new Promise<void>((ready) => { server.listen(0, "127.0.0.1", ready); });
+  await new Promise<void>((ready) => {
+    server.listen(0, "127.0.0.1", ready);
+  });
   return { base: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server };
 }
 
@@ -38,14 +54,25 @@ export async function browser(): Promise<Browser> {
   mkdirSync(SCREENS, { recursive: true });
   return chromium.launch({
     executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
-    args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
   });
 }
 
 /** What a page complained about: console errors and warnings, exceptions, policy reports. */
 export function complaints(page: Page): string[] {
   const said: string[] = [];
-  page.on("console", (message) => { if (["error", "warning"].includes(message.type())) said.push(message.text()); });
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) said.push(message.text());
+  });
   page.on("pageerror", (error) => said.push(String(error)));
   return said;
 }

@@ -11,14 +11,24 @@ import { browser, complaints, ROOT, serve } from "./harness";
 import { VIEWS, named } from "./views";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-interface Violation { id: string; impact: string; nodes: { html: string; failureSummary?: string }[] }
+interface Violation {
+  id: string;
+  impact: string;
+  nodes: { html: string; failureSummary?: string }[];
+}
 
 let chrome: Browser;
 let base: string;
 let server: Server | null;
 
-beforeAll(async () => { ({ base, server } = await serve()); chrome = await browser(); });
-afterAll(async () => { await chrome.close(); server?.close(); });
+beforeAll(async () => {
+  ({ base, server } = await serve());
+  chrome = await browser();
+});
+afterAll(async () => {
+  await chrome.close();
+  server?.close();
+});
 
 describe.each(["light", "dark"] as const)("axe, %s", (colorScheme) => {
   test.each(VIEWS)("%s", async (_, query, ready) => {
@@ -27,10 +37,21 @@ describe.each(["light", "dark"] as const)("axe, %s", (colorScheme) => {
     await page.waitForSelector(ready);
     // Runs as a debugger's script does: outside the page's own policy, which stays as the agent sends it.
     await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => (window as unknown as { axe: { run: (options: unknown) => Promise<{ violations: Violation[] }> } }).axe
-      .run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+    const { violations } = await page.evaluate(() =>
+      (window as unknown as { axe: { run: (options: unknown) => Promise<{ violations: Violation[] }> } }).axe.run({
+        runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+      }),
+    );
     const serious = violations.filter((one) => ["serious", "critical"].includes(one.impact));
-    expect(serious.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.html} ${node.failureSummary}`).slice(0, 3).join("\n")}`)).toEqual([]);
+    expect(
+      serious.map(
+        (one) =>
+          `${one.id}: ${one.nodes
+            .map((node) => `${node.html} ${node.failureSummary}`)
+            .slice(0, 3)
+            .join("\n")}`,
+      ),
+    ).toEqual([]);
     await page.close();
   });
 });
@@ -41,32 +62,51 @@ const HOSTILE = `<img src=x onerror="window.pwned=1"><script>window.pwned=1</scr
 /** Puts the payload into every text of an answer, keys and figures left alone. */
 function poison(value: unknown, key = ""): unknown {
   if (Array.isArray(value)) return value.map((item) => poison(item, key));
-  if (value !== null && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, poison(item, name)]));
-  return typeof value === "string" && !["request_id", "parent_id", "fingerprint", "error_fingerprint", "correlation_id"].includes(key) ? `${value}${HOSTILE}` : value;
+  if (value !== null && typeof value === "object")
+    return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, poison(item, name)]));
+  return typeof value === "string" &&
+    !["request_id", "parent_id", "fingerprint", "error_fingerprint", "correlation_id"].includes(key)
+    ? `${value}${HOSTILE}`
+    : value;
 }
 
 describe("text from the app stays text", () => {
   test.each(VIEWS)("%s", async (_, query) => {
     const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
     const said = complaints(page);
-    await page.route((url) => url.pathname.startsWith("/api/") && url.pathname !== "/api/stream", async (route) => {
-      const answer = await route.fetch();
-      await route.fulfill({ response: answer, json: poison(await answer.json()) });
-    });
+    await page.route(
+      (url) => url.pathname.startsWith("/api/") && url.pathname !== "/api/stream",
+      async (route) => {
+        const answer = await route.fetch();
+        await route.fulfill({ response: answer, json: poison(await answer.json()) });
+      },
+    );
     await page.goto(`${base}/?${await named(base, query)}`);
     await page.waitForFunction(() => document.body.innerText.includes("onerror="));
     await page.waitForLoadState("networkidle").catch(() => undefined);
-    expect(await page.evaluate(() => [(window as { pwned?: number }).pwned, document.querySelectorAll("main img, main script, dialog img, dialog script").length,
-      [...document.querySelectorAll("a")].filter((link) => link.protocol === "javascript:").length])).toEqual([undefined, 0, 0]);
+    expect(
+      await page.evaluate(() => [
+        (window as { pwned?: number }).pwned,
+        document.querySelectorAll("main img, main script, dialog img, dialog script").length,
+        [...document.querySelectorAll("a")].filter((link) => link.protocol === "javascript:").length,
+      ]),
+    ).toEqual([undefined, 0, 0]);
     expect(said.filter((line) => !line.includes("404"))).toEqual([]);
     await page.close();
   });
 
   test("in the address too", async () => {
     const page = await chrome.newPage();
-    await page.goto(`${base}/?service=${encodeURIComponent(HOSTILE)}&view=route&method=GET&route=${encodeURIComponent(HOSTILE)}&q=${encodeURIComponent(HOSTILE)}`);
+    await page.goto(
+      `${base}/?service=${encodeURIComponent(HOSTILE)}&view=route&method=GET&route=${encodeURIComponent(HOSTILE)}&q=${encodeURIComponent(HOSTILE)}`,
+    );
     await page.waitForSelector("h1:has-text('onerror=')");
-    expect(await page.evaluate(() => [(window as { pwned?: number }).pwned, document.querySelectorAll("main img, main script").length])).toEqual([undefined, 0]);
+    expect(
+      await page.evaluate(() => [
+        (window as { pwned?: number }).pwned,
+        document.querySelectorAll("main img, main script").length,
+      ]),
+    ).toEqual([undefined, 0]);
     await page.close();
   });
 });
@@ -77,7 +117,11 @@ test("the first paint comes within 200 ms, and the bundle is under 300 KB", asyn
     const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
     await page.goto(base);
     await page.waitForSelector(".tile .figure");
-    paints.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Number.POSITIVE_INFINITY));
+    paints.push(
+      await page.evaluate(
+        () => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Number.POSITIVE_INFINITY,
+      ),
+    );
     await page.close();
   }
   const assets = join(ROOT, "dist", "static");
@@ -89,7 +133,11 @@ test("the first paint comes within 200 ms, and the bundle is under 300 KB", asyn
   expect(bytes).toBeLessThan(300_000);
 });
 
-interface Size { nodes: number; listeners: number; heap: number }
+interface Size {
+  nodes: number;
+  listeners: number;
+  heap: number;
+}
 
 /** What the page holds after a collection. */
 async function size(page: Page): Promise<Size> {
@@ -103,7 +151,9 @@ async function size(page: Page): Promise<Size> {
 }
 
 function expectNoGrowth(what: string, before: Size, after: Size): void {
-  console.info(`${what}: nodes ${before.nodes} -> ${after.nodes}, listeners ${before.listeners} -> ${after.listeners}, heap ${Math.round(before.heap / 1024)} -> ${Math.round(after.heap / 1024)} KiB`);
+  console.info(
+    `${what}: nodes ${before.nodes} -> ${after.nodes}, listeners ${before.listeners} -> ${after.listeners}, heap ${Math.round(before.heap / 1024)} -> ${Math.round(after.heap / 1024)} KiB`,
+  );
   expect(after.nodes).toBeLessThan(before.nodes * 1.1 + 100);
   expect(after.listeners).toBeLessThan(before.listeners * 1.1 + 20);
   expect(after.heap).toBeLessThan(before.heap * 1.15 + 1_000_000);

@@ -10,10 +10,19 @@ let chrome: Browser;
 let base: string;
 let server: Server | null;
 
-beforeAll(async () => { ({ base, server } = await serve()); chrome = await browser(); });
-afterAll(async () => { await chrome.close(); server?.close(); });
+beforeAll(async () => {
+  ({ base, server } = await serve());
+  chrome = await browser();
+});
+afterAll(async () => {
+  await chrome.close();
+  server?.close();
+});
 
-const SIZES = [["wide", 1280, 900], ["narrow", 390, 844]] as const;
+const SIZES = [
+  ["wide", 1280, 900],
+  ["narrow", 390, 844],
+] as const;
 
 for (const scheme of ["light", "dark"] as const) {
   for (const [size, width, height] of SIZES) {

@@ -17,9 +17,15 @@ export const VIEWS: readonly (readonly [name: string, query: string, ready: stri
 /** Puts the id of a real request or error in the place of a name. */
 export async function named(base: string, query: string): Promise<string> {
   const json = async <T>(path: string) => (await (await fetch(base + path)).json()) as T;
-  const slowest = async (route: string) => (await json<{ requests: { request_id: string }[] }>(`/api/requests?w=300&sort=slow&limit=1&route=${route}`)).requests[0]?.request_id ?? "";
+  const slowest = async (route: string) =>
+    (await json<{ requests: { request_id: string }[] }>(`/api/requests?w=300&sort=slow&limit=1&route=${route}`))
+      .requests[0]?.request_id ?? "";
   if (query.includes("CHECKOUT")) return query.replace("CHECKOUT", await slowest("/checkout"));
   if (query.includes("ORDERS")) return query.replace("ORDERS", await slowest("/orders"));
-  if (query.includes("FIRST")) return query.replace("FIRST", (await json<{ groups: { fingerprint: string }[] }>("/api/error_groups?w=300")).groups[0]?.fingerprint ?? "");
+  if (query.includes("FIRST"))
+    return query.replace(
+      "FIRST",
+      (await json<{ groups: { fingerprint: string }[] }>("/api/error_groups?w=300")).groups[0]?.fingerprint ?? "",
+    );
   return query;
 }

@@ -13,15 +13,28 @@ test("the default state is the bare address", () => {
 
 test("a link reproduces the view", () => {
   const state: ViewState = {
-    ...DEFAULTS, view: "route", service: "shop & co", w: 86_400, q: "a=b", folder: "api/v1", method: "GET", route: "/users/{id}?x", request: "r#1", kind: "slow", error: "ff",
+    ...DEFAULTS,
+    view: "route",
+    service: "shop & co",
+    w: 86_400,
+    q: "a=b",
+    folder: "api/v1",
+    method: "GET",
+    route: "/users/{id}?x",
+    request: "r#1",
+    kind: "slow",
+    error: "ff",
     sort: { routes: "-p99", hosts: "host" },
   };
   expect(parse(format(state))).toEqual(state);
 });
 
-test.each(["w=7", "w=abc", "view=nothing", "kind=odd", "view=route", "sort.routes="])("%s takes the default", (query) => {
-  expect(parse(`?${query}`)).toEqual(DEFAULTS);
-});
+test.each(["w=7", "w=abc", "view=nothing", "kind=odd", "view=route", "sort.routes="])(
+  "%s takes the default",
+  (query) => {
+    expect(parse(`?${query}`)).toEqual(DEFAULTS);
+  },
+);
 
 test("every word of a filter must occur", () => {
   expect(matches("", "GET /a")).toBe(true);

@@ -14,14 +14,32 @@ type Link = NonNullable<Status["links"]>[number];
 const PROCESSES: readonly Column<ProcessStatus>[] = [
   { key: "pid", label: "Pid", num: true, by: (row) => row.pid, cell: (row) => row.pid },
   { key: "service", label: "Service", by: (row) => row.service, cell: (row) => row.service },
+  {
+    key: "state",
+    label: "State",
+    by: (row) => row.state,
+    cell: (row) => <span class={row.state === "watched" ? undefined : "muted"}>{row.state}</span>,
+  },
   { key: "python", label: "Python", by: (row) => row.python, cell: (row) => row.python ?? "" },
   { key: "probes", label: "What attached", cell: (row) => <Probes of={row} /> },
-  { key: "command", label: "Command", class: "route", optional: true, cell: (row) => <span class="mono small clip">{row.command}</span> },
+  {
+    key: "command",
+    label: "Command",
+    class: "route",
+    optional: true,
+    cell: (row) => <span class="mono small clip">{row.command}</span>,
+  },
 ];
 
 const LOSSES: readonly Column<Loss>[] = [
   { key: "name", label: "Loss", by: (row) => row.name, cell: (row) => <span class="mono">{row.name}</span> },
-  { key: "count", label: "Count", num: true, by: (row) => row.count, cell: (row) => <span class={row.count ? "warn" : "zero"}>{count(row.count)}</span> },
+  {
+    key: "count",
+    label: "Count",
+    num: true,
+    by: (row) => row.count,
+    cell: (row) => <span class={row.count ? "warn" : "zero"}>{count(row.count)}</span>,
+  },
   { key: "meaning", label: "What it means", optional: true, cell: (row) => <span class="muted">{row.meaning}</span> },
 ];
 
@@ -45,25 +63,72 @@ const LINKS: readonly Column<Link>[] = [
 export function AgentView(): JSX.Element {
   const answer = useApi<Status>("/api/status", 2);
   const status = answer.data;
-  if (!status) return <><h1>What the agent sees</h1><Waiting answer={answer} what="status" /></>;
+  if (!status)
+    return (
+      <>
+        <h1>What the agent sees</h1>
+        <Waiting answer={answer} what="status" />
+      </>
+    );
   return (
     <>
       <h1>What the agent sees</h1>
-      {status.problems?.map((problem) => <div key={problem} class="banner">{problem}</div>)}
+      {status.problems?.map((problem) => (
+        <div key={problem} class="banner">
+          {problem}
+        </div>
+      ))}
       <OwnCost status={status} />
       <Panel title="Processes" id="processes">
-        {status.processes.length === 0
-          ? <Empty title="No Python process is watched.">Start a server, or check with <code>apm-agent check</code> what this machine allows.</Empty>
-          : <Table name="processes" caption="Processes" columns={PROCESSES} rows={status.processes} id={(row) => String(row.pid)} sort="service" />}
+        {status.processes.length === 0 ? (
+          <Empty title="No Python process is watched.">
+            Start a server, or check with <code>apm-agent check</code> what this machine allows.
+          </Empty>
+        ) : (
+          <Table
+            name="processes"
+            caption="Processes"
+            columns={PROCESSES}
+            rows={status.processes}
+            id={(row) => String(row.pid)}
+            sort="service"
+          />
+        )}
       </Panel>
       {status.links && (
         <Panel title="How queries and calls were given to requests" id="links">
-          {status.links.length === 0 ? <Empty title="None was attributed yet." />
-            : <Table name="links" caption="Links by kind" columns={LINKS} rows={status.links} id={(row) => row.kind} sort="-count" />}
+          {status.links.length === 0 ? (
+            <Empty title="None was attributed yet." />
+          ) : (
+            <Table
+              name="links"
+              caption="Links by kind"
+              columns={LINKS}
+              rows={status.links}
+              id={(row) => row.kind}
+              sort="-count"
+            />
+          )}
         </Panel>
       )}
-      <Panel title="Losses" id="losses" extra={<span class="muted small">{lost(status).length ? "since the agent started" : "nothing was lost since the agent started"}</span>}>
-        <Table name="losses" caption="Losses" columns={LOSSES} rows={status.losses} id={(row) => row.name} sort="-count" limit={50} />
+      <Panel
+        title="Losses"
+        id="losses"
+        extra={
+          <span class="muted small">
+            {lost(status).length ? "since the agent started" : "nothing was lost since the agent started"}
+          </span>
+        }
+      >
+        <Table
+          name="losses"
+          caption="Losses"
+          columns={LOSSES}
+          rows={status.losses}
+          id={(row) => row.name}
+          sort="-count"
+          limit={50}
+        />
       </Panel>
     </>
   );
@@ -73,11 +138,38 @@ function OwnCost({ status }: { status: Status }): JSX.Element {
   const { agent, ring } = status;
   return (
     <dl class="facts panel own">
-      {status.version && <div><dt>Version</dt><dd>{status.version}</dd></div>}
-      {agent?.cpu_pct != null && <div><dt>Agent's CPU</dt><dd>{num(agent.cpu_pct)} %</dd></div>}
-      {agent?.mem_mb != null && <div><dt>Agent's memory</dt><dd>{num(agent.mem_mb)} MiB</dd></div>}
-      {agent?.db_bytes != null && <div><dt>Database</dt><dd>{bytes(agent.db_bytes)}</dd></div>}
-      {ring?.size_bytes && <div><dt>Ring buffer, most used</dt><dd>{bytes(ring.max_used_bytes ?? ring.used_bytes)} of {bytes(ring.size_bytes)}</dd></div>}
+      {status.version && (
+        <div>
+          <dt>Version</dt>
+          <dd>{status.version}</dd>
+        </div>
+      )}
+      {agent?.cpu_pct != null && (
+        <div>
+          <dt>Agent's CPU</dt>
+          <dd>{num(agent.cpu_pct)} %</dd>
+        </div>
+      )}
+      {agent?.mem_mb != null && (
+        <div>
+          <dt>Agent's memory</dt>
+          <dd>{num(agent.mem_mb)} MiB</dd>
+        </div>
+      )}
+      {agent?.db_bytes != null && (
+        <div>
+          <dt>Database</dt>
+          <dd>{bytes(agent.db_bytes)}</dd>
+        </div>
+      )}
+      {ring?.size_bytes && (
+        <div>
+          <dt>Ring buffer, most used</dt>
+          <dd>
+            {bytes(ring.max_used_bytes ?? ring.used_bytes)} of {bytes(ring.size_bytes)}
+          </dd>
+        </div>
+      )}
     </dl>
   );
 }
@@ -87,7 +179,8 @@ function Probes({ of }: { of: ProcessStatus }): JSX.Element {
     <span class="keys">
       {of.probes?.map((probe) => (
         <span key={probe.name} class={probe.attached ? "tag" : "tag warn"} title={probe.reason ?? undefined}>
-          {probe.name}{!probe.attached && `: ${probe.reason ?? "not attached"}`}
+          {probe.name}
+          {!probe.attached && `: ${probe.reason ?? "not attached"}`}
         </span>
       ))}
     </span>

@@ -22,19 +22,44 @@ export function AnalyzeDialog({ of }: { of: Subject }): JSX.Element {
   const groups = useApi<ErrorGroups>(url("/api/error_groups", { service: of.service, w }), 1e9);
   const body = useMemo(() => {
     if (!snapshot.data || !groups.data) return null;
-    const facts = isRoute ? routeFacts(snapshot.data, groups.data.groups) : folderFacts(snapshot.data, groups.data.groups);
+    const facts = isRoute
+      ? routeFacts(snapshot.data, groups.data.groups)
+      : folderFacts(snapshot.data, groups.data.groups);
     return JSON.stringify(provider.body(settings.model, SYSTEM, JSON.stringify(facts)), null, 2);
   }, [snapshot.data, groups.data]);
   const name = isRoute ? `${of.method} ${of.route}` : `${of.folder}/`;
 
   return (
-    <Dialog title={<>Analyze <span class="mono">{name}</span></>} close={() => { overlay.value = null; }}>
+    <Dialog
+      title={
+        <>
+          Analyze <span class="mono">{name}</span>
+        </>
+      }
+      close={() => {
+        overlay.value = null;
+      }}
+    >
       <div class="dialog-body">
         {!ready(settings) && (
-          <p>An API key for {provider.name} is needed. It stays in this browser.{" "}
-            <button type="button" class="button" onClick={() => { overlay.value = { kind: "settings" }; }}>Settings</button></p>
+          <p>
+            An API key for {provider.name} is needed. It stays in this browser.{" "}
+            <button
+              type="button"
+              class="button"
+              onClick={() => {
+                overlay.value = { kind: "settings" };
+              }}
+            >
+              Settings
+            </button>
+          </p>
         )}
-        {!body ? <Waiting answer={snapshot.error ? snapshot : groups} what="figures" /> : <Send body={body} settings={settings} />}
+        {!body ? (
+          <Waiting answer={snapshot.error ? snapshot : groups} what="figures" />
+        ) : (
+          <Send body={body} settings={settings} />
+        )}
       </div>
     </Dialog>
   );
@@ -59,19 +84,37 @@ function Send({ body, settings }: { body: string; settings: ReturnType<typeof lo
 
   return (
     <>
-      <p>This, and nothing else, goes from your browser to <b>{provider.url}</b>. It holds figures and shapes: no literal values, no headers, no bodies, no error messages.</p>
+      <p>
+        This, and nothing else, goes from your browser to <b>{provider.url}</b>. It holds figures and shapes: no literal
+        values, no headers, no bodies, no error messages.
+      </p>
       <details open={turn.state === "before"}>
         <summary>The exact request body</summary>
-        <pre class="trace-text" id="exact" tabIndex={0} aria-label="Request body">{body}</pre>
+        <pre class="trace-text" id="exact" tabIndex={0} aria-label="Request body">
+          {body}
+        </pre>
       </details>
       <div class="strip">
-        <button type="button" class="button primary" disabled={!ready(settings) || turn.state === "asking"} onClick={() => void send()}>
+        <button
+          type="button"
+          class="button primary"
+          disabled={!ready(settings) || turn.state === "asking"}
+          onClick={() => void send()}
+        >
           {turn.state === "asking" ? "Asking…" : `Send to ${provider.name}`}
         </button>
         <Copy label="Copy" text={() => body} />
         <span>Model {settings.model}</span>
         <span class="grow" />
-        <button type="button" class="button quiet" onClick={() => { overlay.value = { kind: "settings" }; }}>Settings</button>
+        <button
+          type="button"
+          class="button quiet"
+          onClick={() => {
+            overlay.value = { kind: "settings" };
+          }}
+        >
+          Settings
+        </button>
       </div>
       <div role="status" id="answer">
         {turn.state === "answered" && <pre class="answer">{turn.text}</pre>}

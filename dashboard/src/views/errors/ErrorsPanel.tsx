@@ -18,14 +18,31 @@ export function ErrorsPanel({ short = false }: { short?: boolean }): JSX.Element
   const groups = answer.data?.groups ?? [];
   const shown = short ? groups.slice(0, SHORT) : groups;
   return (
-    <Panel title="Exceptions" id="errors" stale={answer.stale} extra={<>
-      <span class="muted small">{answer.data && plural(groups.length, "group")}</span>
-      <span class="grow" />
-      {short && <a class="small" href={link({ view: "errors" })} onClick={follow({ view: "errors" })}>All errors</a>}
-    </>}>
-      {!answer.data ? <Waiting answer={answer} what="exceptions" />
-        : shown.length === 0 ? <Empty title={`No exception in ${windowWords(w)}.`}>When one is raised while a request is served, it appears here with its traceback.</Empty>
-        : shown.map((group) => <Group key={group.fingerprint} group={group} />)}
+    <Panel
+      title="Exceptions"
+      id="errors"
+      stale={answer.stale}
+      extra={
+        <>
+          <span class="muted small">{answer.data && plural(groups.length, "group")}</span>
+          <span class="grow" />
+          {short && (
+            <a class="small" href={link({ view: "errors" })} onClick={follow({ view: "errors" })}>
+              All errors
+            </a>
+          )}
+        </>
+      }
+    >
+      {!answer.data ? (
+        <Waiting answer={answer} what="exceptions" />
+      ) : shown.length === 0 ? (
+        <Empty title={`No exception in ${windowWords(w)}.`}>
+          When one is raised while a request is served, it appears here with its traceback.
+        </Empty>
+      ) : (
+        shown.map((group) => <Group key={group.fingerprint} group={group} />)
+      )}
     </Panel>
   );
 }
@@ -34,11 +51,22 @@ function Group({ group }: { group: ErrorGroup }): JSX.Element {
   const open = view.value.error === group.fingerprint;
   return (
     <div class="group">
-      <button type="button" class="line" aria-expanded={open} onClick={() => go({ error: open ? "" : group.fingerprint }, false)}>
-        <span><strong class="bad">{group.error_type ?? "Error"}</strong> <span class="small muted">{where(group)}</span></span>
-        <span class="num"><b>{count(group.count)}</b>×</span>
+      <button
+        type="button"
+        class="line"
+        aria-expanded={open}
+        onClick={() => go({ error: open ? "" : group.fingerprint }, false)}
+      >
+        <span>
+          <strong class="bad">{group.error_type ?? "Error"}</strong> <span class="small muted">{where(group)}</span>
+        </span>
+        <span class="num">
+          <b>{count(group.count)}</b>×
+        </span>
         <span class="clip small">{group.error_message}</span>
-        <span class="num small muted" title={stamp(group.last_seen)}>{ago(group.last_seen, now())}</span>
+        <span class="num small muted" title={stamp(group.last_seen)}>
+          {ago(group.last_seen, now())}
+        </span>
       </button>
       {open && <Inside group={group} />}
     </div>
@@ -57,29 +85,49 @@ function Inside({ group }: { group: ErrorGroup }): JSX.Element {
   return (
     <div class="inside">
       <dl class="facts">
-        <div><dt>First seen</dt><dd title={stamp(group.first_seen)}>{ago(group.first_seen, now())}</dd></div>
-        <div><dt>Last seen</dt><dd title={stamp(group.last_seen)}>{ago(group.last_seen, now())}</dd></div>
-        {group.service && <div><dt>Service</dt><dd>{group.service}</dd></div>}
+        <div>
+          <dt>First seen</dt>
+          <dd title={stamp(group.first_seen)}>{ago(group.first_seen, now())}</dd>
+        </div>
+        <div>
+          <dt>Last seen</dt>
+          <dd title={stamp(group.last_seen)}>{ago(group.last_seen, now())}</dd>
+        </div>
+        {group.service && (
+          <div>
+            <dt>Service</dt>
+            <dd>{group.service}</dd>
+          </div>
+        )}
       </dl>
       <ul>
         {group.affected_routes.map((row) => {
           const to = { view: "route", method: row.method, route: row.route } as const;
           return (
             <li key={`${row.method} ${row.route}`}>
-              <a class="mono" href={link(to)} onClick={follow(to)}><Method name={row.method} /> {row.route}</a> <span class="muted small">{count(row.count)}×</span>
+              <a class="mono" href={link(to)} onClick={follow(to)}>
+                <Method name={row.method} /> {row.route}
+              </a>{" "}
+              <span class="muted small">{count(row.count)}×</span>
             </li>
           );
         })}
       </ul>
-      {group.sample_traceback
-        ? <>
-            <Traceback text={group.sample_traceback} />
-            <div class="strip">
-              <Copy label="Copy traceback" text={() => group.sample_traceback ?? ""} />
-              {request && <a href={link({ request })} onClick={follow({ request })}>Open a request that raised it</a>}
-            </div>
-          </>
-        : <p class="muted small">No traceback was captured for this group.</p>}
+      {group.sample_traceback ? (
+        <>
+          <Traceback text={group.sample_traceback} />
+          <div class="strip">
+            <Copy label="Copy traceback" text={() => group.sample_traceback ?? ""} />
+            {request && (
+              <a href={link({ request })} onClick={follow({ request })}>
+                Open a request that raised it
+              </a>
+            )}
+          </div>
+        </>
+      ) : (
+        <p class="muted small">No traceback was captured for this group.</p>
+      )}
     </div>
   );
 }

@@ -5,7 +5,12 @@ import type { Graph } from "../../state/graph";
 
 export const BOX = { width: 232, height: 46 };
 
-export interface Placed { width: number; height: number; nodes: Map<string, { x: number; y: number }>; paths: string[] }
+export interface Placed {
+  width: number;
+  height: number;
+  nodes: Map<string, { x: number; y: number }>;
+  paths: string[];
+}
 
 export function place(graph: Graph): Placed {
   const dagre = new Dagre();
@@ -14,10 +19,12 @@ export function place(graph: Graph): Placed {
   for (const node of graph.nodes) dagre.setNode(node.id, { ...BOX });
   for (const edge of graph.edges) dagre.setEdge(edge.from, edge.to);
   layout(dagre);
-  const nodes = new Map(graph.nodes.map((node) => {
-    const { x, y } = dagre.node(node.id) as { x: number; y: number };
-    return [node.id, { x, y }];
-  }));
+  const nodes = new Map(
+    graph.nodes.map((node) => {
+      const { x, y } = dagre.node(node.id) as { x: number; y: number };
+      return [node.id, { x, y }];
+    }),
+  );
   const { width = 0, height = 0 } = dagre.graph() as { width?: number; height?: number };
   return { width, height, nodes, paths: graph.edges.map((edge) => curve(nodes.get(edge.from), nodes.get(edge.to))) };
 }

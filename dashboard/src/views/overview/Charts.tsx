@@ -11,7 +11,10 @@ import { Chart, type Line } from "../../ui/Chart";
 import { Heatmap } from "../../ui/Heatmap";
 
 const LATENCY = [
-  ["p50", "p50", "p50"], ["avg", "avg", "ink"], ["p95", "p95", "p95"], ["p99", "p99", "p99"],
+  ["p50", "p50", "p50"],
+  ["avg", "avg", "ink"],
+  ["p95", "p95", "p95"],
+  ["p99", "p99", "p99"],
 ] as const;
 
 export function Charts({ service, w }: { service: string; w: number }): JSX.Element {
@@ -21,10 +24,13 @@ export function Charts({ service, w }: { service: string; w: number }): JSX.Elem
   void beat.value;
   const last = Math.floor(now() / bucket);
   const series = useMemo(() => fill(data?.points ?? [], bucket, w, now()), [data, bucket, w, last]);
-  const traffic = useMemo((): Line[] => [
-    { label: "req/s", colour: "accent", values: series.rps, format: num, fill: true },
-    { label: "errors", colour: "bad", values: series.errorRate, format: pct, scale: "y2" },
-  ], [series]);
+  const traffic = useMemo(
+    (): Line[] => [
+      { label: "req/s", colour: "accent", values: series.rps, format: num, fill: true },
+      { label: "errors", colour: "bad", values: series.errorRate, format: pct, scale: "y2" },
+    ],
+    [series],
+  );
   const latency = useMemo(() => latencyLines(series), [series]);
   return (
     <div class="columns three charts">
@@ -37,7 +43,7 @@ export function Charts({ service, w }: { service: string; w: number }): JSX.Elem
 
 /** The average always; a percentile only when the agent sends it. */
 function latencyLines(series: Series): Line[] {
-  return LATENCY
-    .filter(([key]) => key === "avg" || series[key].some((value) => value !== null))
-    .map(([key, label, colour]) => ({ label, colour, values: series[key], format: ms, width: key === "avg" ? 2 : 1.25 }));
+  return LATENCY.filter(([key]) => key === "avg" || series[key].some((value) => value !== null)).map(
+    ([key, label, colour]) => ({ label, colour, values: series[key], format: ms, width: key === "avg" ? 2 : 1.25 }),
+  );
 }

@@ -22,25 +22,58 @@ export function RoutesPanel(): JSX.Element {
   const shown = inFolder(rows, discovered, service, folder).filter((row) => matches(q, `${row.method} ${row.route}`));
   const services = useApi<Services>("/api/services", 1);
   const only = services.data?.services.length === 1 ? services.data.services[0]?.service : undefined;
-  const owner = (row: Route) => service || row.services?.[0] || only || discovered.find((one) => serves(one, row))?.service || "";
+  const owner = (row: Route) =>
+    service || row.services?.[0] || only || discovered.find((one) => serves(one, row))?.service || "";
   const narrowed = q !== "" || folder !== "";
   return (
     <div class="with-tree">
       <Tree discovered={discovered} routes={rows} service={service} />
-      <Panel title="Routes" id="routes" stale={answer.stale} extra={<>
-        <span class="muted small">{answer.data && (narrowed ? `${shown.length} of ${plural(rows.length, "route")}` : plural(rows.length, "route"))}</span>
-        <span class="grow" />
-        <TimeKey />
-        <input id="filter" class="field" type="search" placeholder="Filter routes   /" aria-label="Filter routes" aria-keyshortcuts="/" value={q}
-          onInput={(event) => go({ q: event.currentTarget.value }, false)} />
-      </>}>
+      <Panel
+        title="Routes"
+        id="routes"
+        stale={answer.stale}
+        extra={
+          <>
+            <span class="muted small">
+              {answer.data &&
+                (narrowed ? `${shown.length} of ${plural(rows.length, "route")}` : plural(rows.length, "route"))}
+            </span>
+            <span class="grow" />
+            <TimeKey />
+            <input
+              id="filter"
+              class="field"
+              type="search"
+              placeholder="Filter routes   /"
+              aria-label="Filter routes"
+              aria-keyshortcuts="/"
+              value={q}
+              onInput={(event) => go({ q: event.currentTarget.value }, false)}
+            />
+          </>
+        }
+      >
         {folder && service && <FolderLine service={service} folder={folder} w={w} />}
-        {!answer.data ? <Waiting answer={answer} what="routes" />
-          : shown.length > 0 ? <RoutesTable rows={shown} owner={owner} />
-          : rows.length > 0 ? <Empty title={folder && !q ? `No request for a route in ${folder} in ${windowWords(w)}.` : `No route matches “${q}”${folder && ` in ${folder}`}.`}>Press Esc to drop the filter.</Empty>
-          : <Empty title={`No request in ${windowWords(w)}.`}>
-              Send one to a watched server, or choose a longer window. If a server is missing from the list of services, the Agent page says what it sees of each process.
-            </Empty>}
+        {!answer.data ? (
+          <Waiting answer={answer} what="routes" />
+        ) : shown.length > 0 ? (
+          <RoutesTable rows={shown} owner={owner} />
+        ) : rows.length > 0 ? (
+          <Empty
+            title={
+              folder && !q
+                ? `No request for a route in ${folder} in ${windowWords(w)}.`
+                : `No route matches “${q}”${folder && ` in ${folder}`}.`
+            }
+          >
+            Press Esc to drop the filter.
+          </Empty>
+        ) : (
+          <Empty title={`No request in ${windowWords(w)}.`}>
+            Send one to a watched server, or choose a longer window. If a server is missing from the list of services,
+            the Agent page says what it sees of each process.
+          </Empty>
+        )}
       </Panel>
     </div>
   );
@@ -51,15 +84,25 @@ function FolderLine({ service, folder, w }: { service: string; folder: string; w
   return (
     <div class="strip folder-line" id="folder">
       <b class="mono">{folder}/</b>
-      {data && <>
-        <span><b>{num(data.rps)}</b> req/s</span>
-        <span class={data.errors ? "bad" : undefined}>{pct(data.error_rate)} errors</span>
-        <span>avg <b>{ms(data.avg_duration_ms)}</b></span>
-        <span>{plural(data.discovered_routes, "route")} in {plural(data.files.length, "file")}</span>
-      </>}
+      {data && (
+        <>
+          <span>
+            <b>{num(data.rps)}</b> req/s
+          </span>
+          <span class={data.errors ? "bad" : undefined}>{pct(data.error_rate)} errors</span>
+          <span>
+            avg <b>{ms(data.avg_duration_ms)}</b>
+          </span>
+          <span>
+            {plural(data.discovered_routes, "route")} in {plural(data.files.length, "file")}
+          </span>
+        </>
+      )}
       <span class="grow" />
       <AnalyzeButton of={{ folder, service }} label="Analyze folder" />
-      <button type="button" class="button quiet" onClick={() => go({ folder: "" }, false)}>Show all</button>
+      <button type="button" class="button quiet" onClick={() => go({ folder: "" }, false)}>
+        Show all
+      </button>
     </div>
   );
 }

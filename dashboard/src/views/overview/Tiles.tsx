@@ -4,7 +4,12 @@ import type { ComponentChildren, JSX } from "preact";
 import type { Overview, Percentiles, Service } from "../../api/types";
 import { count, inUnit, msParts, NONE, num, pct, plural } from "../../format";
 
-interface Load { inFlight: number | null; cpu: number | null; mem: number | null; of: number }
+interface Load {
+  inFlight: number | null;
+  cpu: number | null;
+  mem: number | null;
+  of: number;
+}
 
 /** In-flight and memory are summed over services; CPU too, since each service's is the mean of its own processes. */
 export function load(services: readonly Service[], chosen: string): Load {
@@ -16,8 +21,14 @@ export function load(services: readonly Service[], chosen: string): Load {
   return { inFlight: sum((s) => s.in_flight), cpu: sum((s) => s.cpu_pct), mem: sum((s) => s.mem_mb), of: own.length };
 }
 
-export function Tiles({ overview, services, service }: {
-  overview: Overview | null; services: readonly Service[] | null; service: string;
+export function Tiles({
+  overview,
+  services,
+  service,
+}: {
+  overview: Overview | null;
+  services: readonly Service[] | null;
+  service: string;
 }): JSX.Element {
   const now = services ? load(services, service) : null;
   const [avg, avgUnit] = msParts(overview?.total_requests ? overview.avg_duration_ms : null);
@@ -25,10 +36,27 @@ export function Tiles({ overview, services, service }: {
   const of = now && !service && now.of > 1 ? `over ${now.of} services` : "now";
   return (
     <dl class="tiles" aria-label="Key figures">
-      <Tile id="rps" name="Requests per second" figure={num(overview?.rps)} under={overview && plural(overview.total_requests, "request")} />
-      <Tile id="error_rate" name="Error rate" figure={overview?.total_requests ? pct(overview.error_rate) : NONE} alarm={!!overview?.errors}
-        under={overview && plural(overview.errors, "error")} />
-      <Tile id="avg" name="Average latency" figure={avg} unit={avgUnit} wide under={overview?.p50_ms != null ? <PercentileLine of={overview} unit={avgUnit} /> : null} />
+      <Tile
+        id="rps"
+        name="Requests per second"
+        figure={num(overview?.rps)}
+        under={overview && plural(overview.total_requests, "request")}
+      />
+      <Tile
+        id="error_rate"
+        name="Error rate"
+        figure={overview?.total_requests ? pct(overview.error_rate) : NONE}
+        alarm={!!overview?.errors}
+        under={overview && plural(overview.errors, "error")}
+      />
+      <Tile
+        id="avg"
+        name="Average latency"
+        figure={avg}
+        unit={avgUnit}
+        wide
+        under={overview?.p50_ms != null ? <PercentileLine of={overview} unit={avgUnit} /> : null}
+      />
       <Tile id="max" name="Max latency" figure={max} unit={maxUnit} under="slowest request" />
       <Tile id="in_flight" name="In flight" figure={count(now?.inFlight)} under="requests open now" />
       <Tile id="cpu" name="CPU" figure={num(now?.cpu)} unit={now?.cpu == null ? "" : "%"} under={of} />
@@ -41,19 +69,46 @@ export function Tiles({ overview, services, service }: {
 function PercentileLine({ of, unit }: { of: Percentiles; unit: string }): JSX.Element {
   return (
     <span title={`Percentiles, ${unit}`}>
-      <span class="nowrap">p50 <b>{inUnit(of.p50_ms, unit)}</b></span> · <span class="nowrap">p95 <b>{inUnit(of.p95_ms, unit)}</b></span> · <span class="nowrap">p99 <b>{inUnit(of.p99_ms, unit)}</b></span>
+      <span class="nowrap">
+        p50 <b>{inUnit(of.p50_ms, unit)}</b>
+      </span>{" "}
+      ·{" "}
+      <span class="nowrap">
+        p95 <b>{inUnit(of.p95_ms, unit)}</b>
+      </span>{" "}
+      ·{" "}
+      <span class="nowrap">
+        p99 <b>{inUnit(of.p99_ms, unit)}</b>
+      </span>
     </span>
   );
 }
 
-export function Tile({ id, name, figure, unit, under, alarm, wide }: {
-  id: string; name: string; figure: string; unit?: string; under?: ComponentChildren; alarm?: boolean; wide?: boolean;
+export function Tile({
+  id,
+  name,
+  figure,
+  unit,
+  under,
+  alarm,
+  wide,
+}: {
+  id: string;
+  name: string;
+  figure: string;
+  unit?: string;
+  under?: ComponentChildren;
+  alarm?: boolean;
+  wide?: boolean;
 }): JSX.Element {
   return (
     <div class={["tile", alarm && "alarm", wide && "wide"].filter(Boolean).join(" ")} data-tile={id}>
       <dt>{name}</dt>
       <dd>
-        <div class="figure"><span>{figure}</span>{unit && <span class="unit">{unit}</span>}</div>
+        <div class="figure">
+          <span>{figure}</span>
+          {unit && <span class="unit">{unit}</span>}
+        </div>
         <div class="under">{under ?? "\u00a0"}</div>
       </dd>
     </div>

@@ -9,17 +9,44 @@ import { follow, go, link, view } from "../../state/view";
 import { Method, Panel } from "../../ui/bits";
 import { Scan } from "./Scan";
 
-export function Tree({ discovered, routes, service }: { discovered: readonly DiscoveredRoute[]; routes: readonly Route[]; service: string }): JSX.Element {
-  const roots = tree(discovered.filter((row) => !service || row.service === service), routes);
+export function Tree({
+  discovered,
+  routes,
+  service,
+}: {
+  discovered: readonly DiscoveredRoute[];
+  routes: readonly Route[];
+  service: string;
+}): JSX.Element {
+  const roots = tree(
+    discovered.filter((row) => !service || row.service === service),
+    routes,
+  );
   const { folder } = view.value;
   return (
-    <Panel title="Project" id="tree" extra={<>
-      <span class="grow" />
-      {folder && <button type="button" class="chip" aria-pressed="true" onClick={() => go({ folder: "" }, false)}>{folder} <span aria-label="clear">×</span></button>}
-    </>}>
-      {roots.length > 0
-        ? <ul class="tree" aria-label="Project">{roots.map((root) => roots.length === 1 ? <Inside key={root.name} node={root} /> : <Branch key={root.name} node={root} />)}</ul>
-        : <Scan service={service} />}
+    <Panel
+      title="Project"
+      id="tree"
+      extra={
+        <>
+          <span class="grow" />
+          {folder && (
+            <button type="button" class="chip" aria-pressed="true" onClick={() => go({ folder: "" }, false)}>
+              {folder} <span aria-label="clear">×</span>
+            </button>
+          )}
+        </>
+      }
+    >
+      {roots.length > 0 ? (
+        <ul class="tree" aria-label="Project">
+          {roots.map((root) =>
+            roots.length === 1 ? <Inside key={root.name} node={root} /> : <Branch key={root.name} node={root} />,
+          )}
+        </ul>
+      ) : (
+        <Scan service={service} />
+      )}
     </Panel>
   );
 }
@@ -27,12 +54,16 @@ export function Tree({ discovered, routes, service }: { discovered: readonly Dis
 function Inside({ node }: { node: Node }): JSX.Element {
   return (
     <>
-      {node.children.map((child) => <Branch key={`${child.kind} ${child.name}`} node={child} />)}
+      {node.children.map((child) => (
+        <Branch key={`${child.kind} ${child.name}`} node={child} />
+      ))}
       {node.routes.map((leaf) => {
         const to = { view: "route", method: leaf.method, route: leaf.route, service: node.service } as const;
         return (
           <li key={`${leaf.method} ${leaf.route}`} class="leaf" title={`${node.path}:${leaf.line} ${leaf.function}`}>
-            <a class="mono" href={link(to)} onClick={follow(to)}><Method name={leaf.method} /> {leaf.route}</a>
+            <a class="mono" href={link(to)} onClick={follow(to)}>
+              <Method name={leaf.method} /> {leaf.route}
+            </a>
             <Live of={leaf} />
           </li>
         );
@@ -48,15 +79,30 @@ function Branch({ node }: { node: Node }): JSX.Element {
     <li>
       <div class="branch">
         <button type="button" class="twist" aria-expanded={open} onClick={() => setOpen(!open)}>
-          <span class="arrow" aria-hidden="true">{open ? "▾" : "▸"}</span>{node.name}{node.kind === "folder" && "/"}
+          <span class="arrow" aria-hidden="true">
+            {open ? "▾" : "▸"}
+          </span>
+          {node.name}
+          {node.kind === "folder" && "/"}
         </button>
         {node.kind === "folder" && (
-          <button type="button" class="chip" aria-pressed={chosen} aria-label={`Filter routes by ${node.path}`}
-            onClick={() => go({ folder: chosen ? "" : node.path, service: node.service }, false)}>filter</button>
+          <button
+            type="button"
+            class="chip"
+            aria-pressed={chosen}
+            aria-label={`Filter routes by ${node.path}`}
+            onClick={() => go({ folder: chosen ? "" : node.path, service: node.service }, false)}
+          >
+            filter
+          </button>
         )}
         <Live of={node} />
       </div>
-      {open && <ul><Inside node={node} /></ul>}
+      {open && (
+        <ul>
+          <Inside node={node} />
+        </ul>
+      )}
     </li>
   );
 }
@@ -65,7 +111,8 @@ function Live({ of }: { of: Figures }): JSX.Element {
   if (of.total === 0) return <span class="live zero">–</span>;
   return (
     <span class="live" title={`${num(of.rps)} requests per second, ${pct(of.errors / of.total)} failed`}>
-      {of.errors > 0 && <span class="bad">{pct(of.errors / of.total)}</span>} {num(of.rps)}<span class="muted">/s</span>
+      {of.errors > 0 && <span class="bad">{pct(of.errors / of.total)}</span>} {num(of.rps)}
+      <span class="muted">/s</span>
     </span>
   );
 }

@@ -14,8 +14,24 @@ import { StatementsPanel } from "./StatementsPanel";
 const FAILURES: readonly Column<SqlErrors>[] = [
   { key: "code", label: "SQLSTATE", by: (row) => row.code, cell: (row) => <span class="mono">{row.code}</span> },
   { key: "name", label: "Meaning", by: (row) => sqlState(row.code), cell: (row) => sqlState(row.code) },
-  { key: "count", label: "Count", num: true, by: (row) => row.count, cell: (row) => <span class="bad">{count(row.count)}</span> },
-  { key: "sql", label: "Statement", title: "The one that takes most time of those that fail so", class: "sql", cell: (row) => <code class="clip" title={row.sample_sql}>{row.sample_sql}</code> },
+  {
+    key: "count",
+    label: "Count",
+    num: true,
+    by: (row) => row.count,
+    cell: (row) => <span class="bad">{count(row.count)}</span>,
+  },
+  {
+    key: "sql",
+    label: "Statement",
+    title: "The one that takes most time of those that fail so",
+    class: "sql",
+    cell: (row) => (
+      <code class="clip" title={row.sample_sql}>
+        {row.sample_sql}
+      </code>
+    ),
+  },
 ];
 
 export function QueriesView(): JSX.Element {
@@ -28,8 +44,18 @@ export function QueriesView(): JSX.Element {
       <StatementsPanel />
       {data?.errors && (
         <Panel title="Failed statements" id="sqlstates">
-          {data.errors.length === 0 ? <Empty title={`No statement failed in ${windowWords(w)}.`} />
-            : <Table name="sqlstates" caption="Errors by SQLSTATE" columns={FAILURES} rows={data.errors} sort="-count" id={(row) => row.code} />}
+          {data.errors.length === 0 ? (
+            <Empty title={`No statement failed in ${windowWords(w)}.`} />
+          ) : (
+            <Table
+              name="sqlstates"
+              caption="Errors by SQLSTATE"
+              columns={FAILURES}
+              rows={data.errors}
+              sort="-count"
+              id={(row) => row.code}
+            />
+          )}
         </Panel>
       )}
     </>

@@ -22,12 +22,33 @@ export function RequestDialog({ id }: { id: string }): JSX.Element {
   const data = answer.stale ? null : answer.data;
   const trace = useMemo(() => data && open(data, id), [data, id]);
   return (
-    <Dialog side title={trace ? <><Method name={trace.method} /> <span class="mono">{trace.path}</span></> : "Request"} close={close}>
+    <Dialog
+      side
+      title={
+        trace ? (
+          <>
+            <Method name={trace.method} /> <span class="mono">{trace.path}</span>
+          </>
+        ) : (
+          "Request"
+        )
+      }
+      close={close}
+    >
       <div class="dialog-body" id="request">
-        {trace ? <Body trace={trace} />
-          : answer.error && answer.status === 404 ? <Empty title="This request is no longer stored.">Raw requests are kept for the time given by --retention; figures and error groups stay longer.</Empty>
-          : answer.error ? <Empty title="Could not load the request.">{answer.error}</Empty>
-          : <div class="empty" role="status">Loading the request…</div>}
+        {trace ? (
+          <Body trace={trace} />
+        ) : answer.error && answer.status === 404 ? (
+          <Empty title="This request is no longer stored.">
+            Raw requests are kept for the time given by --retention; figures and error groups stay longer.
+          </Empty>
+        ) : answer.error ? (
+          <Empty title="Could not load the request.">{answer.error}</Empty>
+        ) : (
+          <div class="empty" role="status">
+            Loading the request…
+          </div>
+        )}
       </div>
     </Dialog>
   );
@@ -40,32 +61,123 @@ function Body({ trace }: { trace: Opened }): JSX.Element {
   return (
     <>
       <dl class="facts">
-        <div><dt>Status</dt><dd><StatusCode code={trace.status} /></dd></div>
-        <div><dt>Took</dt><dd><b>{ms(trace.duration_ms)}</b></dd></div>
-        {trace.queue_ms != null && <div><dt>Waited in queue</dt><dd>{ms(trace.queue_ms)}</dd></div>}
-        {trace.ttfb_ms != null && <div><dt>First byte after</dt><dd>{ms(trace.ttfb_ms)}</dd></div>}
-        <div><dt>Ended</dt><dd title={stamp(trace.ts)}>{clock(trace.ts)}</dd></div>
-        <div><dt>Route</dt><dd><a class="mono" href={link(to)} onClick={follow(to)}>{trace.route}</a></dd></div>
-        <div><dt>Service</dt><dd>{trace.service}{trace.pid ? ` (pid ${trace.pid})` : ""}</dd></div>
-        {trace.client && <div><dt>Client</dt><dd>{trace.client}</dd></div>}
-        {trace.user_agent && <div><dt>User agent</dt><dd>{trace.user_agent}</dd></div>}
-        {trace.protocol && <div><dt>Protocol</dt><dd>{trace.protocol}{trace.tls ? " over TLS" : ""}</dd></div>}
-        {trace.response_bytes != null && <div><dt>Bytes in, out</dt><dd>{bytes(trace.request_bytes)}, {bytes(trace.response_bytes)}</dd></div>}
-        {trace.parent_id && <div><dt>Called by</dt><dd><a class="mono small" href={link({ request: trace.parent_id })} onClick={follow({ request: trace.parent_id })}>{trace.parent_id}</a></dd></div>}
-        {trace.request_id && <div><dt>Request id</dt><dd class="mono small">{trace.request_id}</dd></div>}
+        <div>
+          <dt>Status</dt>
+          <dd>
+            <StatusCode code={trace.status} />
+          </dd>
+        </div>
+        <div>
+          <dt>Took</dt>
+          <dd>
+            <b>{ms(trace.duration_ms)}</b>
+          </dd>
+        </div>
+        {trace.queue_ms != null && (
+          <div>
+            <dt>Waited in queue</dt>
+            <dd>{ms(trace.queue_ms)}</dd>
+          </div>
+        )}
+        {trace.ttfb_ms != null && (
+          <div>
+            <dt>First byte after</dt>
+            <dd>{ms(trace.ttfb_ms)}</dd>
+          </div>
+        )}
+        <div>
+          <dt>Ended</dt>
+          <dd title={stamp(trace.ts)}>{clock(trace.ts)}</dd>
+        </div>
+        <div>
+          <dt>Route</dt>
+          <dd>
+            <a class="mono" href={link(to)} onClick={follow(to)}>
+              {trace.route}
+            </a>
+          </dd>
+        </div>
+        <div>
+          <dt>Service</dt>
+          <dd>
+            {trace.service}
+            {trace.pid ? ` (pid ${trace.pid})` : ""}
+          </dd>
+        </div>
+        {trace.client && (
+          <div>
+            <dt>Client</dt>
+            <dd>{trace.client}</dd>
+          </div>
+        )}
+        {trace.user_agent && (
+          <div>
+            <dt>User agent</dt>
+            <dd>{trace.user_agent}</dd>
+          </div>
+        )}
+        {trace.protocol && (
+          <div>
+            <dt>Protocol</dt>
+            <dd>
+              {trace.protocol}
+              {trace.tls ? " over TLS" : ""}
+            </dd>
+          </div>
+        )}
+        {trace.response_bytes != null && (
+          <div>
+            <dt>Bytes in, out</dt>
+            <dd>
+              {bytes(trace.request_bytes)}, {bytes(trace.response_bytes)}
+            </dd>
+          </div>
+        )}
+        {trace.parent_id && (
+          <div>
+            <dt>Called by</dt>
+            <dd>
+              <a
+                class="mono small"
+                href={link({ request: trace.parent_id })}
+                onClick={follow({ request: trace.parent_id })}
+              >
+                {trace.parent_id}
+              </a>
+            </dd>
+          </div>
+        )}
+        {trace.request_id && (
+          <div>
+            <dt>Request id</dt>
+            <dd class="mono small">{trace.request_id}</dd>
+          </div>
+        )}
       </dl>
       <div>
         <TimeBar tall total={trace.duration_ms} db={trace.db_total_ms} out={trace.outgoing_total_ms} />
         <TimeKey parts={split(trace.duration_ms, trace.db_total_ms, trace.outgoing_total_ms)} />
       </div>
       {repeats.map((row) => (
-        <div key={row.key} class="finding"><b>N+1 query:</b> the same statement ran {row.pieces.length} times in this request, {ms(row.busy)} in all. Fetch the rows in one statement, by a join or an IN list.
-          <code class="clip">{row.query?.sql}</code></div>
+        <div key={row.key} class="finding">
+          <p>
+            <b>N+1 query:</b> the same statement ran {row.pieces.length} times in this request, {ms(row.busy)} in all.
+            Fetch the rows in one statement, by a join or an IN list.
+          </p>
+          <code class="clip">{row.query?.sql}</code>
+        </div>
       ))}
       <section aria-label="Waterfall">
-        <h3>Waterfall <span class="muted">{plural(trace.queries.length, "query", "queries")}, {plural(trace.calls.length, "outgoing call")}</span></h3>
+        <h3>
+          Waterfall{" "}
+          <span class="muted">
+            {plural(trace.queries.length, "query", "queries")}, {plural(trace.calls.length, "outgoing call")}
+          </span>
+        </h3>
         <WaterfallRows of={parts} />
-        {trace.queries.length === 0 && trace.calls.length === 0 && <p class="muted small">No query and no outgoing call is known to belong to this request.</p>}
+        {trace.queries.length === 0 && trace.calls.length === 0 && (
+          <p class="muted small">No query and no outgoing call is known to belong to this request.</p>
+        )}
       </section>
       {(trace.error ?? trace.exception) && <Exception trace={trace} />}
       <div class="strip">
@@ -84,8 +196,12 @@ function Exception({ trace }: { trace: Opened }): JSX.Element {
       <h3 class="bad">{raised?.error_type ?? "Error"}</h3>
       <p>{raised?.error_message ?? trace.error}</p>
       {raised?.error_traceback && <Traceback text={raised.error_traceback} />}
-      {locals != null && <details><summary>Local variables of the raising frame</summary>
-        <pre class="trace-text">{pretty(locals)}</pre></details>}
+      {locals != null && (
+        <details>
+          <summary>Local variables of the raising frame</summary>
+          <pre class="trace-text">{pretty(locals)}</pre>
+        </details>
+      )}
     </section>
   );
 }

@@ -13,14 +13,70 @@ import { Table, type Column } from "../../ui/Table";
 import { TimeBar } from "../../ui/TimeBar";
 
 const COLUMNS: readonly Column<RequestRow>[] = [
-  { key: "ts", label: "When", by: (row) => row.ts, cell: (row) => <span title={stamp(row.ts)}>{ago(row.ts, now())}</span> },
+  {
+    key: "ts",
+    label: "When",
+    by: (row) => row.ts,
+    cell: (row) => <span title={stamp(row.ts)}>{ago(row.ts, now())}</span>,
+  },
   { key: "status", label: "Status", by: (row) => row.status, cell: (row) => <StatusCode code={row.status} /> },
-  { key: "path", label: "Request", class: "route", by: (row) => row.path, cell: (row) => <span class="mono"><Method name={row.method} /> {row.path}</span> },
-  { key: "ms", label: "ms", title: "Duration, milliseconds", num: true, by: (row) => row.duration_ms, cell: (row) => num(row.duration_ms) },
-  { key: "time", label: "Time", optional: true, cell: (row) => <TimeBar total={row.duration_ms} db={row.db_total_ms} out={row.outgoing_total_ms} /> },
-  { key: "dbq", label: "Queries", num: true, by: (row) => row.db_query_count, cell: (row) => <>{row.n_plus_one && <span class="tag bad" title="The same statement ran ten times or more">N+1</span>} {count(row.db_query_count)}</> },
-  { key: "out", label: "Calls", num: true, optional: true, by: (row) => row.outgoing_count, cell: (row) => count(row.outgoing_count) },
-  { key: "error", label: "Error", class: "route", optional: true, by: (row) => row.error, cell: (row) => <span class="clip bad">{row.error}</span> },
+  {
+    key: "path",
+    label: "Request",
+    class: "route",
+    by: (row) => row.path,
+    cell: (row) => (
+      <span class="mono">
+        <Method name={row.method} /> {row.path}
+      </span>
+    ),
+  },
+  {
+    key: "ms",
+    label: "ms",
+    title: "Duration, milliseconds",
+    num: true,
+    by: (row) => row.duration_ms,
+    cell: (row) => num(row.duration_ms),
+  },
+  {
+    key: "time",
+    label: "Time",
+    optional: true,
+    cell: (row) => <TimeBar total={row.duration_ms} db={row.db_total_ms} out={row.outgoing_total_ms} />,
+  },
+  {
+    key: "dbq",
+    label: "Queries",
+    num: true,
+    by: (row) => row.db_query_count,
+    cell: (row) => (
+      <>
+        {row.n_plus_one && (
+          <span class="tag bad" title="The same statement ran ten times or more">
+            N+1
+          </span>
+        )}{" "}
+        {count(row.db_query_count)}
+      </>
+    ),
+  },
+  {
+    key: "out",
+    label: "Calls",
+    num: true,
+    optional: true,
+    by: (row) => row.outgoing_count,
+    cell: (row) => count(row.outgoing_count),
+  },
+  {
+    key: "error",
+    label: "Error",
+    class: "route",
+    optional: true,
+    by: (row) => row.error,
+    cell: (row) => <span class="clip bad">{row.error}</span>,
+  },
   { key: "service", label: "Service", optional: true, by: (row) => row.service, cell: (row) => row.service },
 ];
 
@@ -33,19 +89,68 @@ const NONE_YET = {
 
 export function RequestsTable({ method = "", route = "" }: { method?: string; route?: string }): JSX.Element {
   const { service, w, kind, q } = view.value;
-  const answer = useApi<Requests>(url("/api/requests", { service, w, method, route, sort: kind, limit: 100 }), pace(2, w));
+  const answer = useApi<Requests>(
+    url("/api/requests", { service, w, method, route, sort: kind, limit: 100 }),
+    pace(2, w),
+  );
   const filter = route ? "" : q;
   const rows = (answer.data?.requests ?? []).filter((row) => matches(filter, `${row.method} ${row.path} ${row.route}`));
   return (
-    <Panel title="Requests" id="requests" stale={answer.stale} extra={<>
-      <Segments label="Which requests" options={REQUEST_KINDS} value={kind} name={(name) => name[0]?.toUpperCase() + name.slice(1)} choose={(next) => go({ kind: next }, false)} />
-      <span class="grow" />
-      {!route && <input id="filter" class="field" type="search" placeholder="Filter requests   /" aria-label="Filter requests" aria-keyshortcuts="/" value={q} onInput={(event) => go({ q: event.currentTarget.value }, false)} />}
-    </>}>
-      {!answer.data ? <Waiting answer={answer} what="requests" />
-        : rows.length === 0 ? <Empty title={filter ? `No ${kind} request matches “${filter}”.` : `No ${kind === "failed" ? "failed " : ""}request in ${windowWords(w)}.`}>{NONE_YET[kind]}</Empty>
-        : <Table name={`requests_${kind}`} caption={`Requests, ${kind}`} rows={rows} sort={SORT[kind]} limit={route ? 10 : 50} columns={route ? COLUMNS.slice(0, -1) : COLUMNS}
-            id={(row) => row.request_id ?? `${row.ts} ${row.path}`} open={(row) => { if (row.request_id) go({ request: row.request_id }); }} />}
+    <Panel
+      title="Requests"
+      id="requests"
+      stale={answer.stale}
+      extra={
+        <>
+          <Segments
+            label="Which requests"
+            options={REQUEST_KINDS}
+            value={kind}
+            name={(name) => name[0]?.toUpperCase() + name.slice(1)}
+            choose={(next) => go({ kind: next }, false)}
+          />
+          <span class="grow" />
+          {!route && (
+            <input
+              id="filter"
+              class="field"
+              type="search"
+              placeholder="Filter requests   /"
+              aria-label="Filter requests"
+              aria-keyshortcuts="/"
+              value={q}
+              onInput={(event) => go({ q: event.currentTarget.value }, false)}
+            />
+          )}
+        </>
+      }
+    >
+      {!answer.data ? (
+        <Waiting answer={answer} what="requests" />
+      ) : rows.length === 0 ? (
+        <Empty
+          title={
+            filter
+              ? `No ${kind} request matches “${filter}”.`
+              : `No ${kind === "failed" ? "failed " : ""}request in ${windowWords(w)}.`
+          }
+        >
+          {NONE_YET[kind]}
+        </Empty>
+      ) : (
+        <Table
+          name={`requests_${kind}`}
+          caption={`Requests, ${kind}`}
+          rows={rows}
+          sort={SORT[kind]}
+          limit={route ? 10 : 50}
+          columns={route ? COLUMNS.slice(0, -1) : COLUMNS}
+          id={(row) => row.request_id ?? `${row.ts} ${row.path}`}
+          open={(row) => {
+            if (row.request_id) go({ request: row.request_id });
+          }}
+        />
+      )}
     </Panel>
   );
 }
