@@ -1,6 +1,6 @@
 //! Bytes to tokens, for text that may end anywhere.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2};
 
 use super::Dialect;
 
@@ -99,7 +99,7 @@ const BEFORE_VALUES: &[&str] = &[
 
 /// What the token before the next one was.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
+pub(super) enum Before {
     Operand,
     OpenBracket,
     Other,
@@ -107,10 +107,10 @@ enum Before {
 
 /// Iterator over the tokens of a text; every byte is in one token.
 pub(super) struct Lexer<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
     dialect: Dialect,
-    before: Before,
+    pub(super) before: Before,
 }
 
 impl<'a> Lexer<'a> {
@@ -119,19 +119,19 @@ impl<'a> Lexer<'a> {
     }
 
     /// Byte `ahead` of the current one; 0 past the end (a NUL is white space, so it ends any token).
-    fn peek(&self, ahead: usize) -> u8 {
+    pub(super) fn peek(&self, ahead: usize) -> u8 {
         self.bytes.get(self.at + ahead).copied().unwrap_or(0)
     }
 
-    fn mysql(&self) -> bool {
+    pub(super) fn mysql(&self) -> bool {
         self.dialect == Dialect::Mysql
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.at = self.bytes.len();
     }
 
-    fn word(&mut self) {
+    pub(super) fn word(&mut self) {
         while is_word_byte(self.peek(0)) {
             self.at += 1;
         }
@@ -164,12 +164,12 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn take(&mut self, len: usize, kind: Kind) -> Kind {
+    pub(super) fn take(&mut self, len: usize, kind: Kind) -> Kind {
         self.at = (self.at + len).min(self.bytes.len());
         kind
     }
 
-    fn space(&mut self) -> Kind {
+    pub(super) fn space(&mut self) -> Kind {
         while self.at < self.bytes.len() && matches!(self.peek(0), 0..=b' ' | 0x7f) {
             self.at += 1;
         }
@@ -215,42 +215,7 @@ impl<'a> Lexer<'a> {
         Kind::Space
     }
 
-    /// A string from its opening quote on, with the strings that continue it.
-    fn string(&mut self, backslash: bool) -> Kind {
-        let quote = self.peek(0);
-        loop {
-            self.at += 1;
-            loop {
-                match memchr2(quote, b'\\', &self.bytes[self.at..]) {
-                    None => {
-                        self.end();
-                        return Kind::Literal;
-                    }
-                    Some(len) => self.at += len,
-                }
-                if self.peek(0) == b'\\' {
-                    self.at += 1 + usize::from(backslash);
-                    if self.at >= self.bytes.len() {
-                        self.end();
-                        return Kind::Literal;
-                    }
-                } else if self.peek(1) == quote {
-                    self.at += 2;
-                } else {
-                    self.at += 1;
-                    break;
-                }
-            }
-            let closed = self.at;
-            self.space();
-            if self.peek(0) != quote {
-                self.at = closed;
-                return Kind::Literal;
-            }
-        }
-    }
-
-    fn quoted(&mut self, quote: u8) -> Kind {
+    pub(super) fn quoted(&mut self, quote: u8) -> Kind {
         self.at += 1;
         while let Some(len) = memchr(quote, &self.bytes[self.at..]) {
             self.at += len + 1;
@@ -263,122 +228,10 @@ impl<'a> Lexer<'a> {
         Kind::Quoted
     }
 
-    /// `$1`, `$$...$$`, `$tag$...$tag$`.
-    fn dollar(&mut self) -> Kind {
-        if self.peek(1).is_ascii_digit() {
-            self.at += 1;
-            while self.peek(0).is_ascii_digit() {
-                self.at += 1;
-            }
-            return Kind::Parameter;
-        }
-        let mut len = 1;
-        if is_word_start(self.peek(len)) {
-            while is_word_byte(self.peek(len)) && self.peek(len) != b'$' {
-                len += 1;
-            }
-        }
-        if len > 1 && self.at + len >= self.bytes.len() {
-            self.end(); // cut within the tag: a literal begins here
-            return Kind::Literal;
-        }
-        if self.peek(len) != b'$' {
-            return self.take(1, Kind::Symbol);
-        }
-        let tag = &self.bytes[self.at..=self.at + len];
-        self.at += tag.len();
-        match memmem::find(&self.bytes[self.at..], tag) {
-            Some(body) => self.at += body + tag.len(),
-            None => self.end(),
-        }
-        Kind::Literal
-    }
-
     /// MySQL's `@user` and `@@system` variables.
     fn variable(&mut self) -> Kind {
         while self.peek(0) == b'@' {
             self.at += 1;
-        }
-        self.word();
-        Kind::Word
-    }
-
-    /// Any number, with what is glued to it: `1_000`, `1.5e-3`, `0xff`, `.5`.
-    fn number(&mut self) -> Kind {
-        let radix = self.peek(0) == b'0' && matches!(self.peek(1) | 0x20, b'x' | b'o' | b'b');
-        let mut last = 0;
-        loop {
-            let byte = self.peek(0);
-            let takes = match byte {
-                b'.' => !radix && self.peek(1) != b'.',
-                b'+' | b'-' => !radix && last | 0x20 == b'e' && self.peek(1).is_ascii_digit(),
-                b'$' => false,
-                _ => is_word_byte(byte),
-            };
-            if !takes {
-                return Kind::Literal;
-            }
-            last = byte;
-            self.at += 1;
-        }
-    }
-
-    /// A parameter, or one of PostgreSQL's `?|` and `?&` (`jsonb`).
-    fn question_mark(&mut self) -> Kind {
-        let next = self.peek(1);
-        if !self.mysql() && matches!(next, b'|' | b'&') && self.peek(2) != next {
-            return self.take(2, Kind::Operator);
-        }
-        self.take(1, Kind::Parameter)
-    }
-
-    fn colon(&mut self) -> Kind {
-        match self.peek(1) {
-            b':' => self.take(2, Kind::Symbol),
-            b'=' => self.take(2, Kind::Operator),
-            next if self.before == Before::Other && (is_word_start(next) || next.is_ascii_digit()) => {
-                self.at += 1;
-                self.word();
-                Kind::Parameter
-            }
-            _ => self.take(1, Kind::Symbol),
-        }
-    }
-
-    /// Length of `%s` or `%(name)s` here; 0 where there is none.
-    fn format_parameter(&self) -> usize {
-        let mut len = 1;
-        if self.peek(len) == b'(' {
-            while is_word_byte(self.peek(len + 1)) {
-                len += 1;
-            }
-            if self.peek(len + 1) != b')' {
-                return 0;
-            }
-            len += 2;
-        }
-        if self.peek(len) == b's' && !is_word_byte(self.peek(len + 1)) { len + 1 } else { 0 }
-    }
-
-    /// A word, or a string with a prefix: `E''`, `B''`, `X''`, `N''`, `U&''`, `U&""`.
-    fn word_or_prefix(&mut self) -> Kind {
-        let first = self.peek(0) | 0x20;
-        if self.peek(1) == b'\'' && matches!(first, b'e' | b'b' | b'x' | b'n') {
-            self.at += 1;
-            return self.string(self.mysql() || first == b'e');
-        }
-        if !self.mysql() && first == b'u' && self.peek(1) == b'&' {
-            match self.peek(2) {
-                b'\'' => {
-                    self.at += 2;
-                    return self.string(false);
-                }
-                b'"' => {
-                    self.at += 2;
-                    return self.quoted(b'"');
-                }
-                _ => {}
-            }
         }
         self.word();
         Kind::Word
@@ -434,11 +287,11 @@ impl<'a> Iterator for Lexer<'a> {
     }
 }
 
-fn is_word_start(byte: u8) -> bool {
+pub(super) fn is_word_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
-fn is_word_byte(byte: u8) -> bool {
+pub(super) fn is_word_byte(byte: u8) -> bool {
     is_word_start(byte) || byte.is_ascii_digit() || byte == b'$'
 }
 

@@ -13,6 +13,7 @@ mod shape;
 mod split;
 #[cfg(test)]
 mod tests;
+mod values;
 mod writer;
 
 pub use split::{Statements, split_statements};

@@ -87,7 +87,10 @@ pub(super) struct Tracker {
     /// A count may stand before the name: `FETCH 100 FROM c`.
     name_after_count: bool,
     after_distinct: bool,
+    /// The main verb of a `WITH` is to come.
     with: bool,
+    /// Here stands the name of a `WITH` query, which may be that of a verb.
+    at_query_name: bool,
 }
 
 impl Default for Tracker {
@@ -103,6 +106,7 @@ impl Default for Tracker {
             name_after_count: false,
             after_distinct: false,
             with: false,
+            at_query_name: false,
         }
     }
 }
@@ -135,6 +139,9 @@ impl Tracker {
             self.depth = self.depth.saturating_sub(1);
         }
         self.after_distinct = token.is_word("DISTINCT");
+        self.at_query_name = self.with
+            && self.depth == self.verb_depth
+            && (token.is_symbol(b',') || one_of(token, &["WITH", "RECURSIVE"]));
         self.is_driver_name(token)
     }
 
@@ -182,8 +189,11 @@ impl Tracker {
     fn table(&mut self, token: &Token<'_>) {
         match self.seek {
             Seek::Done => {}
-            Seek::Verb if token.kind == Kind::Word && self.depth == self.verb_depth => self.verb(token),
-            Seek::Verb => {}
+            Seek::Verb => {
+                if token.kind == Kind::Word && self.depth == self.verb_depth && !self.at_query_name {
+                    self.verb(token);
+                }
+            }
             Seek::Keyword(word) => {
                 if self.depth == self.verb_depth && token.is_word(word) && !self.after_distinct {
                     self.seek = Seek::Name { from: word == "FROM" };

@@ -135,6 +135,12 @@ fn normalises_mysql(#[case] text: &str, #[case] expected: &str) {
 #[case("MERGE INTO t USING u ON a = b WHEN MATCHED THEN DELETE", "MERGE", Some("t"), false)]
 #[case("WITH x AS (SELECT 1 FROM u) SELECT * FROM t", "SELECT", Some("t"), false)]
 #[case("WITH x AS (DELETE FROM u RETURNING *) INSERT INTO t SELECT * FROM x", "INSERT", Some("t"), false)]
+#[case(
+    "WITH RECURSIVE update AS (SELECT 1), insert AS (SELECT 2) SELECT * FROM update",
+    "SELECT",
+    Some("update"),
+    false
+)]
 #[case("WITH x AS (SELECT", "WITH", None, false)]
 #[case("EXPLAIN (ANALYZE, COSTS off) SELECT * FROM t", "EXPLAIN", Some("t"), false)]
 #[case("COPY t (a) FROM STDIN", "COPY", Some("t"), false)]
