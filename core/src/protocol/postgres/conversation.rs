@@ -15,8 +15,8 @@ use super::names::{Names, Statement, agrees, marker, not_captured, statement};
 use super::queue::{Expected, MAX_QUEUE, Query, Run, Step, StepKind, Undo};
 use super::tail::End;
 
-/// Most prepared statements remembered.
-const MAX_STATEMENTS: usize = 1024;
+/// Most prepared statements remembered: drivers keep about a hundred, and a text may take 4 KiB.
+const MAX_STATEMENTS: usize = 512;
 /// Most portals remembered.
 const MAX_PORTALS: usize = 256;
 /// Most statements of one Query message that are told apart; the rest count as not captured.
