@@ -9,6 +9,7 @@ use crate::loss::Losses;
 use crate::time::Time;
 
 mod http1;
+mod mysql;
 pub mod postgres;
 mod redis;
 #[cfg(test)]
@@ -148,4 +149,4 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are asked.
-pub static REGISTRY: &[Protocol] = &[http1::PROTOCOL, postgres::PROTOCOL, redis::PROTOCOL];
+pub static REGISTRY: &[Protocol] = &[http1::PROTOCOL, postgres::PROTOCOL, redis::PROTOCOL, mysql::PROTOCOL];

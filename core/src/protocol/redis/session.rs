@@ -128,8 +128,9 @@ impl Redis {
             match value {
                 None => {}
                 Some(Ok(value)) => {
-                    if self.answer(at, value, out) == Next::Ignore {
-                        return Next::Ignore;
+                    let next = self.answer(at, value, out);
+                    if next != Next::Continue {
+                        return next;
                     }
                 }
                 Some(Err(Lost)) => {

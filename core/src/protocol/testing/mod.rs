@@ -6,7 +6,7 @@ mod script;
 
 pub(super) use damage::{is_small, lose, outline, seen_len, split, truncate};
 pub(super) use replay::{Replay, replay};
-pub(super) use script::{Conversation, parse};
+pub(super) use script::{Bytes, Conversation, Step, parse, unescape};
 
 use crate::exchange::{Detail, Exchange, Role};
 use crate::protocol::Protocol;

@@ -131,7 +131,8 @@ fn bytes_of(text: &str) -> Bytes {
     Bytes::Seen(unescape(text).repeat(times))
 }
 
-fn unescape(text: &str) -> Vec<u8> {
+/// The bytes of a line, CRLF at its end unless there is a backslash.
+pub(in crate::protocol) fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

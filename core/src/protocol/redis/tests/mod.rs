@@ -96,10 +96,8 @@ fn first_bytes_written(#[case] bytes: &[u8], #[case] peer_port: Option<u16>, #[c
 
 #[test]
 fn a_pipeline_longer_than_the_queue_stays_in_step() {
-    let text = format!(
-        "## long\nC*5000 *1\\r\\n$4\\r\\nPING\nS*5000 +PONG\nC *2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\nk\nS $-1\nclose client\n"
-    );
-    let conversation = parse(&text).remove(0);
+    let text = "## long\nC*5000 *1\\r\\n$4\\r\\nPING\nS*5000 +PONG\nC *2\\r\\n$3\\r\\nGET\\r\\n$1\\r\\nk\nS $-1\nclose client\n";
+    let conversation = parse(text).remove(0);
     let got = replay(&PROTOCOL, Role::Client, &conversation, &conversation.steps);
     assert_eq!(got.output.exchanges.len(), super::QUEUE_CAP + 1);
     assert_eq!(got.lines().last().map(String::as_str), Some("3..4..4 20/5 Complete GET"));
