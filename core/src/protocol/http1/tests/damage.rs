@@ -1,5 +1,7 @@
 //! Pieces change nothing; what is cut short or lost is told, and never leads to a wrong exchange.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::corpus;
@@ -14,20 +16,21 @@ use crate::time::Time;
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
 /// Conversations of which every byte was seen from the start.
-fn whole() -> Vec<Conversation> {
-    corpus()
-        .into_iter()
-        .filter(|conversation| conversation.losses.is_empty() && !conversation.mid_life)
-        .collect()
+fn whole() -> &'static [Conversation] {
+    static WHOLE: LazyLock<Vec<Conversation>> = LazyLock::new(|| {
+        let whole = |conversation: &Conversation| conversation.losses.is_empty() && !conversation.mid_life;
+        corpus().into_iter().filter(whole).collect()
+    });
+    &WHOLE
 }
 
 #[test]
 fn every_split_gives_the_same() {
     for conversation in whole() {
         for role in ROLES {
-            let expected = replay(&PROTOCOL, role, &conversation, &conversation.steps);
+            let expected = replay(&PROTOCOL, role, conversation, &conversation.steps);
             for cut in 1..seen_len(&conversation.steps) {
-                let got = replay(&PROTOCOL, role, &conversation, &split(&conversation.steps, &[cut]));
+                let got = replay(&PROTOCOL, role, conversation, &split(&conversation.steps, &[cut]));
                 assert_eq!(all_of(&got), all_of(&expected), "{} as {role:?} cut at {cut}", conversation.name);
             }
         }
@@ -39,8 +42,8 @@ fn byte_by_byte_gives_the_same() {
     for conversation in whole() {
         let cuts: Vec<usize> = (1..seen_len(&conversation.steps)).collect();
         for role in ROLES {
-            let expected = replay(&PROTOCOL, role, &conversation, &conversation.steps);
-            let got = replay(&PROTOCOL, role, &conversation, &split(&conversation.steps, &cuts));
+            let expected = replay(&PROTOCOL, role, conversation, &conversation.steps);
+            let got = replay(&PROTOCOL, role, conversation, &split(&conversation.steps, &cuts));
             assert_eq!(all_of(&got), all_of(&expected), "{} as {role:?}", conversation.name);
         }
     }
@@ -50,10 +53,10 @@ fn byte_by_byte_gives_the_same() {
 fn every_truncation_leaves_the_exchanges_that_were_complete() {
     for conversation in whole() {
         for role in ROLES {
-            let expected = replay(&PROTOCOL, role, &conversation, &conversation.steps).lines();
+            let expected = replay(&PROTOCOL, role, conversation, &conversation.steps).lines();
             for end in 0..seen_len(&conversation.steps) {
                 let steps = truncate(&conversation.steps, end);
-                let got = replay(&PROTOCOL, role, &conversation, &steps);
+                let got = replay(&PROTOCOL, role, conversation, &steps);
                 let complete: Vec<&Exchange> = got
                     .output
                     .exchanges
@@ -162,8 +165,7 @@ proptest! {
         gaps in prop::collection::vec((any::<prop::sample::Index>(), 1usize..120), 0..4),
         role in prop::sample::select(&ROLES[..]),
     ) {
-        let corpus = whole();
-        let conversation = which.get(&corpus);
+        let conversation = which.get(whole());
         let len = seen_len(&conversation.steps);
         let truth = replay(&PROTOCOL, role, conversation, &conversation.steps);
         let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(len)).collect();

@@ -1,5 +1,7 @@
 //! Whole conversations; then the same in pieces, cut short and with gaps.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -27,11 +29,12 @@ fn corpus() -> Vec<Conversation> {
     parse(&framed.collect::<String>())
 }
 
-fn whole() -> Vec<Conversation> {
-    corpus()
-        .into_iter()
-        .filter(|conversation| conversation.losses.is_empty() && !conversation.mid_life)
-        .collect()
+fn whole() -> &'static [Conversation] {
+    static WHOLE: LazyLock<Vec<Conversation>> = LazyLock::new(|| {
+        let whole = |conversation: &Conversation| conversation.losses.is_empty() && !conversation.mid_life;
+        corpus().into_iter().filter(whole).collect()
+    });
+    &WHOLE
 }
 
 #[test]
@@ -51,10 +54,10 @@ fn no_literal_and_no_password_survives() {
 #[test]
 fn every_split_gives_the_same() {
     for conversation in whole() {
-        let expected = replay(&PROTOCOL, Role::Client, &conversation, &conversation.steps);
+        let expected = replay(&PROTOCOL, Role::Client, conversation, &conversation.steps);
         let len = seen_len(&conversation.steps);
         for cuts in (1..len).map(|cut| vec![cut]).chain([(1..len).collect()]) {
-            let got = replay(&PROTOCOL, Role::Client, &conversation, &split(&conversation.steps, &cuts));
+            let got = replay(&PROTOCOL, Role::Client, conversation, &split(&conversation.steps, &cuts));
             assert_eq!(all_of(&got), all_of(&expected), "{} cut at {cuts:?}", conversation.name);
         }
     }
@@ -63,9 +66,9 @@ fn every_split_gives_the_same() {
 #[test]
 fn every_truncation_leaves_the_exchanges_that_were_complete() {
     for conversation in whole() {
-        let expected = replay(&PROTOCOL, Role::Client, &conversation, &conversation.steps).lines();
+        let expected = replay(&PROTOCOL, Role::Client, conversation, &conversation.steps).lines();
         for end in 0..seen_len(&conversation.steps) {
-            let got = replay(&PROTOCOL, Role::Client, &conversation, &truncate(&conversation.steps, end));
+            let got = replay(&PROTOCOL, Role::Client, conversation, &truncate(&conversation.steps, end));
             let complete =
                 got.output.exchanges.iter().filter(|exchange| exchange.outcome == Outcome::Complete);
             let complete: Vec<String> = complete.map(line).collect();
@@ -93,8 +96,7 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         gap in (any::<prop::sample::Index>(), 1usize..80),
     ) {
-        let corpus = whole();
-        let conversation = which.get(&corpus);
+        let conversation = which.get(whole());
         let len = seen_len(&conversation.steps);
         let truth = replay(&PROTOCOL, Role::Client, conversation, &conversation.steps);
         let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(len)).collect();
