@@ -9,6 +9,7 @@ use crate::loss::Losses;
 use crate::time::Time;
 
 mod http1;
+mod http2;
 mod mysql;
 pub mod postgres;
 mod redis;
@@ -149,4 +150,5 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are asked.
-pub static REGISTRY: &[Protocol] = &[http1::PROTOCOL, postgres::PROTOCOL, redis::PROTOCOL, mysql::PROTOCOL];
+pub static REGISTRY: &[Protocol] =
+    &[http1::PROTOCOL, http2::PROTOCOL, postgres::PROTOCOL, redis::PROTOCOL, mysql::PROTOCOL];
