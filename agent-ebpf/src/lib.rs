@@ -277,6 +277,10 @@ pub mod counter {
     pub const EVENTS: u32 = 3;
     /// TLS streams or calls that found no room in `TLS_STREAMS` or `TLS_CALLS`.
     pub const TLS_TABLE_FULL: u32 = 4;
+    /// Bytes that waited in the ring at the last event of this CPU.
+    pub const RING_WAITING: u32 = 5;
+    /// Most bytes that ever waited there.
+    pub const RING_PEAK: u32 = 6;
     /// How many counters there are.
     pub const COUNT: u32 = 16;
 }

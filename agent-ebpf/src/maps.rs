@@ -138,3 +138,20 @@ pub fn count(index: u32) {
         unsafe { *value += 1 }
     }
 }
+
+/// Notes how full the ring is.
+#[inline(always)]
+pub fn note_waiting(bytes: u64) {
+    if let Some(last) = COUNTERS.get_ptr_mut(counter::RING_WAITING) {
+        // SAFETY: as above.
+        unsafe { *last = bytes }
+    }
+    if let Some(peak) = COUNTERS.get_ptr_mut(counter::RING_PEAK) {
+        // SAFETY: as above.
+        unsafe {
+            if *peak < bytes {
+                *peak = bytes;
+            }
+        }
+    }
+}

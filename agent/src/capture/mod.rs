@@ -205,8 +205,22 @@ impl Capture {
         self.counter(counter::EVENTS)
     }
 
+    /// Bytes that waited in the ring at the last event of the fullest CPU.
+    pub fn ring_used(&self) -> u64 {
+        self.highest(counter::RING_WAITING)
+    }
+
+    /// Most bytes that ever waited in the ring.
+    pub fn ring_peak(&self) -> u64 {
+        self.highest(counter::RING_PEAK)
+    }
+
     fn counter(&self, index: u32) -> u64 {
         self.counters.get(&index, 0).map(|values| values.iter().sum()).unwrap_or(0)
+    }
+
+    fn highest(&self, index: u32) -> u64 {
+        self.counters.get(&index, 0).ok().and_then(|values| values.iter().max().copied()).unwrap_or(0)
     }
 }
 

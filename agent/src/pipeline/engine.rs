@@ -10,6 +10,7 @@ use apm_core::loss::Losses;
 use apm_core::record::{ProcessSample, Record};
 use apm_core::time::Time;
 
+use super::source::{Routes, Scanner};
 use crate::capture::{self, Capture, Captured, ProcessEvent};
 use crate::process::{self, Attachment, Decision, Policy, Procfs, Registry, Sample, Sampler, Watched};
 
@@ -18,7 +19,7 @@ const BATCH: usize = 8_192;
 /// How long an ended process's name is kept for what is still under way.
 const NAMES_MAX: usize = 65_536;
 /// A full look at `/proc` makes up for events that were lost.
-const RESCAN: Duration = Duration::from_secs(30);
+const RESCAN: Duration = Duration::from_secs(60);
 
 /// Wall-clock time and the names of processes.
 pub(super) struct Naming {
@@ -26,11 +27,12 @@ pub(super) struct Naming {
     offset: i128,
     names: HashMap<u32, Arc<str>>,
     unnamed: Arc<str>,
+    routes: Routes,
 }
 
 impl Naming {
-    fn new() -> Self {
-        let mut naming = Self { offset: 0, names: HashMap::new(), unnamed: "unknown".into() };
+    fn new(routes: Routes) -> Self {
+        let mut naming = Self { offset: 0, names: HashMap::new(), unnamed: "unknown".into(), routes };
         naming.set_clock();
         naming
     }
@@ -58,6 +60,10 @@ impl Surroundings for Naming {
     fn service(&self, pid: u32) -> Arc<str> {
         Arc::clone(self.names.get(&pid).unwrap_or(&self.unnamed))
     }
+
+    fn route_from_source(&self, service: &str, method: &str, path: &str) -> Option<Arc<str>> {
+        self.routes.find(service, method, path)
+    }
 }
 
 /// What the engine knows of itself, for the status page.
@@ -74,6 +80,10 @@ pub struct EngineStatus<'a> {
     pub events: u64,
     /// Size of the ring, bytes.
     pub ring_bytes: u32,
+    /// Bytes in it at the last event.
+    pub ring_used: u64,
+    /// Most bytes in it at any event.
+    pub ring_peak: u64,
     /// The agent's own use of the machine.
     pub own: Option<Sample>,
 }
@@ -85,6 +95,7 @@ pub struct Engine {
     table: Table,
     correlator: Correlator,
     naming: Naming,
+    scanner: Scanner,
     sampler: Sampler,
     samples: HashMap<u32, Sample>,
     losses: Losses,
@@ -96,14 +107,15 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that watches what the policy says.
-    pub fn new(capture: Capture, policy: Policy) -> Self {
+    pub fn new(capture: Capture, policy: Policy, scanner: Scanner) -> Self {
         let nonce = capture::now().0 as u32 ^ std::process::id().rotate_left(16);
         let mut engine = Self {
             capture,
             registry: Registry::new(Procfs::default(), policy),
             table: Table::new(Limits::default()),
             correlator: Correlator::new(nonce),
-            naming: Naming::new(),
+            naming: Naming::new(scanner.routes()),
+            scanner,
             sampler: Sampler::default(),
             samples: HashMap::new(),
             losses: Losses::default(),
@@ -215,6 +227,8 @@ impl Engine {
             protocols: self.table.protocols(),
             events: self.capture.events(),
             ring_bytes: self.capture.ring_bytes(),
+            ring_used: self.capture.ring_used(),
+            ring_peak: self.capture.ring_peak(),
             own: self.samples.get(&std::process::id()).copied(),
         }
     }
@@ -265,6 +279,7 @@ impl Engine {
                     }
                     tracing::debug!("watching process {pid} as {}", watched.service);
                     self.attach_libraries(&watched);
+                    self.scanner.watch(&watched);
                 }
                 Decision::Forget(id) => self.capture.forget(id.pid),
             }

@@ -2,6 +2,8 @@
 
 mod engine;
 mod run;
+mod source;
+mod status;
 
 pub use engine::{Engine, EngineStatus};
 pub use run::run;

@@ -1,18 +1,25 @@
 //! Start to stop: store, probes, the capture thread, the server, and a clean end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context;
 use apm_core::record::Record;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
-use super::Engine;
+use super::source::{self, Scanner};
+use super::{Engine, status};
 use crate::capture::{Capture, CaptureOptions};
 use crate::config::Settings;
 use crate::process::Policy;
-use crate::store::{Options, Retention, Store, Writer};
+use crate::server::live::Live;
+use crate::server::{Access, AppState, serve};
+use crate::store::{Options, Reader, Retention, Store, Writer};
 
 /// The ring is looked at this often: a tick that the page shows at once, and few enough wake-ups to rest.
 const FLUSH: Duration = Duration::from_millis(10);
@@ -26,6 +33,13 @@ const IDLE_AFTER: u32 = 100;
 /// # Errors
 /// What keeps the store, the probes or the server from starting.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build()?;
+    // First, so that a taken port is known before anything is attached.
+    let listener = runtime
+        .block_on(TcpListener::bind(settings.listen))
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
     let store = Options {
         retention: Retention {
             raw: i64::try_from(settings.retention.as_secs()).unwrap_or(i64::MAX),
@@ -34,24 +48,28 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         max_bytes: settings.max_db_bytes,
         ..Options::default()
     };
-    let (writer, _reader) = Store::open(&settings.database.path, store)?;
+    let clock = Arc::clone(&store.clock);
+    let (writer, reader) = Store::open(&settings.database.path, store)?;
+    let token = settings.token.as_ref().map(|token| token.expose().to_owned());
+    let access = Access::new(settings.listen.ip(), token, Vec::new())?;
     let capture = Capture::start(CaptureOptions { ring_bytes: settings.ring_bytes })?;
+    let scanner = Scanner::start(writer.clone())?;
+    if let Some(root) = &settings.scan {
+        scanner.add(&root.service, &root.path);
+    }
     let stop = Arc::new(AtomicBool::new(false));
-    let policy = Policy::of(&settings);
+    let (publish, live) = watch::channel(Arc::new(Live::default()));
     let engine = {
-        let (writer, stop) = (writer.clone(), Arc::clone(&stop));
-        thread::Builder::new()
-            .name("capture".to_owned())
-            .spawn(move || turn(&mut Engine::new(capture, policy), &writer, &stop))?
+        let (writer, stop, scanner) = (writer.clone(), Arc::clone(&stop), scanner.clone());
+        let policy = Policy::of(&settings);
+        thread::Builder::new().name("capture".to_owned()).spawn(move || {
+            let mut engine = Engine::new(capture, policy, scanner);
+            announce(&engine, address);
+            turn(&mut engine, &writer, &publish, &stop);
+        })?
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
-        }
-    });
+    let served =
+        runtime.block_on(until_told_to_stop(listener, &settings, live, &writer, reader, access, clock));
     stop.store(true, Ordering::Relaxed);
     let joined = engine.join();
     writer.shutdown();
@@ -59,14 +77,70 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     joined.map_err(|_| anyhow::anyhow!("the capture thread failed; its message is in the log"))
 }
 
+/// Serves until SIGINT or SIGTERM.
+async fn until_told_to_stop(
+    listener: TcpListener,
+    settings: &Settings,
+    live: watch::Receiver<Arc<Live>>,
+    writer: &Writer,
+    reader: Reader,
+    access: Access,
+    clock: crate::store::Clock,
+) -> anyhow::Result<()> {
+    let mut state = AppState::new(reader, writer.clone(), live.clone(), access, clock);
+    state.scan = Some(Arc::new(source::scan));
+    let named = settings.scan.iter().map(|root| root.path.clone()).collect::<Vec<_>>();
+    state.scan_roots = Arc::new(move || {
+        let live = live.borrow();
+        let cwd = |pid: u32| std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
+        named.iter().cloned().chain(live.processes.iter().filter_map(|p| cwd(p.pid))).collect()
+    });
+    let (end, ended) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let server = serve(listener, state, ended);
+    tokio::pin!(server);
+    tokio::select! {
+        result = &mut server => return Ok(result?),
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping: storing what was read");
+    end.send_replace(true);
+    // A client that will not let go of its connection does not keep the agent.
+    let _too_slow = tokio::time::timeout(Duration::from_secs(2), server).await;
+    Ok(())
+}
+
+/// Says what is watched and where to look.
+fn announce(engine: &Engine, address: SocketAddr) {
+    let mut count = 0;
+    for watched in engine.watched() {
+        count += 1;
+        let process = &watched.process;
+        let python = process.version.map(|v| v.to_string()).unwrap_or_default();
+        tracing::info!("watching {} (pid {}, Python {python})", watched.service, process.id.pid);
+        for attachment in watched.attachments.iter().filter(|a| a.problem.is_some()) {
+            let problem = attachment.problem.as_deref().unwrap_or_default();
+            tracing::warn!("{} (pid {}): {}: {problem}", watched.service, process.id.pid, attachment.what);
+        }
+    }
+    if count == 0 {
+        tracing::info!("no Python process yet: each will be watched as it starts");
+    }
+    tracing::info!("dashboard: http://{address}");
+}
+
 /// The capture thread.
-fn turn(engine: &mut Engine, writer: &Writer, stop: &AtomicBool) {
+fn turn(engine: &mut Engine, writer: &Writer, publish: &watch::Sender<Arc<Live>>, stop: &AtomicBool) {
     let mut quiet = 0;
     let mut records: Vec<Record> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         engine.wait(if quiet > IDLE_AFTER { FLUSH_IDLE } else { FLUSH });
         quiet = if engine.step(&mut records) == 0 { quiet.saturating_add(1) } else { 0 };
-        engine.second(&mut records);
+        if engine.second(&mut records) {
+            let status = engine.status();
+            publish.send_replace(Arc::new(status::live(&status, status.losses.clone())));
+        }
         if !records.is_empty() {
             writer.send(std::mem::take(&mut records));
         }

@@ -225,11 +225,11 @@ impl Stream {
             }
         }
         let limit = if *from_start { ATTEMPTS_FROM_START } else { ATTEMPTS_MID_LIFE };
-        if !undecided {
+        if !undecided || bytes.len() >= OPENING_MAX {
             bytes.clear();
             *attempts += 1;
         }
-        if *attempts >= limit || bytes.len() >= OPENING_MAX {
+        if *attempts >= limit {
             out.losses.add(Loss::UnknownProtocol, 1);
             self.state = State::Ignored;
         }
