@@ -35,6 +35,7 @@ pub fn now() -> u64 {
 pub unsafe fn output(event: *mut c_void, len: u64, urgent: bool) -> bool {
     // SAFETY: `ring()` is the map.
     let waiting = unsafe { raw::bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) };
+    note_waiting(waiting);
     let flags =
         if urgent || waiting > u64::from(WAKE_AT.load()) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
     // SAFETY: by the caller.
