@@ -8,6 +8,7 @@ mod command;
 mod detect;
 mod login;
 mod packet;
+mod replies;
 mod reply;
 mod session;
 #[cfg(test)]

@@ -1,0 +1,189 @@
+//! The direction of the replies.
+
+use std::sync::Arc;
+
+use super::STATEMENTS_CAP;
+use super::command::{self, Command};
+use super::reply::{self, Ending, Place, Step};
+use super::session::{Mysql, Phase, exchange, sql};
+use crate::exchange::Outcome;
+use crate::loss::Loss;
+use crate::protocol::{At, Next, Output};
+
+impl Mysql {
+    pub(super) fn reply_data(&mut self, at: &At, bytes: &[u8], out: &mut Output) {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.over.is_none() {
+            if self.replies_lost {
+                self.count(at, rest.len() as u64);
+                if matches!(self.place, Place::Rows(_))
+                    && !self.requests_lost
+                    && !self.queue.is_empty()
+                    && let Some(status) = reply::tail(bytes)
+                {
+                    self.replies.reset();
+                    self.replies_lost = false;
+                    self.end(at, Ending { rows: None, error: None, status: Some(status) }, out);
+                }
+                return;
+            }
+            self.count(at, 0);
+            let (taken, ended) = self.replies.next(rest);
+            self.count(at, taken as u64);
+            rest = &rest[taken..];
+            if ended {
+                self.reply(at, out);
+            }
+        }
+    }
+
+    /// The server's packet is complete.
+    pub(super) fn reply(&mut self, at: &At, out: &mut Output) {
+        let packet = &self.replies.packet;
+        let kind = packet.kind();
+        if self.phase != Phase::Commands {
+            match kind {
+                Some(0) if self.phase == Phase::Login => {
+                    self.phase = Phase::Commands;
+                    self.over = self.hides.then_some(Next::Ignore);
+                }
+                None => self.lose_replies(out),
+                Some(_) => {}
+            }
+            return;
+        }
+        let Some(pending) = self.queue.front_mut() else {
+            // The end of a Prepare's answer where nobody knew that it has one.
+            if self.deprecates_eof.is_none() && reply::is_eof(packet) {
+                self.deprecates_eof = Some(false);
+            } else {
+                out.losses.add(Loss::ResponsesWithoutRequest, 1);
+                self.replies_lost = self.requests_lost;
+            }
+            return;
+        };
+        let failed = kind == Some(0xff);
+        match &mut pending.command {
+            Command::Run { .. } => match reply::step(self.place, packet, &mut self.deprecates_eof) {
+                Step::To(place) => self.place = place,
+                Step::End(ending) => self.end(at, ending, out),
+                Step::File => self.in_file = true,
+                Step::Lost => self.lose_replies(out),
+            },
+            Command::Prepare(_) if failed => match reply::error(packet) {
+                Some(ending) => self.end(at, ending, out),
+                None => self.lose_replies(out),
+            },
+            Command::Prepare(statement) => match (self.place, packet.head.as_slice()) {
+                (Place::First, [0, a, b, c, d, columns @ .., _, _, _]) if packet.len == 12 && !packet.cut => {
+                    let [c0, c1, p0, p1] = columns else { return self.lose_replies(out) };
+                    let definitions =
+                        u64::from(u16::from_le_bytes([*c0, *c1])) + u64::from(u16::from_le_bytes([*p0, *p1]));
+                    self.statements.insert(u32::from_le_bytes([*a, *b, *c, *d]), Arc::clone(statement));
+                    if self.statements.len() > STATEMENTS_CAP {
+                        self.statements.pop_first();
+                    }
+                    self.place = Place::Definitions(definitions);
+                    if definitions == 0 {
+                        self.done();
+                    }
+                }
+                (Place::Definitions(left), _) => {
+                    let is_eof = reply::is_eof(packet);
+                    if is_eof {
+                        self.deprecates_eof = Some(false);
+                    }
+                    let left = if is_eof { left } else { left.saturating_sub(1) };
+                    self.place = Place::Definitions(left);
+                    if left == 0 && (is_eof || self.deprecates_eof != Some(false)) {
+                        self.done();
+                    }
+                }
+                _ => self.lose_replies(out),
+            },
+            Command::List if failed || reply::ends_rows(packet) => self.done(),
+            Command::List => {}
+            Command::ChangeUser { user, database } => match kind {
+                Some(0) => {
+                    (self.user, self.database) = (user.take(), database.take());
+                    self.statements.clear();
+                    self.done();
+                }
+                Some(0xff) => self.done(),
+                _ => {}
+            },
+            Command::InitDb(database) => {
+                if !failed {
+                    self.database = database.take();
+                }
+                self.done();
+            }
+            Command::ResetConnection => {
+                self.statements.clear();
+                self.done();
+            }
+            Command::Simple => self.done(),
+        }
+    }
+
+    /// A result of the command in front has ended.
+    fn end(&mut self, at: &At, ending: Ending, out: &mut Output) {
+        self.place = Place::First;
+        let Some(pending) = self.queue.front_mut() else { return };
+        let more = ending.has_more();
+        let statement = match &mut pending.command {
+            Command::Run { statements, .. } if statements.len() > 1 => statements.pop_front(),
+            // The next result is that of a statement behind the cut.
+            Command::Run { statements, is_cut: true } if more => match statements.front_mut() {
+                Some(known) if !matches!(known.operation.as_str(), "CALL" | "") => {
+                    Some(std::mem::replace(known, command::not_captured()))
+                }
+                _ => return,
+            },
+            // A procedure's results are one statement's.
+            Command::Run { .. } if more => return,
+            Command::Run { statements, .. } => statements.pop_front(),
+            Command::Prepare(statement) => Some(Arc::clone(statement)),
+            _ => None,
+        };
+        if let Some(statement) = statement {
+            if statement.operation == "USE" && ending.error.is_none() {
+                let named = statement.text.split_whitespace().nth(1).map(|name| name.replace('`', ""));
+                self.database = named.or(self.database.take());
+            }
+            let detail = sql(&statement, &ending, self.database.clone(), self.user.clone());
+            out.exchanges.push(exchange(pending, Outcome::Complete, at.time, detail));
+            // The next statement's part of the reply is counted for it.
+            (pending.first, pending.response_bytes, pending.bytes) = (None, 0, 0);
+        }
+        if !more {
+            self.done();
+        }
+    }
+
+    /// The command in front has been answered.
+    fn done(&mut self) {
+        self.place = Place::First;
+        self.queue.pop_front();
+    }
+
+    pub(super) fn count(&mut self, at: &At, len: u64) {
+        if let Some(pending) = self.queue.front_mut() {
+            pending.first.get_or_insert((at.time, at.origin));
+            pending.last = at.time;
+            pending.response_bytes = pending.response_bytes.saturating_add(len);
+        }
+    }
+
+    pub(super) fn lose_replies(&mut self, out: &mut Output) {
+        out.losses.add(Loss::Resyncs, 1);
+        self.replies.reset();
+        self.replies_lost = true;
+        if self.phase == Phase::Login {
+            // Where the login ends was not seen: the first command will tell.
+            self.requests.reset();
+            self.requests_lost = true;
+            self.over = self.hides.then_some(Next::Ignore);
+        }
+    }
+}
