@@ -23,6 +23,9 @@ const ENTRIES_MAX: usize = 20_000;
 /// Directories that hold no source of the application.
 const FOREIGN: &[&str] = &["node_modules", "site-packages", "__pycache__", ".git", ".venv", "venv", ".tox"];
 
+/// Directories that hold more than one application's source.
+const BROAD: &[&str] = &["/", "/tmp", "/var/tmp", "/var", "/home", "/root", "/usr", "/opt", "/srv", "/etc"];
+
 /// A tree to scan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Tree {
@@ -86,7 +89,8 @@ impl Scanner {
         let naming = &watched.process.naming;
         let Some(cwd) = naming.cwd.clone() else { return };
         // Too broad to be one application's source.
-        let is_broad = |path: &Path| path.parent().is_none() || Some(path) == naming.home.as_deref();
+        let is_broad =
+            |path: &Path| BROAD.iter().any(|b| path == Path::new(b)) || Some(path) == naming.home.as_deref();
         let script = naming
             .cmdline
             .iter()
