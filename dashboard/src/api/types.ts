@@ -234,7 +234,7 @@ export interface ExceptionRow {
   error_message: string | null;
   error_traceback: string | null;
   error_fingerprint: string | null;
-  error_locals: string | null;
+  error_locals: unknown;
 }
 export interface QueryRow {
   start: number;
@@ -269,8 +269,8 @@ export interface CallRow {
   peer?: string | null;
 }
 
-/** One request with all that it caused in its own process. */
-export interface RequestDetail extends RequestRow {
+/** One request with all that it caused, on this host across processes. */
+export interface Trace extends RequestRow, ExceptionRow {
   start: number;
   protocol?: string | null;
   tls?: boolean;
@@ -280,23 +280,15 @@ export interface RequestDetail extends RequestRow {
   host?: string | null;
   request_bytes?: number | null;
   response_bytes?: number | null;
+  /** Its slowest statements, where it came with them and they are not among `queries`. */
   db_slow?: SlowSql[];
-  exception?: ExceptionRow | null;
   queries: QueryRow[];
-  calls: CallRow[];
-}
-export interface TraceNode {
-  request: RequestDetail;
-  children: TraceNode[];
-}
-/** A chain of requests across processes, as a forest. */
-export interface Trace {
-  correlation_id: string;
-  requests: number;
-  truncated: boolean;
-  start: number;
-  duration_ms: number;
-  roots: TraceNode[];
+  /** Its calls, each with the request that it became on this host. */
+  calls: (CallRow & { callee?: Trace | null })[];
+  /** Requests that name this one as their caller and that no call explains. */
+  children?: Trace[];
+  /** More requests belong to it than are shown. */
+  truncated?: boolean;
 }
 
 export interface Statement extends Percentiles {
@@ -339,7 +331,7 @@ export interface Queries {
   errors?: SqlErrors[];
 }
 
-/** Counts per latency band and time bucket. `bounds_ms[i]` is the lower bound of band i, ascending. */
+/** Counts per latency band and time bucket. `bounds_ms[i]` is the upper bound of band i; the last band is open. */
 export interface Heatmap {
   bucket_seconds: number;
   bounds_ms: number[];

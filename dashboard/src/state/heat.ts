@@ -7,7 +7,7 @@ export interface Grid {
   from: number;
   buckets: number;
   bucket: number;
-  /** Bands from slow (top) to fast; `to` is null for the slowest band. */
+  /** Bands from slow (top) to fast; `to` is null for the open band. */
   bands: { from: number; to: number | null }[];
   /** `cells[band][bucket]` */
   cells: number[][];
@@ -19,7 +19,7 @@ export function grid(of: Heatmap, w: number, now: number): Grid | null {
   const bucket = of.bucket_seconds;
   const from = Math.ceil((now - w) / bucket) * bucket;
   const buckets = Math.max(1, Math.floor(now / bucket) - from / bucket);
-  const size = of.bounds_ms.length;
+  const size = of.bounds_ms.length + 1;
   const counts = Array.from({ length: size }, () => new Array<number>(buckets).fill(0));
   for (const column of of.columns) {
     const x = Math.round((column.ts - from) / bucket);
@@ -33,6 +33,6 @@ export function grid(of: Heatmap, w: number, now: number): Grid | null {
   const [low, high] = [used.indexOf(true), used.lastIndexOf(true)];
   if (low < 0) return null;
   const cells = counts.slice(low, high + 1).reverse();
-  const bands = cells.map((_, i) => ({ from: of.bounds_ms[high - i] ?? 0, to: of.bounds_ms[high - i + 1] ?? null }));
+  const bands = cells.map((_, i) => ({ from: of.bounds_ms[high - i - 1] ?? 0, to: of.bounds_ms[high - i] ?? null }));
   return { from, buckets, bucket, bands, cells, most: Math.max(...cells.flat()) };
 }

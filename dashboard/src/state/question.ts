@@ -101,18 +101,16 @@ export function folderFacts(of: FolderSnapshot, groups: readonly ErrorGroup[]) {
     error_rate: of.error_rate,
     avg_duration_ms: of.avg_duration_ms,
     rps: of.rps,
-    routes: of.routes
-      .slice(0, 40)
-      .map(({ method, route, total, errors, error_rate, avg_ms, max_ms, rps }) => ({
-        method,
-        route,
-        total,
-        errors,
-        error_rate,
-        avg_ms,
-        max_ms,
-        rps,
-      })),
+    routes: of.routes.slice(0, 40).map(({ method, route, total, errors, error_rate, avg_ms, max_ms, rps }) => ({
+      method,
+      route,
+      total,
+      errors,
+      error_rate,
+      avg_ms,
+      max_ms,
+      rps,
+    })),
     files: of.files.slice(0, 60),
     exceptions: groups
       .filter((row) => row.affected_routes.some((r) => inside.has(`${r.method} ${r.route}`)))

@@ -1,7 +1,6 @@
 /** One request as rows of a waterfall: itself, its statements (repeats folded), its calls, and the callees' requests inside. */
 
-import type { CallRow, QueryRow } from "../api/types";
-import type { Opened } from "./trace";
+import type { CallRow, QueryRow, Trace } from "../api/types";
 
 /** The same statement this often within one request is the N+1 pattern: the rule of the agent. */
 export const N_PLUS_ONE = 10;
@@ -29,7 +28,7 @@ export interface Row {
   pieces: Piece[];
   queue: number;
   nPlusOne: boolean;
-  request?: Opened;
+  request?: Trace;
   query?: QueryRow;
   call?: CallRow;
   /** Rows returned, summed; null when not known. */
@@ -41,13 +40,13 @@ export interface Waterfall {
   /** Length of the time axis, ms. */ span: number;
 }
 
-export function waterfall(trace: Opened): Waterfall {
+export function waterfall(trace: Trace): Waterfall {
   const rows = request(trace, trace.start, 0, "r");
   const span = Math.max(0.001, ...rows.map((row) => row.at + row.ms));
   return { rows, span };
 }
 
-function request(trace: Opened, zero: number, depth: number, key: string): Row[] {
+function request(trace: Trace, zero: number, depth: number, key: string): Row[] {
   const piece = toPiece(trace, zero, trace.error !== null || trace.status >= 500);
   const own: Row = {
     key,
@@ -80,15 +79,15 @@ function request(trace: Opened, zero: number, depth: number, key: string): Row[]
     const inside = call.callee && depth < DEPTH ? request(call.callee, zero, depth + 2, `${key}c${i}r`) : [];
     return [{ at: row.at, rows: [row, ...inside] }];
   });
-  const loose = trace.loose.map((child, i) => {
-    const rows = depth < DEPTH ? request(child, zero, depth + 1, `${key}l${i}`) : [];
+  const children = (trace.children ?? []).map((child, i) => {
+    const rows = depth < DEPTH ? request(child, zero, depth + 1, `${key}r${i}`) : [];
     return { at: rows[0]?.at ?? 0, rows };
   });
   const statements = folded(trace.queries).map((same, i) => {
     const row = statement(same, zero, depth + 1, `${key}q${i}`);
     return { at: row.at, rows: [row] };
   });
-  const below = [...statements, ...calls, ...loose].sort((a, b) => a.at - b.at).flatMap((part) => part.rows);
+  const below = [...statements, ...calls, ...children].sort((a, b) => a.at - b.at).flatMap((part) => part.rows);
   return [own, ...below];
 }
 

@@ -31,8 +31,10 @@ function summary(status: Status | null): [string, string] {
   const losses = lost(status).length;
   const missing = blind(status).length;
   const seen = plural(watched(status).length, "process", "processes");
-  if (losses === 0 && missing === 0)
-    return ["ok", watched(status).length ? `${seen}, nothing lost` : "No process watched yet"];
+  if (status.problems?.length) return ["warn", `${plural(status.problems.length, "problem")} to look at`];
+  if (losses === 0 && missing === 0) {
+    return watched(status).length > 0 ? ["ok", `${seen}, nothing lost`] : ["", "No process watched yet"];
+  }
   const parts = [
     losses > 0 && `${count(losses)} kinds of loss`.replace(/^1 kinds/, "1 kind"),
     missing > 0 && `${plural(missing, "process", "processes")} seen in part`,

@@ -1,6 +1,6 @@
 /** The endpoints beyond the first contract, and the snapshots. */
 
-import type { TraceNode } from "../../src/api/types";
+import type { Trace } from "../../src/api/types";
 import { percentiles, type Answers } from "./answers";
 import { ROUTES, type Served } from "./data";
 import { STATUS } from "./status";
@@ -45,36 +45,46 @@ function requests(rows: Served[], sort: string, limit: number) {
   return chosen.slice(0, limit).map(({ exception: _, ...row }) => ({ ...row, failed: failed(row as Served) }));
 }
 
-function trace(answers: Answers, id: string) {
-  const asked = answers.shop.events.find((row) => row.request_id === id);
-  const chain = answers.shop.events.filter((row) => asked && row.correlation_id === asked.correlation_id);
-  if (!asked) return undefined;
-  const node = (row: Served): TraceNode => ({
-    request: {
-      ...row,
-      queries: answers.shop.queries.filter((query) => query.request === row.request_id),
-      calls: answers.shop.calls.filter((call) => call.request === row.request_id),
-    },
-    children: chain.filter((child) => child.parent_id === row.request_id).map(node),
-  });
-  return {
-    correlation_id: asked.correlation_id,
-    requests: chain.length,
-    truncated: false,
-    start: asked.start,
-    duration_ms: asked.duration_ms,
-    roots: chain.filter((row) => !row.parent_id).map(node),
+function trace(answers: Answers, id: string): Trace | undefined {
+  const { events, queries, calls } = answers.shop;
+  const node = (row: Served): Trace => {
+    const caused = events.filter((child) => child.parent_id === row.request_id);
+    const { exception, ...request } = row;
+    const none = {
+      error_type: null,
+      error_message: null,
+      error_traceback: null,
+      error_fingerprint: null,
+      error_locals: null,
+    };
+    return {
+      ...request,
+      ...(exception ?? none),
+      queries: queries.filter((query) => query.request === row.request_id),
+      calls: calls
+        .filter((call) => call.request === row.request_id)
+        .map((call) => {
+          const callee = caused.find((child) => child.path === call.path && child.start >= call.start - 0.005);
+          return { ...call, callee: callee ? node(callee) : null };
+        }),
+      children: [],
+      truncated: false,
+    };
   };
+  const asked = events.find((row) => row.request_id === id);
+  const root = events.find((row) => asked && row.correlation_id === asked.correlation_id && !row.parent_id);
+  return root && node(root);
 }
 
-const BOUNDS = [0, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
+const BOUNDS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
 
 function heatmap(rows: Served[], bucket: number, slid: number) {
   const columns = new Map<number, number[]>();
   for (const row of rows) {
     const ts = Math.floor((row.ts + slid) / bucket) * bucket;
-    const counts = columns.get(ts) ?? new Array<number>(BOUNDS.length).fill(0);
-    const at = BOUNDS.findLastIndex((bound) => row.duration_ms >= bound);
+    const counts = columns.get(ts) ?? new Array<number>(BOUNDS.length + 1).fill(0);
+    const band = BOUNDS.findIndex((bound) => row.duration_ms < bound);
+    const at = band < 0 ? BOUNDS.length : band;
     counts[at] = (counts[at] ?? 0) + 1;
     columns.set(ts, counts);
   }

@@ -92,6 +92,7 @@ describe("text from the app stays text", () => {
       ]),
     ).toEqual([undefined, 0, 0]);
     expect(said.filter((line) => !line.includes("404"))).toEqual([]);
+    await page.unrouteAll({ behavior: "ignoreErrors" });
     await page.close();
   });
 

@@ -74,7 +74,7 @@ export function AgentView(): JSX.Element {
     <>
       <h1>What the agent sees</h1>
       {status.problems?.map((problem) => (
-        <div key={problem} class="banner">
+        <div key={problem} class="banner" role="alert">
           {problem}
         </div>
       ))}

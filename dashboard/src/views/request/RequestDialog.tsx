@@ -3,11 +3,11 @@
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { useApi } from "../../api/hooks";
-import type { Trace } from "../../api/types";
+import type { SlowSql, Trace } from "../../api/types";
 import { bytes, clock, ms, plural, stamp } from "../../format";
 import { curl, json } from "../../state/copy";
 import { follow, go, link } from "../../state/view";
-import { open, type Opened } from "../../state/trace";
+import { open } from "../../state/trace";
 import { waterfall } from "../../state/waterfall";
 import { Copy, Empty, Method, StatusCode } from "../../ui/bits";
 import { Dialog } from "../../ui/Dialog";
@@ -54,7 +54,7 @@ export function RequestDialog({ id }: { id: string }): JSX.Element {
   );
 }
 
-function Body({ trace }: { trace: Opened }): JSX.Element {
+function Body({ trace }: { trace: Trace }): JSX.Element {
   const to = { view: "route", method: trace.method, route: trace.route, request: "" } as const;
   const parts = waterfall(trace);
   const repeats = parts.rows.filter((row) => row.nPlusOne);
@@ -178,8 +178,10 @@ function Body({ trace }: { trace: Opened }): JSX.Element {
         {trace.queries.length === 0 && trace.calls.length === 0 && (
           <p class="muted small">No query and no outgoing call is known to belong to this request.</p>
         )}
+        {trace.truncated && <p class="warn small">More requests belong to it than are shown.</p>}
+        {trace.queries.length === 0 && <Slowest of={trace.db_slow ?? []} />}
       </section>
-      {(trace.error ?? trace.exception) && <Exception trace={trace} />}
+      {(trace.error ?? trace.error_type) && <Exception trace={trace} />}
       <div class="strip">
         <Copy label="Copy as curl" text={() => curl(trace)} />
         <Copy label="Copy as JSON" text={() => json(trace)} />
@@ -188,28 +190,37 @@ function Body({ trace }: { trace: Opened }): JSX.Element {
   );
 }
 
-function Exception({ trace }: { trace: Opened }): JSX.Element {
-  const raised = trace.exception;
-  const locals = raised?.error_locals;
+function Exception({ trace }: { trace: Trace }): JSX.Element {
+  const locals = trace.error_locals;
   return (
     <section aria-label="Exception">
-      <h3 class="bad">{raised?.error_type ?? "Error"}</h3>
-      <p>{raised?.error_message ?? trace.error}</p>
-      {raised?.error_traceback && <Traceback text={raised.error_traceback} />}
+      <h3 class="bad">{trace.error_type ?? "Error"}</h3>
+      <p>{trace.error_message ?? trace.error}</p>
+      {trace.error_traceback && <Traceback text={trace.error_traceback} />}
       {locals != null && (
         <details>
           <summary>Local variables of the raising frame</summary>
-          <pre class="trace-text">{pretty(locals)}</pre>
+          <pre class="trace-text">{JSON.stringify(locals, null, 2)}</pre>
         </details>
       )}
     </section>
   );
 }
 
-function pretty(json: string): string {
-  try {
-    return JSON.stringify(JSON.parse(json), null, 2);
-  } catch {
-    return json;
-  }
+/** Statements that a request came with, without their place in time. */
+function Slowest({ of }: { of: readonly SlowSql[] }): JSX.Element | null {
+  if (of.length === 0) return null;
+  return (
+    <>
+      <h3>Slowest statements</h3>
+      <ul class="stack">
+        {of.map((one, i) => (
+          <li key={i} class="slow">
+            <code>{one.sql}</code>
+            <span class="num">{ms(one.ms)}</span>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
 }
