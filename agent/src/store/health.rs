@@ -1,7 +1,7 @@
 //! What the user is told about the store.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use apm_core::loss::{Loss, Losses};
@@ -61,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) queued: AtomicUsize,
     pub(crate) queue_full: AtomicU64,
     pub(crate) failed: AtomicU64,
+    /// A reader found the file damaged.
+    pub(crate) damaged: AtomicBool,
 }
 
 impl Shared {

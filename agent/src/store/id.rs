@@ -42,26 +42,33 @@ pub(crate) fn row_micros(row: i64) -> i64 {
     row / PER_MICRO
 }
 
-/// Gives out row ids: unique within a table, in the order of time, and of arrival within a microsecond.
+/// Gives out row ids: in the order of time, and of arrival within a microsecond. More rows than a microsecond has
+/// numbers for flow over into the next ones.
 #[derive(Debug, Default)]
 pub(crate) struct RowIds {
+    first: i64,
     next: i64,
+    step: i64,
 }
 
 impl RowIds {
     /// A row id for `micros`, likely free: rows mostly arrive in the order of time.
     pub(crate) fn next(&mut self, micros: i64) -> i64 {
         let first = first_row(micros);
-        let id = if self.next > first && self.next < first + PER_MICRO { self.next } else { first };
-        self.next = id + 1;
-        id
+        if first != self.first {
+            *self = Self { first, next: first, step: 1 };
+        }
+        self.next += 1;
+        self.next - 1
     }
 
-    /// The one to try after `taken` was found to be taken. More rows than a microsecond has numbers for flow over
-    /// into the next one.
+    /// The one to try after the last one was found to be taken: ever further on, so that few tries find the end of
+    /// however many rows of one time.
     pub(crate) fn after(&mut self, taken: i64) -> i64 {
-        self.next = taken + 2;
-        taken + 1
+        let id = taken.saturating_add(self.step);
+        self.step = self.step.saturating_mul(2);
+        self.next = id.saturating_add(1);
+        id
     }
 }
 

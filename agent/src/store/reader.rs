@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::health::Shared;
+use super::open::is_corrupt;
 use super::{Clock, Health};
 
 /// Connections open at once; more readers wait for one.
@@ -39,6 +40,12 @@ struct PoolState {
     out: usize,
 }
 
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("location", &*self.shared.location()).finish_non_exhaustive()
+    }
+}
+
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, clock: Clock) -> Self {
         Self { shared, pool: Arc::default(), clock }
@@ -66,16 +73,25 @@ impl Reader {
         let idle = state.idle.pop();
         drop(state);
         let _returned = Returned(&self.pool);
-        let mut conn = match idle {
-            Some((_, conn)) => conn,
-            None => {
-                let location = self.shared.location().clone();
-                location.open_reader()?
+        let answered = (|| {
+            let mut conn = match idle {
+                Some((_, conn)) => conn,
+                None => {
+                    let location = self.shared.location().clone();
+                    location.open_reader()?
+                }
+            };
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Deferred)?;
+            let answer = ask(&Snapshot { conn: &tx, now: (self.clock)() })?;
+            drop(tx);
+            Ok((conn, answer))
+        })();
+        let (conn, answer) = answered.inspect_err(|error| {
+            if is_corrupt(error) {
+                // The writer sets the file aside; it may never touch the damaged pages itself.
+                self.shared.damaged.store(true, Ordering::Relaxed);
             }
-        };
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Deferred)?;
-        let answer = ask(&Snapshot { conn: &tx, now: (self.clock)() })?;
-        drop(tx);
+        })?;
         lock().idle.push((generation, conn));
         Ok(answer)
     }

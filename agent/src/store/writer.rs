@@ -1,7 +1,7 @@
 //! The handle that rows are sent to, and the loop of the thread behind it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -88,6 +88,7 @@ impl Writer {
             queued: AtomicUsize::new(0),
             queue_full: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            damaged: AtomicBool::new(false),
         });
         let queue_rows = options.queue_rows;
         let interval = options.interval;

@@ -100,11 +100,16 @@ impl Work {
             self.waiting.push_back(Item::Record(record));
             self.waiting.extend(found.drain(..).map(Item::Link));
         }
-        let excess = self.waiting.len().saturating_sub(self.options.memory_rows);
-        if excess > 0 && self.retry.is_some() {
-            self.waiting.drain(..excess);
-            self.shared.failed.fetch_add(excess as u64, Ordering::Relaxed);
+        if self.retry.is_some() {
+            self.forget_oldest();
         }
+    }
+
+    /// While writing fails, memory has a limit.
+    fn forget_oldest(&mut self) {
+        let excess = self.waiting.len().saturating_sub(self.options.memory_rows);
+        self.waiting.drain(..excess);
+        self.shared.failed.fetch_add(excess as u64, Ordering::Relaxed);
     }
 
     /// Writes what waits. On failure it stays, and is tried again later.
@@ -186,6 +191,9 @@ impl Work {
     }
 
     fn try_commit(&mut self) -> Result<(), Failure> {
+        if self.shared.damaged.swap(false, Ordering::Relaxed) {
+            return Err(Failure::Damaged);
+        }
         let now = (self.options.clock)();
         let second = now.floor() as i64;
         let maintain = second != self.maintained;
@@ -283,25 +291,28 @@ impl Work {
     fn failed(&mut self, failure: &Failure) {
         self.names.forget();
         self.maintained = 0;
-        if matches!(failure, Failure::Sqlite(error) if is_corrupt(error)) {
-            // Opening anew finds out how bad it is; a file that opens but cannot be written is set aside here.
+        let is_damaged = match failure {
+            Failure::Damaged => true,
+            Failure::Sqlite(error) => is_corrupt(error),
+            Failure::Open(_) | Failure::Closed => false,
+        };
+        // Full or locked: the connection itself is sound.
+        let is_sound = matches!(failure, Failure::Sqlite(error) if matches!(error.sqlite_error_code(),
+            Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)));
+        if !is_sound {
             self.conn = None;
-            if let Location::File(path) = self.shared.location().clone()
-                && let Ok(aside) = set_aside(&path, "corrupt", (self.options.clock)() as i64)
-            {
-                let text = format!(
-                    "{} is damaged; kept as {} and a new store begun",
-                    path.display(),
-                    aside.display()
-                );
-                self.shared.health().notice(text);
-            }
-        } else if matches!(failure, Failure::Sqlite(error) if !matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)))
+        }
+        if is_damaged
+            && let Location::File(path) = self.shared.location().clone()
+            && let Ok(aside) = set_aside(&path, "corrupt", (self.options.clock)() as i64)
         {
-            self.conn = None;
+            let text =
+                format!("{} is damaged; kept as {} and a new store begun", path.display(), aside.display());
+            self.shared.health().notice(text);
         }
         let wait = self.retry.map_or(BACK_OFF.0, |(_, wait)| (wait * 2).min(BACK_OFF.1));
         self.retry = Some((Instant::now() + wait, wait));
+        self.forget_oldest();
         let mut health = self.shared.health();
         if health.state == State::Ok {
             health.state = State::Failing;
@@ -326,6 +337,8 @@ enum Failure {
     Open(#[from] OpenError),
     #[error("{}", explain(.0))]
     Sqlite(#[from] rusqlite::Error),
+    #[error("the store's file is damaged")]
+    Damaged,
     #[error("the store is closed")]
     Closed,
 }

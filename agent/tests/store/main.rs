@@ -1,0 +1,8 @@
+//! The store and the server through their public faces.
+
+mod api;
+mod brute;
+mod faults;
+mod rows;
+mod security;
+mod support;
