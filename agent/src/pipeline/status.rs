@@ -20,6 +20,7 @@ pub(super) fn live(status: &EngineStatus<'_>, losses: Losses) -> Live {
         ("thread", links.thread),
         ("handover", links.handover),
         ("response", links.response),
+        ("socket pair", links.socket_pair),
         ("none", links.none),
     ];
     Live {

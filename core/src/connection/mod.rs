@@ -107,8 +107,8 @@ pub struct FailedConnect {
 /// What came of some events.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Requests that began.
-    pub started: Vec<Started>,
+    /// Requests that began, with their connection and the role of the process.
+    pub started: Vec<(Arc<Info>, Role, Started)>,
     /// Exchanges that ended.
     pub finished: Vec<Finished>,
     /// Connections that could not be made.

@@ -238,7 +238,9 @@ impl Table {
 fn hand_out(stream: &Stream, out: &mut Output, progress: &mut Progress) {
     // Exchanges come from sessions, and a session begins with a proven role.
     let Some(role) = stream.role() else { return };
-    progress.started.append(&mut out.started);
+    for started in out.started.drain(..) {
+        progress.started.push((Arc::clone(&stream.info), role, started));
+    }
     for exchange in out.exchanges.drain(..) {
         progress.finished.push(stream.finished(exchange, role));
     }

@@ -6,6 +6,7 @@
 //! request's work (`response`). What has neither keeps no request.
 
 mod failures;
+mod pairs;
 mod rows;
 mod work;
 
@@ -24,6 +25,7 @@ use crate::route::RouteTable;
 use crate::time::Time;
 
 use failures::Failures;
+use pairs::Pairs;
 use work::Work;
 
 /// Requests remembered, open or lately ended.
@@ -67,6 +69,7 @@ pub struct Correlator {
     responders: HashMap<u64, u64>,
     unbound: VecDeque<Unbound>,
     failures: Failures,
+    pairs: Pairs,
     routes: RouteTable,
     links: LinkCounts,
 }
@@ -82,6 +85,8 @@ pub struct LinkCounts {
     pub handover: u64,
     /// By the response's writer.
     pub response: u64,
+    /// Requests that were joined to the call that made them by both ends of their socket.
+    pub socket_pair: u64,
     /// No request.
     pub none: u64,
 }
@@ -97,6 +102,7 @@ impl Correlator {
             responders: HashMap::new(),
             unbound: VecDeque::new(),
             failures: Failures::default(),
+            pairs: Pairs::default(),
             routes: RouteTable::default(),
             links: LinkCounts::default(),
         }
@@ -107,15 +113,15 @@ impl Correlator {
         self.links
     }
 
-    /// A process opened a connection to a peer: attempts at other addresses of the same name were no failed calls.
+    /// A connection was seen: attempts at other addresses of the same name were no failed calls.
     pub fn connected(&mut self, info: &Info) {
         self.failures.superseded_by(info);
     }
 
     /// Takes what the connections made of some events, and pushes the records that are complete.
     pub fn take(&mut self, progress: &mut Progress, around: &dyn Surroundings, out: &mut Vec<Record>) {
-        for started in progress.started.drain(..) {
-            self.started(&started);
+        for (conn, role, started) in progress.started.drain(..) {
+            self.started(&conn, role, started);
         }
         for finished in progress.finished.drain(..) {
             match finished.role {
@@ -134,6 +140,7 @@ impl Correlator {
             self.give_up_oldest(out);
         }
         self.failures.ripe(now, around, out);
+        self.pairs.tick(now);
         while let Some(&(seen, request)) = self.order.front() {
             let Some(work) = self.requests.get(&request) else {
                 self.order.pop_front();
@@ -192,10 +199,20 @@ impl Correlator {
         self.requests.entry(request).or_default()
     }
 
-    fn started(&mut self, started: &Started) {
+    fn started(&mut self, conn: &Info, role: Role, started: Started) {
         let request = started.origin.request;
-        if request != 0 {
+        if role == Role::Server && request != 0 {
             self.work(request, started.time).name(&started.correlation);
+        }
+        let Some((caller, called)) = self.pairs.meet(conn, role, started) else { return };
+        if caller == 0 || called == 0 {
+            return;
+        }
+        if let Some((id, chain)) = self.requests.get(&caller).map(Work::ids)
+            && let Some(work) = self.requests.get_mut(&called)
+            && work.caused_by(id, chain)
+        {
+            self.links.socket_pair += 1;
         }
     }
 

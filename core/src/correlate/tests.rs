@@ -107,6 +107,19 @@ impl Rig {
         self
     }
 
+    fn start(&mut self, role: Role, local: &str, peer: &str, request: u64, path: &str, ids: Correlation) {
+        let started = Started {
+            time: Time(1),
+            origin: origin(request, 1, 2, [0; 3]),
+            method: "GET".into(),
+            path: path.into(),
+            correlation: ids,
+        };
+        let conn = Info { local: Endpoint::Tcp(local.parse().unwrap()), ..info(role, peer) };
+        let mut progress = Progress { started: vec![(Arc::new(conn), role, started)], ..Progress::default() };
+        self.correlator.take(&mut progress, &World, &mut self.out);
+    }
+
     fn events(&self) -> Vec<&Event> {
         self.out.iter().filter_map(|r| if let Record::Event(e) = r { Some(&**e) } else { None }).collect()
     }
@@ -162,10 +175,7 @@ fn ids_that_the_client_sent_are_kept_even_for_calls_that_end_first() {
         parent_id: Some("p-1".into()),
         traceparent: None,
     };
-    let started =
-        Started { time: Time(1), origin: origin(5, 1, 2, [0; 3]), correlation: correlation.clone() };
-    let mut progress = Progress { started: vec![started], ..Progress::default() };
-    rig.correlator.take(&mut progress, &World, &mut rig.out);
+    rig.start(Role::Server, "10.0.0.1:80", "10.0.0.2:81", 5, "/in", correlation.clone());
     let of = origin(5, 2, 2, [0; 3]);
     rig.feed(finished(Role::Client, of, Origin::default(), http("/out", Correlation::default())));
     rig.feed(finished(Role::Server, of, of, http("/in", correlation)));
@@ -241,4 +251,45 @@ fn a_refused_address_is_no_failed_call_when_the_next_one_answers() {
     let [call] = rig.calls()[..] else { panic!("{:?}", rig.out) };
     assert_eq!((call.host.as_str(), call.status), ("127.0.0.1:9001", 0));
     assert_eq!(call.error.as_deref(), Some("connection refused"));
+}
+
+#[test]
+fn both_ends_of_a_socket_join_a_request_to_the_call_that_made_it() {
+    // The callee may be seen before its caller: their system calls return on different CPUs.
+    for callee_first in [false, true] {
+        let mut rig = Rig::new();
+        let none = Correlation::default;
+        rig.start(Role::Server, "127.0.0.1:80", "127.0.0.1:5000", 1, "/front", none());
+        let caller = (Role::Client, "127.0.0.1:6000", "127.0.0.1:81", 1);
+        let callee = (Role::Server, "127.0.0.1:81", "127.0.0.1:6000", 2);
+        let mut ends = [caller, callee];
+        if callee_first {
+            ends.reverse();
+        }
+        for (role, local, peer, request) in ends {
+            rig.start(role, local, peer, request, "/inner", none());
+        }
+        let of = |request| origin(request, 1, 2, [0; 3]);
+        rig.feed(finished(Role::Server, of(2), of(2), http("/inner", none())));
+        rig.feed(finished(Role::Server, of(1), of(1), http("/front", none())));
+        let [inner, front] = rig.events()[..] else { panic!("{:?}", rig.out) };
+        assert_eq!(inner.parent_id, front.request_id);
+        assert_eq!(inner.correlation_id, front.correlation_id);
+        assert_eq!(front.parent_id, None);
+        assert_eq!(rig.correlator.links().socket_pair, 1);
+    }
+}
+
+#[test]
+fn headers_win_over_sockets_and_other_paths_do_not_meet() {
+    let mut rig = Rig::new();
+    let none = Correlation::default;
+    let headers = Correlation { parent_id: Some("p".into()), ..none() };
+    rig.start(Role::Client, "127.0.0.1:6000", "127.0.0.1:81", 1, "/lost", none());
+    rig.start(Role::Client, "127.0.0.1:6000", "127.0.0.1:81", 1, "/inner", none());
+    rig.start(Role::Server, "127.0.0.1:81", "127.0.0.1:6000", 2, "/inner", headers.clone());
+    let of = origin(2, 1, 2, [0; 3]);
+    rig.feed(finished(Role::Server, of, of, http("/inner", headers)));
+    assert_eq!(rig.events()[0].parent_id.as_deref(), Some("p"));
+    assert_eq!(rig.correlator.links().socket_pair, 0);
 }

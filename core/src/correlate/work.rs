@@ -51,6 +51,21 @@ impl Work {
         self.parent_id.clone_from(&headers.parent_id);
     }
 
+    /// Its id, and that of its chain.
+    pub(super) fn ids(&self) -> (String, String) {
+        (self.id.clone(), self.correlation_id.as_ref().unwrap_or(&self.id).clone())
+    }
+
+    /// A call of the request `id` in the chain `chain` made this one. True unless the headers say so already.
+    pub(super) fn caused_by(&mut self, id: String, chain: String) -> bool {
+        if self.parent_id.is_some() {
+            return false;
+        }
+        self.parent_id = Some(id);
+        self.correlation_id.get_or_insert(chain);
+        true
+    }
+
     /// Links `record` to this request and counts it.
     pub(super) fn add(&mut self, record: &mut Record, link: &'static str) {
         match record {

@@ -34,6 +34,10 @@ pub struct Started {
     pub time: Time,
     /// The code that moved it.
     pub origin: Origin,
+    /// Method as sent.
+    pub method: String,
+    /// Path without query string.
+    pub path: String,
     /// The correlation headers it came with.
     pub correlation: Correlation,
 }
@@ -41,7 +45,7 @@ pub struct Started {
 /// What a session hands out.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Requests that began, on connections where the process is the server.
+    /// Requests that began.
     pub started: Vec<Started>,
     /// Finished exchanges, in the order in which they ended.
     pub exchanges: Vec<Exchange>,

@@ -7,7 +7,6 @@ use super::pairing::Arrival;
 use super::reader::{Attempt, Began, Piece, State};
 use super::request::RequestHead;
 use super::session::Http1;
-use crate::exchange::Role;
 use crate::loss::Loss;
 use crate::protocol::{At, Output, Started};
 
@@ -170,10 +169,13 @@ impl Http1 {
             at_call_start: began.at_call_start,
             response_busy: self.responses.is_busy(),
         };
-        if self.role == Role::Server {
-            let correlation = head.correlation.clone();
-            out.started.push(Started { time: began.time, origin: began.origin, correlation });
-        }
+        out.started.push(Started {
+            time: began.time,
+            origin: began.origin,
+            method: head.method.clone(),
+            path: head.path.clone(),
+            correlation: head.correlation.clone(),
+        });
         self.receiving = self.pairing.push(head, came, &mut out.losses);
         self.count_request_bytes(len as u64);
     }

@@ -5,7 +5,7 @@ use super::reader::{Began, Event, Reader};
 use super::streams::{Response, Stream, Streams};
 use crate::exchange::{Outcome, Role};
 use crate::loss::Loss;
-use crate::protocol::{At, CloseReason, Next, Output, Session, Started};
+use crate::protocol::{At, CloseReason, Next, Output, Session};
 use crate::time::Time;
 
 /// One HTTP/2 connection.
@@ -137,10 +137,7 @@ impl Open {
                 return;
             }
         }
-        if self.role == Role::Server {
-            let correlation = stream.correlation.clone();
-            out.started.push(Started { time: began.time, origin: began.origin, correlation });
-        }
+        out.started.push(stream.started());
         self.streams.insert(number, stream, &mut out.losses);
     }
 

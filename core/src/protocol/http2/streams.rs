@@ -7,6 +7,7 @@ use super::head::Fields;
 use super::reader::Began;
 use crate::exchange::{Correlation, Detail, Exchange, Http, HttpVersion, Outcome};
 use crate::loss::{Loss, Losses};
+use crate::protocol::Started;
 use crate::time::Time;
 
 /// A request whose response is not complete.
@@ -39,6 +40,17 @@ pub(super) struct Response {
 }
 
 impl Stream {
+    /// What is told of a request as it begins.
+    pub(super) fn started(&self) -> Started {
+        Started {
+            time: self.began.time,
+            origin: self.began.origin,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            correlation: self.correlation.clone(),
+        }
+    }
+
     /// A stream from the head of its request. Where method or path are not known they are empty.
     pub(super) fn new(began: Began, fields: Fields, bytes: u64) -> Self {
         let host = fields.authority.or(fields.host);
