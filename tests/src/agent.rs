@@ -64,7 +64,7 @@ impl Agent {
 
     /// Waits until `pid` is listed as attached.
     pub(crate) fn attached(&self, pid: u32) -> Result<()> {
-        let is_it = |process: &Value| process["pid"] == pid && process["attached"] == true;
+        let is_it = |process: &Value| process["pid"] == pid && process["state"] == "watched";
         let seen = until(START, &format!("process {pid} to be attached"), || {
             let status = self.get("/api/status")?;
             let processes = status["processes"].as_array().context("/api/status lists no processes")?;
@@ -86,10 +86,13 @@ impl Agent {
     /// Loss counters that are not zero, by name.
     pub(crate) fn losses(&self) -> Result<Vec<(String, u64)>> {
         let status = self.get("/api/status")?;
-        let losses = status["losses"].as_object().context("/api/status has no losses")?;
-        let count = |value: &Value| value.as_u64().or_else(|| value["count"].as_u64()).unwrap_or_default();
-        let counts = losses.iter().map(|(name, value)| (name.clone(), count(value)));
-        Ok(counts.filter(|&(_, n)| n > 0).collect())
+        let losses = status["losses"].as_array().context("/api/status has no losses")?;
+        let named = |loss: &Value| {
+            let name = loss["name"].as_str().context("a loss without a name")?;
+            Ok((name.to_owned(), loss["count"].as_u64().context("a loss without a count")?))
+        };
+        let counts = losses.iter().map(named).collect::<Result<Vec<_>>>()?;
+        Ok(counts.into_iter().filter(|&(_, n)| n > 0).collect())
     }
 
     /// Stops it as Ctrl-C's sibling does and checks that it ended well.

@@ -36,6 +36,9 @@ struct Cli {
     /// Where screenshots go
     #[arg(long, default_value = "target/screens")]
     screens: PathBuf,
+    /// Node, for the page
+    #[arg(long)]
+    node: Option<PathBuf>,
     #[command(subcommand)]
     task: Task,
 }
@@ -71,10 +74,9 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let places =
-        |long| Places { agent: cli.agent, root: cli.root, venvs: cli.venvs, screens: cli.screens, long };
-    let done = match cli.task {
+    let Cli { agent, root, venvs, screens, node, task } = Cli::parse();
+    let places = |long| Places { agent, root, venvs, screens, node, long };
+    let done = match task {
         Task::Run { long, filter } => {
             let harness = filter.as_deref().is_some_and(|part| part.starts_with("harness"));
             let cases = if harness { cases::harness() } else { cases::all() };

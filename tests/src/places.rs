@@ -18,6 +18,8 @@ pub(crate) struct Places {
     pub(crate) venvs: PathBuf,
     /// Where screenshots go.
     pub(crate) screens: PathBuf,
+    /// Node, for the page.
+    pub(crate) node: Option<PathBuf>,
     /// Long tests too.
     pub(crate) long: bool,
 }

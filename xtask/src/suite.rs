@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::steps::{Outcome, Steps, Tally};
-use crate::{agent, dashboard, ebpf, fuzz, packages, places, python, shell, tidy};
+use crate::{agent, dashboard, ebpf, fuzz, node, packages, places, python, shell, tidy};
 
 /// Seconds per fuzz target inside the test command; `cargo xtask fuzz` runs longer.
 const FUZZ_SECONDS: u32 = 8;
@@ -86,6 +86,9 @@ fn end_to_end(long: bool, filter: Option<&str>) -> Result<Outcome> {
     command.arg("--agent").arg(release.join("apm-agent")).arg("--root").arg(places::root());
     command.arg("--venvs").arg(places::target().join("venv"));
     command.arg("--screens").arg(places::target().join("screens"));
+    if let Ok(node) = node::directory()? {
+        command.arg("--node").arg(node.join("node"));
+    }
     command.arg("run").args(long.then_some("--long")).args(filter);
     counted(&mut command, |line| !line.trim().is_empty())
 }

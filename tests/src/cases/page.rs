@@ -1,11 +1,15 @@
 //! The page in a headless browser, on live traffic.
 
+use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 
 use crate::agent::Agent;
 use crate::load::{Load, Until};
@@ -17,45 +21,74 @@ pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("page/live", live)]
 }
 
-/// After traffic the page shows its tiles with figures, both charts drawn, and the routes.
+/// What `tests/page.mjs` found on the page.
+#[derive(Debug, Deserialize)]
+struct Shown {
+    /// Figure of each tile, by its name.
+    tiles: HashMap<String, String>,
+    /// Text of each row of the routes table.
+    routes: Vec<String>,
+    /// Pixels drawn in each chart.
+    charts: Vec<u64>,
+    /// Errors that the browser reported.
+    complaints: Vec<String>,
+}
+
+/// Under traffic the page shows tiles with figures, charts that are drawn, and the routes; and it changes by itself.
 fn live(places: &Places) -> Result<Verdict> {
     let Some(browser) = browser() else {
         return Ok(Verdict::Skipped("no Chromium on this machine".to_owned()));
+    };
+    let Some(node) = &places.node else {
+        return Ok(Verdict::Skipped("no Node to drive the browser with".to_owned()));
     };
     let scratch = places.scratch()?;
     let name = "uvicorn-uvloop-httptools";
     let server = Server::start(kind(name), &places.any_python()?, &places.apps(), scratch.path())?;
     let agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
-    let until = Until::Requests(2500);
-    let pause = Duration::from_millis(8);
-    Load { address: server.address.clone(), clients: 6, traits: kind(name).traits, seed: 31, until, pause }
-        .run();
     fs::create_dir_all(&places.screens)?;
-    let shot = places.screens.join("live.png");
-    let mut command = Command::new(&browser);
-    command.args([
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        "--window-size=1400,1400",
-    ]);
-    command.arg(format!("--user-data-dir={}", scratch.path().join("browser").display()));
-    command.args(["--virtual-time-budget=8000", "--dump-dom"]);
-    command.arg(format!("--screenshot={}", shot.display())).arg(agent.page());
-    let done = command.output().context("cannot start the browser")?;
-    let dom = String::from_utf8_lossy(&done.stdout);
-    ensure!(done.status.success(), "the browser ended with {}", done.status);
-    for text in ["RPS", "GET", "POST", "/r/"] {
-        ensure!(dom.contains(text), "the page does not show {text}:\n{dom}");
+    let picture = places.screens.join("live.png");
+    let stop = AtomicBool::new(false);
+    let shown = thread::scope(|scope| {
+        let (address, until) = (server.address.clone(), Until::Stopped(&stop));
+        let pause = Duration::from_millis(20);
+        let load = Load { address, clients: 4, traits: kind(name).traits, seed: 31, until, pause };
+        scope.spawn(move || load.run());
+        let shown = look(places, node, &browser, &agent, &picture);
+        stop.store(true, Ordering::Relaxed);
+        shown
+    })?;
+    for tile in ["rps", "error_rate", "avg", "max", "in_flight", "cpu", "mem"] {
+        let figure = shown.tiles.get(tile).with_context(|| format!("no tile {tile}: {shown:?}"))?;
+        ensure!(figure.contains(|c: char| c.is_ascii_digit()), "tile {tile} shows {figure:?}");
     }
-    ensure!(shot.metadata().is_ok_and(|file| file.len() > 20_000), "no picture at {}", shot.display());
-    Ok(Verdict::Passed(format!("picture at {}", shot.display())))
+    ensure!(shown.charts.len() >= 2 && shown.charts.iter().all(|&pixels| pixels > 500), "{:?}", shown.charts);
+    for method in ["GET", "POST"] {
+        ensure!(
+            shown.routes.iter().any(|row| row.contains(method) && row.contains("/r/")),
+            "{:?}",
+            shown.routes
+        );
+    }
+    ensure!(shown.complaints.is_empty(), "{:?}", shown.complaints);
+    Ok(Verdict::Passed(format!(
+        "{} routes, {} charts, {}",
+        shown.routes.len(),
+        shown.charts.len(),
+        picture.display()
+    )))
+}
+
+fn look(places: &Places, node: &Path, browser: &Path, agent: &Agent, picture: &Path) -> Result<Shown> {
+    let mut command = Command::new(node);
+    command.arg(places.root.join("tests/page.mjs")).arg(places.root.join("dashboard"));
+    let done = command.arg(agent.page()).arg(browser).arg(picture).output().context("cannot start Node")?;
+    let complaint = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "the page could not be read:\n{complaint}");
+    Ok(serde_json::from_slice(&done.stdout)?)
 }
 
 fn browser() -> Option<PathBuf> {
-    ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
-        .into_iter()
-        .map(PathBuf::from)
-        .find(|path| path.exists())
+    let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    known.into_iter().map(PathBuf::from).find(|path| path.exists())
 }
