@@ -2,12 +2,13 @@
 
 The directory is named by APM_TRUTH; each process writes a file of its own there. A line holds
 
-    {"method": "GET", "path": "/r/...", "status": 200, "low": 1.25, "high": 1.31, "client": 40112}
+    {"method": "GET", "path": "/r/...", "status": 200, "read": [10.25, 10.251], "write": [10.31, 10.312]}
 
-`low` and `high` bound the duration in milliseconds, from the first byte of the request read to the last byte of the
-response written, as closely as Python code can know: the socket's methods are timed, not the framework's handlers, which
-run later. `low` ends before the last write, `high` after it. Both are null for a request whose bytes arrived together
-with the one before it (pipelining), because no read of its own marks its start.
+`read` are the moments before and after the call that read the request's first byte, `write` those around the call that
+wrote the response's last one, in seconds of CLOCK_MONOTONIC: a thread that comes back from a call waits for the
+interpreter lock, so that the moment itself lies in between. They are as close to the socket as Python code can look, since
+handlers of frameworks run later. Both are null for a request whose bytes arrived together with the one before it
+(pipelining), because no read of its own marks its start.
 
 An app says what it served with `served()`; everything else here watches sockets.
 """
@@ -23,7 +24,7 @@ import time
 
 # A thread that comes back from a system call waits for the interpreter lock, by default up to 5 ms per competing thread,
 # and would read the clock that much too late.
-sys.setswitchinterval(0.0002)
+sys.setswitchinterval(0.00002)
 
 _directory = os.environ.get("APM_TRUTH")
 _by_descriptor = {}
@@ -35,35 +36,34 @@ _files = {}
 class Connection:
     """The times of one accepted connection."""
 
-    __slots__ = ("peer", "first", "sent_low", "sent_high", "pending")
+    __slots__ = ("peer", "read", "write", "unsent", "pending")
 
     def __init__(self, peer):
         self.peer = peer
-        self.first = None
-        self.sent_low = self.sent_high = None
-        self.pending = None
+        self.read = self.write = self.pending = None
+        self.unsent = False
 
-    def received(self, now):
+    def received(self, before, after):
         """Bytes came: they end the request that was answered, and start one if none is open."""
+        if self.unsent:
+            # The answer has left, since the client goes on; nobody told us when.
+            self.write, self.unsent = (self.write[0], after), False
         self.flush()
-        if self.first is None:
-            self.first = now
+        if self.read is None:
+            self.read = (before, after)
 
-    def sent(self, low, high):
-        self.sent_low, self.sent_high = low, high
+    def sent(self, before, after):
+        self.write = (before, after)
 
     def flush(self):
         """Writes the answered request's line, now that its last write is known."""
         if self.pending is None:
             return
-        method, path, status = self.pending
-        self.pending = None
-        low = high = None
-        if self.first is not None and self.sent_high is not None:
-            low = (self.sent_low - self.first) * 1000
-            high = (self.sent_high - self.first) * 1000
-        self.first = None
-        _write({"method": method, "path": path, "status": status, "low": low, "high": high, "client": self.peer})
+        (method, path, status), self.pending = self.pending, None
+        timed = self.read is not None and self.write is not None
+        read, write = (self.read, self.write) if timed else (None, None)
+        self.read = None
+        _write({"method": method, "path": path, "status": status, "read": read, "write": write})
 
 
 def served(method, path, status, peer=None):
@@ -73,7 +73,7 @@ def served(method, path, status, peer=None):
     """
     connection = _by_peer.get(peer) or getattr(_local, "connection", None)
     if connection is None:
-        _write({"method": method, "path": path, "status": status, "low": None, "high": None, "client": peer})
+        _write({"method": method, "path": path, "status": status, "read": None, "write": None})
         return
     connection.flush()
     connection.pending = (method, path, status)
@@ -117,13 +117,14 @@ def _watch_sockets():
 
         @functools.wraps(method)
         def timed(self, *args):
+            before = time.monotonic()
             result = method(self, *args)
-            now = time.perf_counter()
+            after = time.monotonic()
             connection = _by_descriptor.get(self.fileno())
             if connection is not None:
                 if result:
                     _local.connection = connection
-                    connection.received(now)
+                    connection.received(before, after)
                 else:
                     connection.flush()
             return result
@@ -135,12 +136,12 @@ def _watch_sockets():
 
         @functools.wraps(method)
         def timed(self, *args):
-            low = time.perf_counter()
+            before = time.monotonic()
             result = method(self, *args)
-            high = time.perf_counter()
+            after = time.monotonic()
             connection = _by_descriptor.get(self.fileno())
             if connection is not None:
-                connection.sent(low, high)
+                connection.sent(before, after)
             return result
 
         return timed
@@ -155,7 +156,8 @@ def _watch_sockets():
 def _watch_uvloop():
     """Times the protocol's calls under uvloop, whose sockets no Python code touches.
 
-    uvloop writes at the end of its turn: what it was handed at `low` has left by the next turn, `high`.
+    uvloop writes at the end of its turn: what it was handed has left by its next turn, or when the client's next bytes
+    arrive, should that be earlier.
     """
     try:
         import uvloop
@@ -171,14 +173,18 @@ def _watch_uvloop():
             return getattr(self._transport, name)
 
         def _timed(self, method, data):
-            low = time.perf_counter()
+            before = time.monotonic()
             method(data)
-            self._connection.sent(low, time.perf_counter())
-            self._loop.call_soon(self._written, low)
+            if not data:
+                return  # nothing leaves
+            self._connection.sent(before, time.monotonic())
+            self._connection.unsent = True
+            self._loop.call_soon(self._written, before)
 
-        def _written(self, low):
-            if self._connection.sent_low == low:
-                self._connection.sent(low, time.perf_counter())
+        def _written(self, before):
+            if self._connection.unsent and self._connection.write[0] == before:
+                self._connection.sent(before, time.monotonic())
+                self._connection.unsent = False
 
         def write(self, data):
             self._timed(self._transport.write, data)
@@ -200,7 +206,8 @@ def _watch_uvloop():
                 made(TimedTransport(transport, connection, self))
 
             def data_received(data):
-                connection.received(time.perf_counter())
+                now = time.monotonic()
+                connection.received(now, now)
                 received(data)
 
             def connection_lost(error):

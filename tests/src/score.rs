@@ -53,6 +53,8 @@ pub(crate) struct Report {
     pub(crate) within: usize,
     /// Largest difference, milliseconds.
     pub(crate) worst_ms: f64,
+    /// Differences beyond the tolerance, largest first, in words.
+    pub(crate) beyond: Vec<(f64, String)>,
 }
 
 impl fmt::Display for Report {
@@ -112,11 +114,19 @@ pub(crate) fn agent_against_app(sent: &[Sent], served: &[Served], events: &[Even
             faults.add("an error nobody had", format_args!("{error}: {}", ask.path));
         }
         report.matched += 1;
-        if let (Some(&&Served { low: Some(low), high: Some(high), .. }), false) = (served, ask.pipelined) {
+        let bounds = served.and_then(|served| served.bounds_ms(ask.at));
+        if let (Some((low, high)), false) = (bounds, ask.pipelined) {
             report.timed += 1;
             let off = (low - event.duration_ms).max(event.duration_ms - high).max(0.0);
             report.worst_ms = report.worst_ms.max(off);
-            report.within += usize::from(off <= TOLERANCE_MS.max(TOLERANCE_PART * high));
+            if off <= TOLERANCE_MS.max(TOLERANCE_PART * high) {
+                report.within += 1;
+            } else {
+                let (method, path, ours) = (ask.method, &ask.path, event.duration_ms);
+                report
+                    .beyond
+                    .push((off, format!("{method} {path}: {ours:.2} ms, the app {low:.2} to {high:.2}")));
+            }
         }
     }
     for path in by_path.keys() {
@@ -125,7 +135,9 @@ pub(crate) fn agent_against_app(sent: &[Sent], served: &[Served], events: &[Even
     faults.result()?;
     ensure!(report.timed > 0, "no duration could be compared");
     if (report.within as f64) < WITHIN * report.timed as f64 {
-        bail!("durations differ from the app's own: {report}");
+        report.beyond.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let worst: Vec<&str> = report.beyond.iter().take(8).map(|(_, text)| text.as_str()).collect();
+        bail!("durations differ from the app's own: {report}\n{}", worst.join("\n"));
     }
     Ok(report)
 }
@@ -157,12 +169,18 @@ mod tests {
     use super::*;
 
     fn sent(path: &str) -> Sent {
-        let at = std::time::Instant::now();
-        Sent { method: "GET", path: path.to_owned(), status: 200, at, pipelined: false, fate: Fate::Answered }
+        let (path, fate) = (path.to_owned(), Fate::Answered);
+        Sent { method: "GET", path, status: 200, at: 0.0, pipelined: false, fate }
     }
 
     fn served(path: &str) -> Served {
-        Served { method: "GET".into(), path: path.into(), status: 200, low: Some(9.5), high: Some(10.0) }
+        Served {
+            method: "GET".into(),
+            path: path.into(),
+            status: 200,
+            read: Some([0.0, 0.0]),
+            write: Some([0.0095, 0.01]),
+        }
     }
 
     fn event(path: &str, duration_ms: f64) -> Event {

@@ -15,10 +15,21 @@ pub(crate) struct Served {
     pub(crate) path: String,
     /// Status it answered.
     pub(crate) status: u16,
-    /// Lower bound of its duration in milliseconds; `None` where it could not be measured.
-    pub(crate) low: Option<f64>,
-    /// Upper bound.
-    pub(crate) high: Option<f64>,
+    /// Moments before and after the call that read its first byte; see [`crate::load::now`]. `None` where the app cannot
+    /// tell.
+    pub(crate) read: Option<[f64; 2]>,
+    /// The same for the last byte of its response.
+    pub(crate) write: Option<[f64; 2]>,
+}
+
+impl Served {
+    /// Bounds of the duration in milliseconds, for a request whose client began to send it at `sent`: it was read after
+    /// that, and the app knows no more than that it was reading. A read that had been waiting for longer says nothing.
+    pub(crate) fn bounds_ms(&self, sent: f64) -> Option<(f64, f64)> {
+        let ([read_from, read_to], [write_from, write_to]) = (self.read?, self.write?);
+        let read_from = read_from.max(sent).min(read_to);
+        Some(((write_from - read_to) * 1e3, (write_to - read_from) * 1e3))
+    }
 }
 
 /// Reads what all processes of a server wrote.

@@ -2,20 +2,20 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use super::matrix::finish;
 use crate::agent::Agent;
-use crate::load::{Fate, Load, Sent, Until};
+use crate::load::{Fate, Load, Sent, Until, now};
 use crate::places::Places;
 use crate::runner::{Case, Verdict};
 use crate::score;
 use crate::server::{Server, kind};
 
 /// After this long an agent sees every request.
-const ATTACH: Duration = Duration::from_secs(2);
+const ATTACH_SECONDS: f64 = 2.0;
 
 const SERVERS: &[&str] = &["uvicorn-uvloop-httptools", "gunicorn-gthread", "http.server"];
 
@@ -67,9 +67,10 @@ fn attach_under_load(places: &Places, name: &str) -> Result<Verdict> {
     let pid = server.process.pid();
     let (sent, (mut agent, started)) = under_load(&server, name, || {
         thread::sleep(Duration::from_millis(500)); // a load that is under way, not one that begins
-        let started = Instant::now();
+        let started = now();
         let agent = Agent::watch(&places.agent, pid, scratch.path())?;
-        thread::sleep((ATTACH + Duration::from_secs(3)).saturating_sub(started.elapsed()));
+        // Three seconds of load to be judged.
+        thread::sleep(Duration::from_secs_f64((started + ATTACH_SECONDS + 3.0 - now()).max(0.0)));
         Ok((agent, started))
     })?;
     let log = finish(server, &sent)?;
@@ -78,8 +79,8 @@ fn attach_under_load(places: &Places, name: &str) -> Result<Verdict> {
     let events = agent.events()?;
     // Requests from before the agent are allowed to be there (those in flight when it came), never invented ones.
     let seen = |path: &str| events.iter().any(|event| event.path == path);
-    let must = sent.iter().filter(|one| one.at >= started + ATTACH);
-    let may = sent.iter().filter(|one| one.at < started + ATTACH && seen(&one.path));
+    let must = sent.iter().filter(|one| one.at >= started + ATTACH_SECONDS);
+    let may = sent.iter().filter(|one| one.at < started + ATTACH_SECONDS && seen(&one.path));
     let judged: Vec<Sent> = must.chain(may).cloned().collect();
     ensure!(judged.len() > 500, "only {} requests came after the attach", judged.len());
     let report = score::agent_against_app(&judged, &log, &events)?;

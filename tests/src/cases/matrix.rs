@@ -50,7 +50,7 @@ pub(super) fn harness() -> Vec<Case> {
             let sent = load(kind, &server, places).run();
             let log = finish(server, &sent)?;
             score::app_against_load(&sent, &log)?;
-            let timed = log.iter().filter(|one| one.low.is_some()).count();
+            let timed = log.iter().filter(|one| one.read.is_some()).count();
             ensure!(timed * 2 > log.len(), "only {timed} of {} requests were timed by the app", log.len());
             Ok(Verdict::Passed(format!("{} requests, {timed} timed", log.len())))
         })

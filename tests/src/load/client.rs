@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::plan::{Ask, Upload};
-use super::{Address, Fate, Sent};
+use super::{Address, Fate, Sent, now};
 
 /// No answer of ours takes this long.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -45,7 +45,7 @@ impl Client {
 
     /// Sends `asks` in one go and reads their answers.
     pub(super) fn ask(&mut self, asks: &[Ask]) -> Vec<Sent> {
-        let at = Instant::now();
+        let at = now();
         let sent = |ask: &Ask, fate| Sent {
             method: ask.method,
             path: ask.path.clone(),

@@ -9,12 +9,22 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) use plan::{Ask, SECRET, Traits};
 
 use client::Client;
 use random::Random;
+
+/// Seconds of CLOCK_MONOTONIC, the clock of Python's `time.monotonic()`: moments of all processes compare.
+pub(crate) fn now() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: time is a live timespec; this clock always exists, so the call cannot fail.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
+    }
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
 
 /// What became of one request, as its client saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +46,8 @@ pub(crate) struct Sent {
     pub(crate) path: String,
     /// Status that was asked for.
     pub(crate) status: u16,
-    /// When its first byte was written.
-    pub(crate) at: Instant,
+    /// When its client began to send it; see [`now`].
+    pub(crate) at: f64,
     /// It shared a write with others (pipelining).
     pub(crate) pipelined: bool,
     /// How it ended.

@@ -70,7 +70,25 @@ impl Ask {
         ask.http10 = random.one_in(40) && !matches!(ask.upload, Upload::Chunked(_)) && !ask.expect;
         ask.close = random.one_in(25);
         ask.split = random.one_in(10);
+        ask.name_features();
         ask
+    }
+
+    /// Adds what is special about the request to its id, for whoever reads a failure.
+    fn name_features(&mut self) {
+        let features = [
+            (matches!(self.upload, Upload::Length(_)), "length"),
+            (matches!(self.upload, Upload::Chunked(_)), "chunked"),
+            (self.http10, "http10"),
+            (self.close, "close"),
+            (self.expect, "expect"),
+            (self.split, "split"),
+            (self.abandon, "abandon"),
+        ];
+        for (_, name) in features.iter().filter(|(has, _)| *has) {
+            self.path.push('-');
+            self.path.push_str(name);
+        }
     }
 
     /// A request without a body that may stand in a pipeline.
