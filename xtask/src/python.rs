@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::steps::{Outcome, Tally};
 use crate::{places, shell};
 
 /// Versions the agent is tested with; each has its pinned packages in `tests/requirements`.
@@ -21,6 +22,17 @@ pub(crate) fn prepare() -> Result<Vec<&'static str>> {
         }
     }
     Ok(absent)
+}
+
+/// The tests of the optional header hook (`sdk/python`), on every Python of this machine.
+pub(crate) fn hook() -> Result<Outcome> {
+    let test = places::root().join("sdk/python/tests/test_headers.py");
+    let mut tally = Tally::default();
+    for python in VERSIONS.iter().filter_map(|version| interpreter(version)) {
+        shell::quiet(Command::new(python).arg("-B").arg(&test))?;
+        tally += Tally::PASS;
+    }
+    Ok(Outcome::Ran(tally))
 }
 
 /// Where the environment of `version` is.

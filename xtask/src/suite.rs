@@ -10,7 +10,7 @@ const FUZZ_SECONDS: u32 = 8;
 
 /// Everything, or with a filter the tests whose name contains it.
 pub(crate) fn test(long: bool, filter: Option<&str>) -> Result<()> {
-    let mut steps = Steps::new(if filter.is_some() { 6 } else { 12 });
+    let mut steps = Steps::new(if filter.is_some() { 6 } else { 13 });
     steps.step("Debian packages", || {
         Ok(packages::install(packages::TEST_PACKAGES)?
             .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
@@ -33,6 +33,7 @@ pub(crate) fn test(long: bool, filter: Option<&str>) -> Result<()> {
         Ok(Outcome::Ran(Tally::default()))
     });
     if filter.is_none() {
+        steps.step("Python header hook", python::hook);
         steps.step("eBPF object", ebpf::check);
         steps.step("fuzz targets", || fuzz::run(FUZZ_SECONDS));
     }
