@@ -295,6 +295,9 @@ pub mod conn_flags {
     pub const IGNORED: u16 = 1 << 2;
     /// A TLS stream whose socket is known.
     pub const BOUND: u16 = 1 << 3;
+    /// It has ended. The entry stays until user space takes it away: a system call that moved its last bytes may still
+    /// be on its way out of the kernel.
+    pub const ENDED: u16 = 1 << 4;
 }
 
 /// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.

@@ -22,9 +22,12 @@ pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn state(ctx: &RawTracePointContext) -> Option<()> {
     let sk: u64 = ctx.arg(0);
-    let conn = CONNS.get_ptr(sk)?;
-    // SAFETY: a live map value.
-    let (id, flags) = unsafe { ((*conn).id, (*conn).flags) };
+    let conn = CONNS.get_ptr_mut(sk)?;
+    // SAFETY: a live map value; only this tracepoint ends a TCP connection.
+    let conn = unsafe { &mut *conn };
+    if conn.flags & conn_flags::ENDED != 0 {
+        return None;
+    }
     let new: u64 = ctx.arg(2);
     let what = match new as u32 {
         ESTABLISHED => change::ESTABLISHED,
@@ -33,12 +36,14 @@ fn state(ctx: &RawTracePointContext) -> Option<()> {
         CLOSE => change::GONE,
         _ => return None,
     };
-    if flags & conn_flags::ANNOUNCED != 0 && (flags & conn_flags::IGNORED == 0 || what == change::GONE) {
+    if conn.flags & conn_flags::ANNOUNCED != 0
+        && (conn.flags & conn_flags::IGNORED == 0 || what == change::GONE)
+    {
         let error: u32 = read(sk, OFF_SK_ERR.load()).unwrap_or(0);
-        emit::changed(id, what, error, (bpf_get_current_pid_tgid() >> 32) as u32);
+        emit::changed(conn.id, what, error, (bpf_get_current_pid_tgid() >> 32) as u32);
     }
     if what == change::GONE {
-        let _gone = CONNS.remove(sk);
+        conn.flags |= conn_flags::ENDED;
     }
     Some(())
 }

@@ -153,17 +153,28 @@ impl Capture {
 
     /// Tells the probes that nothing more of a connection is wanted but its end.
     pub fn ignore(&mut self, conn: &Info) {
-        if conn.key == 0 {
-            return;
-        }
-        let Ok(bytes) = self.conns.get(&conn.key, 0) else { return };
-        let mut entry: Conn = zerocopy::transmute!(bytes);
-        if entry.id == conn.id.0 {
+        if let Some(mut entry) = self.entry(conn) {
             entry.flags |= conn_flags::IGNORED;
             let bytes: [u8; size_of::<Conn>()] = zerocopy::transmute!(entry);
             // Its positions may be overwritten by older ones here: nobody asks for them any more.
             let _gone_meanwhile = self.conns.insert(conn.key, bytes, BPF_EXIST);
         }
+    }
+
+    /// Takes a connection that is over out of the probes' table.
+    pub fn remove(&mut self, conn: &Info) {
+        if self.entry(conn).is_some() {
+            let _gone_meanwhile = self.conns.remove(&conn.key);
+        }
+    }
+
+    /// The probes' entry of a connection, unless its place has been taken by another one.
+    fn entry(&self, conn: &Info) -> Option<Conn> {
+        if conn.key == 0 {
+            return None;
+        }
+        let entry: Conn = zerocopy::transmute!(self.conns.get(&conn.key, 0).ok()?);
+        (entry.id == conn.id.0).then_some(entry)
     }
 
     /// Waits until something urgent came, the ring fills up, or `timeout` is over.

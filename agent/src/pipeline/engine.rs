@@ -165,6 +165,9 @@ impl Engine {
         for info in self.table.take_ignored() {
             self.capture.ignore(&info);
         }
+        for info in self.table.take_over() {
+            self.capture.remove(&info);
+        }
         let uptime = Duration::from_nanos(now.0);
         let decisions = self.registry.tick(uptime);
         self.carry_out(decisions);
@@ -242,6 +245,10 @@ impl Engine {
             }
         }
         self.table.drain(&mut self.progress);
+        let open: u32 = self.table.serving().values().sum();
+        if open > 0 {
+            tracing::info!("{open} requests were still open and are not stored");
+        }
         self.correlator.take(&mut self.progress, &self.naming, out);
         self.correlator.drain(&self.naming, out);
     }

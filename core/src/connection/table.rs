@@ -39,6 +39,8 @@ pub struct Table {
     out: Output,
     /// Sockets of which the kernel side need not tell any more.
     ignored: Vec<Info>,
+    /// Sockets that the kernel side may forget.
+    over: Vec<Info>,
 }
 
 impl Table {
@@ -50,6 +52,7 @@ impl Table {
             ended: VecDeque::new(),
             out: Output::default(),
             ignored: Vec::new(),
+            over: Vec::new(),
         }
     }
 
@@ -175,6 +178,7 @@ impl Table {
         if stream.is_unborn() && matches!(reason, CloseReason::Refused | CloseReason::TimedOut) {
             progress.failed.push(FailedConnect { conn: Arc::clone(&stream.info), reason, time });
         }
+        self.over.push(Info::clone(&stream.info));
         stream.close(time, reason, &mut self.out);
         hand_out(&stream, &mut self.out, progress);
     }
@@ -227,6 +231,11 @@ impl Table {
     /// What was lost since the last call.
     pub fn take_losses(&mut self) -> Losses {
         std::mem::take(&mut self.out.losses)
+    }
+
+    /// Connections that ended, and whose grace is over, since the last call.
+    pub fn take_over(&mut self) -> Vec<Info> {
+        std::mem::take(&mut self.over)
     }
 
     /// Connections that became of no interest since the last call.
