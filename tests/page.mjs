@@ -12,7 +12,7 @@ const complaints = [];
 page.on("console", (message) => { if (message.type() === "error") complaints.push(message.text()); });
 page.on("pageerror", (error) => complaints.push(String(error)));
 await page.goto(`${agent}?w=60`);
-await page.waitForSelector("#routes tbody tr", { timeout: 15_000 });
+await page.waitForFunction(() => document.querySelectorAll("#routes tbody tr").length >= 5, null, { timeout: 15_000 });
 await page.waitForFunction(() => document.querySelectorAll("canvas").length >= 2, null, { timeout: 15_000 });
 const first = await page.textContent("[data-tile=rps] .under");
 // Alive: the count of requests changes without a reload.

@@ -140,7 +140,7 @@ def _watch_sockets():
             result = method(self, *args)
             after = time.monotonic()
             connection = _by_descriptor.get(self.fileno())
-            if connection is not None:
+            if connection is not None and len(args[0]) > 0:  # servers do "write" empty bodies
                 connection.sent(before, after)
             return result
 

@@ -21,23 +21,25 @@ const TRAFFIC: &[(&str, &str, u64)] = &[
     ("POST", "/orders", 3),
 ];
 
-/// Runs until the agent ends. Gives back whether it ended well.
-pub(crate) fn run(places: &Places, python: &Path) -> Result<bool> {
+/// Runs until the agent, which gets `args` too, ends. Gives back whether it ended well.
+pub(crate) fn run(places: &Places, python: &Path, args: &[String]) -> Result<bool> {
     outlive_interrupts();
     let scratch = places.scratch()?;
-    let server =
-        Server::start_with("the demo app", "demo_app.py {port}", python, &places.apps(), scratch.path())?;
+    let server = Server::start_with(
+        "the demo app",
+        "shop.py {port}",
+        python,
+        &places.apps().join("demo"),
+        scratch.path(),
+    )?;
     let pid = server.process.pid();
     let port = server.address.port();
     println!("demo: a shop with some traffic runs at http://127.0.0.1:{port}/, pid {pid}; Ctrl-C ends all\n");
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        for &(method, path, rate) in TRAFFIC {
-            let stop = &stop;
-            scope.spawn(move || traffic(port, method, path, Duration::from_millis(1000 / rate), stop));
-        }
+        scope.spawn(|| traffic(port, &stop));
         let mut agent = as_root(&places.agent);
-        agent.args(["--pid", &pid.to_string(), "--service", "demo-shop"]);
+        agent.args(["--pid", &pid.to_string(), "--service", "demo-shop"]).args(args);
         let ended = agent.arg("--db").arg(scratch.path().join("demo.db")).status();
         stop.store(true, Ordering::Relaxed);
         let status = ended.with_context(|| format!("cannot start {}", places.agent.display()))?;
@@ -45,7 +47,16 @@ pub(crate) fn run(places: &Places, python: &Path) -> Result<bool> {
     })
 }
 
-fn traffic(port: u16, method: &str, path: &str, pause: Duration, stop: &AtomicBool) {
+/// Shoppers at the demo app on `port`, until `stop` is set.
+pub(crate) fn traffic(port: u16, stop: &AtomicBool) {
+    thread::scope(|scope| {
+        for &(method, path, rate) in TRAFFIC {
+            scope.spawn(move || shop(port, method, path, Duration::from_millis(1000 / rate), stop));
+        }
+    });
+}
+
+fn shop(port: u16, method: &str, path: &str, pause: Duration, stop: &AtomicBool) {
     let client: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {

@@ -70,6 +70,9 @@ enum Task {
         /// The Python that runs the sample app
         #[arg(long)]
         python: PathBuf,
+        /// Arguments for apm-agent
+        #[arg(last = true)]
+        args: Vec<String>,
     },
 }
 
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
             Ok(runner::run(&cases, filter.as_deref(), &places(long)))
         }
         Task::Bench { rounds, seconds, report } => bench::run(&places(false), rounds, seconds, &report),
-        Task::Demo { python } => demo::run(&places(false), &python),
+        Task::Demo { python, args } => demo::run(&places(false), &python, &args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

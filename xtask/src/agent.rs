@@ -18,21 +18,14 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 }
 
 /// `cargo xtask demo`
-pub(crate) fn demo() -> Result<()> {
+pub(crate) fn demo(args: &[String]) -> Result<()> {
     with_page();
     let agent = build()?;
     let python = ["python3", "python"].into_iter().find_map(shell::which);
     let Some(python) = python else { bail!("no python3 on the path; install it: apt-get install python3") };
-    let mut harness = std::process::Command::new(harness()?);
-    harness
-        .arg("--agent")
-        .arg(agent)
-        .arg("--root")
-        .arg(places::root())
-        .arg("demo")
-        .arg("--python")
-        .arg(python);
-    shell::run(&mut harness)
+    let mut demo = std::process::Command::new(harness()?);
+    demo.arg("--agent").arg(agent).arg("--root").arg(places::root()).arg("demo").arg("--python").arg(python);
+    shell::run(demo.arg("--").args(args))
 }
 
 /// `cargo xtask bench`

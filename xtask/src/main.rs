@@ -44,7 +44,11 @@ enum Task {
         filter: Option<String>,
     },
     /// Start a small sample app with traffic, and the agent watching it
-    Demo,
+    Demo {
+        /// Arguments for apm-agent
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
     /// Build the committed eBPF object
     Ebpf {
         /// Rebuild and compare with the committed object, byte for byte
@@ -78,7 +82,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Run { args } => agent::run(&args),
         Task::Test { long, filter } => suite::test(long, filter.as_deref()),
-        Task::Demo => agent::demo(),
+        Task::Demo { args } => agent::demo(&args),
         Task::Ebpf { check } => ebpf::task(check),
         Task::Dashboard => dashboard::build(),
         Task::Bench { rounds, seconds } => agent::bench(rounds, seconds),

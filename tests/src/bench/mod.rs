@@ -21,15 +21,16 @@ const CONNECTIONS: u32 = 32;
 /// Part of the bare app's capacity at which latency is measured: a saturated server's latency is only its queue.
 const PACE: f64 = 0.7;
 
-const APP: &str = "-m uvicorn bench_app:app --host 127.0.0.1 --port {port} --loop uvloop --http httptools \
+const APP: &str = "-m uvicorn app:app --host 127.0.0.1 --port {port} --loop uvloop --http httptools \
                    --no-access-log --log-level warning";
 
 /// Runs the rounds, prints each, and writes the report as Markdown to `output`.
 pub(crate) fn run(places: &Places, rounds: u32, seconds: u32, output: &Path) -> Result<bool> {
     let python = places.any_python()?;
     let scratch = places.scratch()?;
-    let server = Server::start_with("uvicorn", APP, &python, &places.apps(), scratch.path())?;
-    let wrk = Wrk { port: server.address.port(), seconds, script: places.apps().join("paced.lua") };
+    let server = Server::start_with("uvicorn", APP, &python, &places.apps().join("bench"), scratch.path())?;
+    let wrk =
+        Wrk { port: server.address.port(), seconds, script: places.apps().join("bench").join("paced.lua") };
     println!("warming up");
     let warm = wrk.saturate()?;
     // Each connection answers, waits, and asks again: with all of them this makes the rate aimed at.

@@ -61,7 +61,7 @@ fn client_leaves(places: &Places) -> Result<Verdict> {
     let scratch = places.scratch()?;
     let (server, mut stream) = serve(places, "uvicorn-asyncio-h11", scratch.path())?;
     let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
-    let path = "/r/200/300/400/whole/leaves";
+    let path = "/r/200/300/4000/whole/leaves";
     ask(&mut stream, path)?;
     until(Duration::from_secs(5), "the request to be in flight", || {
         let services = agent.get("/api/services")?;

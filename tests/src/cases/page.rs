@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::agent::Agent;
-use crate::load::{Load, Until};
+use crate::demo;
 use crate::places::Places;
 use crate::runner::{Case, Verdict};
-use crate::server::{Server, kind};
+use crate::server::Server;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("page/live", live)]
@@ -43,17 +42,20 @@ fn live(places: &Places) -> Result<Verdict> {
         return Ok(Verdict::Skipped("no Node to drive the browser with".to_owned()));
     };
     let scratch = places.scratch()?;
-    let name = "uvicorn-uvloop-httptools";
-    let server = Server::start(kind(name), &places.any_python()?, &places.apps(), scratch.path())?;
+    let python = places.any_python()?;
+    let server = Server::start_with(
+        "the demo app",
+        "shop.py {port}",
+        &python,
+        &places.apps().join("demo"),
+        scratch.path(),
+    )?;
     let agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
     fs::create_dir_all(&places.screens)?;
     let picture = places.screens.join("live.png");
     let stop = AtomicBool::new(false);
     let shown = thread::scope(|scope| {
-        let (address, until) = (server.address.clone(), Until::Stopped(&stop));
-        let pause = Duration::from_millis(20);
-        let load = Load { address, clients: 4, traits: kind(name).traits, seed: 31, until, pause };
-        scope.spawn(move || load.run());
+        scope.spawn(|| demo::traffic(server.address.port(), &stop));
         let shown = look(places, node, &browser, &agent, &picture);
         stop.store(true, Ordering::Relaxed);
         shown
@@ -63,12 +65,9 @@ fn live(places: &Places) -> Result<Verdict> {
         ensure!(figure.contains(|c: char| c.is_ascii_digit()), "tile {tile} shows {figure:?}");
     }
     ensure!(shown.charts.len() >= 2 && shown.charts.iter().all(|&pixels| pixels > 500), "{:?}", shown.charts);
-    for method in ["GET", "POST"] {
-        ensure!(
-            shown.routes.iter().any(|row| row.contains(method) && row.contains("/r/")),
-            "{:?}",
-            shown.routes
-        );
+    for (method, route) in [("GET", "/users/{id}"), ("GET", "/products"), ("POST", "/orders")] {
+        let listed = shown.routes.iter().any(|row| row.contains(method) && row.contains(route));
+        ensure!(listed, "{method} {route} is not among {:?}", shown.routes);
     }
     ensure!(shown.complaints.is_empty(), "{:?}", shown.complaints);
     Ok(Verdict::Passed(format!(

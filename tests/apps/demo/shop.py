@@ -1,4 +1,4 @@
-"""A small shop on the standard library, for `cargo xtask demo`: `demo_app.py PORT`."""
+"""A small shop on the standard library, for `cargo xtask demo`: `shop.py PORT`."""
 
 import json
 import random
