@@ -35,6 +35,9 @@ interface Props {
   height?: number;
 }
 
+/** Steps of the time axis, seconds. */
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800];
+
 const cursorSync = uPlot.sync("time");
 
 export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }: Props): JSX.Element {
@@ -74,6 +77,7 @@ export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }
             grid: { show: false },
             space: 80,
             size: 26,
+            incrs: STEPS,
             values: (_, splits, __, ___, step) => splits.map((ts) => tick(ts, step)),
           },
           {

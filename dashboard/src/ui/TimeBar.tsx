@@ -21,6 +21,17 @@ export function split(total: number, db: number | null | undefined, out: number 
   return { own: 0, db: d * scale, out: o * scale };
 }
 
+/** The split of a request's time; undefined where nothing is known of what it waited for. */
+export function knownSplit(
+  total: number,
+  db: number | null | undefined,
+  out: number | null | undefined,
+): Split | undefined {
+  return db == null && out == null ? undefined : split(total, db, out);
+}
+
+const UNKNOWN = "not known: no query and no call was bound to it";
+
 const PARTS = [
   ["own", "own code and other"],
   ["db", "database"],
@@ -38,13 +49,18 @@ export function TimeBar({
   out: number | null | undefined;
   tall?: boolean;
 }): JSX.Element {
+  const bar = tall ? "timebar tall" : "timebar";
+  if (db == null && out == null) {
+    // Nothing was bound to the request: all of it may be its own code, or none.
+    return <div class={`${bar} c-unknown`} role="img" title={UNKNOWN} aria-label={UNKNOWN} />;
+  }
   const parts = split(total, db, out);
   const say =
     PARTS.filter(([key]) => parts[key] > 0)
       .map(([key, name]) => `${name} ${ms(parts[key])} (${pct(total > 0 ? parts[key] / total : 0)})`)
       .join(", ") + ((db ?? 0) + (out ?? 0) > total ? "; calls overlapped, their shares are scaled to the whole" : "");
   return (
-    <div class={tall ? "timebar tall" : "timebar"} role="img" title={say} aria-label={say || "no time"}>
+    <div class={bar} role="img" title={say} aria-label={say || "no time"}>
       {PARTS.map(
         ([key]) =>
           parts[key] > 0 && <i key={key} class={`c-${key}`} style={{ flex: `${(100 * parts[key]) / total} 0 0` }} />,
@@ -54,7 +70,7 @@ export function TimeBar({
 }
 
 /** The bar's key, with each part's time when it is given. */
-export function TimeKey({ parts }: { parts?: Split }): JSX.Element {
+export function TimeKey({ parts }: { parts?: Split | undefined }): JSX.Element {
   return (
     <div class="keys">
       {PARTS.map(([key, name]) => (

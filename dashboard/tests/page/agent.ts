@@ -64,7 +64,7 @@ export interface Agent {
 }
 
 /** The agent watching `pids`, with a database of its own. */
-export async function startAgent(pids: readonly number[]): Promise<Agent> {
+export async function startAgent(pids: readonly number[], options: readonly string[] = []): Promise<Agent> {
   if (!BINARY) throw new Error("APM_AGENT_BIN is not set");
   const directory = mkdtempSync(join(tmpdir(), "apm-page-"));
   const base = `http://127.0.0.1:${await freePort()}`;
@@ -74,6 +74,7 @@ export async function startAgent(pids: readonly number[]): Promise<Agent> {
     "--db",
     join(directory, "apm.db"),
     ...pids.flatMap((pid) => ["--pid", String(pid)]),
+    ...options,
   ];
   const child = await start(BINARY, args, {}, async () => (await fetch(`${base}/healthz`)).ok);
   return {

@@ -7,7 +7,7 @@ import { browser, complaints, serve } from "./harness";
 
 let chrome: Browser;
 let base: string;
-let server: Server | null;
+let server: Server;
 
 beforeAll(async () => {
   ({ base, server } = await serve());
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await chrome.close();
-  server?.close();
+  server.close();
 });
 
 const KEY = "sk-test-0123456789";

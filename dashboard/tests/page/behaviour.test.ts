@@ -9,7 +9,7 @@ import { browser, complaints, serve } from "./harness";
 
 let chrome: Browser;
 let base: string;
-let server: Server | null;
+let server: Server;
 let context: BrowserContext;
 let page: Page;
 let said: string[];
@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await chrome.close();
-  server?.close();
+  server.close();
 });
 beforeEach(async () => {
   context = await chrome.newContext({ viewport: { width: 1280, height: 900 } });
@@ -54,7 +54,7 @@ test("the seven tiles show the API's figures", async () => {
       avg: ms(o.avg_duration_ms),
       max: ms(o.max_duration_ms),
       in_flight: count(sum((row) => row.in_flight)),
-      cpu: `${num(sum((row) => row.cpu_pct))} %`,
+      cpu: `${num(sum((row) => row.cpu_pct) / s.services.length)} %`,
       mem: `${num(sum((row) => row.mem_mb))} MiB`,
     };
     const shown = Object.fromEntries(

@@ -24,10 +24,8 @@ const TYPES: Record<string, string> = {
   ".svg": "image/svg+xml",
 };
 
-/** Serves the page; with `AGENT` in the environment the tests go to that running agent instead. */
-export async function serve(): Promise<{ base: string; server: Server | null }> {
-  const agent = process.env["AGENT"];
-  if (agent) return { base: agent.replace(/\/$/, ""), server: null };
+/** Serves the page on a free port. */
+export async function serve(): Promise<{ base: string; server: Server }> {
   if (!existsSync(join(DIST, "index.html"))) throw new Error("dashboard/dist is missing: run `npm run build` first");
   const server = createServer((request, response) => {
     if (handle(request, response)) return;

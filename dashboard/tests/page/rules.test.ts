@@ -19,7 +19,7 @@ interface Violation {
 
 let chrome: Browser;
 let base: string;
-let server: Server | null;
+let server: Server;
 
 beforeAll(async () => {
   ({ base, server } = await serve());
@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await chrome.close();
-  server?.close();
+  server.close();
 });
 
 describe.each(["light", "dark"] as const)("axe, %s", (colorScheme) => {

@@ -8,7 +8,7 @@ import { browser, complaints, SCREENS, serve } from "./harness";
 
 let chrome: Browser;
 let base: string;
-let server: Server | null;
+let server: Server;
 
 beforeAll(async () => {
   ({ base, server } = await serve());
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await chrome.close();
-  server?.close();
+  server.close();
 });
 
 const SIZES = [
@@ -40,3 +40,21 @@ for (const scheme of ["light", "dark"] as const) {
     });
   }
 }
+
+test.each(["light", "dark"] as const)("dialogs and empty views, %s", async (colorScheme) => {
+  const page = await chrome.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });
+  const shot = (name: string) => page.screenshot({ path: `${SCREENS}/${name}-${colorScheme}-wide.png` });
+  await page.goto(base);
+  await page.click("button:has-text('Settings')");
+  await page.locator("dialog select").waitFor();
+  await shot("settings");
+  await page.keyboard.press("Escape");
+  await page.click("button[aria-label='Analyze POST /checkout']");
+  await page.locator("#exact").waitFor();
+  await shot("analyze");
+  await page.goto(`${base}/?service=unknown`);
+  await page.locator("#routes .empty").waitFor();
+  await page.locator("#queries .empty").waitFor();
+  await shot("empty");
+  await page.close();
+});

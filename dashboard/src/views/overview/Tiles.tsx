@@ -11,14 +11,19 @@ interface Load {
   of: number;
 }
 
-/** In-flight and memory are summed over services; CPU too, since each service's is the mean of its own processes. */
+/** In-flight and memory are summed over services; CPU is their mean, as each service's is the mean of its processes. */
 export function load(services: readonly Service[], chosen: string): Load {
   const own = services.filter((s) => !chosen || s.service === chosen);
-  const sum = (pick: (s: Service) => number | null) => {
-    const known = own.map(pick).filter((value) => value !== null);
-    return known.length ? known.reduce((a, b) => a + b, 0) : null;
+  const known = (pick: (s: Service) => number | null) => own.map(pick).filter((value) => value !== null);
+  const sum = (values: readonly number[]) => (values.length > 0 ? values.reduce((a, b) => a + b, 0) : null);
+  const cpu = known((s) => s.cpu_pct);
+  const total = sum(cpu);
+  return {
+    inFlight: sum(known((s) => s.in_flight)),
+    cpu: total === null ? null : total / cpu.length,
+    mem: sum(known((s) => s.mem_mb)),
+    of: own.length,
   };
-  return { inFlight: sum((s) => s.in_flight), cpu: sum((s) => s.cpu_pct), mem: sum((s) => s.mem_mb), of: own.length };
 }
 
 export function Tiles({
@@ -33,7 +38,7 @@ export function Tiles({
   const now = services ? load(services, service) : null;
   const [avg, avgUnit] = msParts(overview?.total_requests ? overview.avg_duration_ms : null);
   const [max, maxUnit] = msParts(overview?.total_requests ? overview.max_duration_ms : null);
-  const of = now && !service && now.of > 1 ? `over ${now.of} services` : "now";
+  const of = now && !service && now.of > 1 ? `of ${now.of} services` : null;
   return (
     <dl class="tiles" aria-label="Key figures">
       <Tile
@@ -59,8 +64,20 @@ export function Tiles({
       />
       <Tile id="max" name="Max latency" figure={max} unit={maxUnit} under="slowest request" />
       <Tile id="in_flight" name="In flight" figure={count(now?.inFlight)} under="requests open now" />
-      <Tile id="cpu" name="CPU" figure={num(now?.cpu)} unit={now?.cpu == null ? "" : "%"} under={of} />
-      <Tile id="mem" name="Memory" figure={num(now?.mem)} unit={now?.mem == null ? "" : "MiB"} under={of} />
+      <Tile
+        id="cpu"
+        name="CPU"
+        figure={num(now?.cpu)}
+        unit={now?.cpu == null ? "" : "%"}
+        under={of ? `mean ${of}` : "now"}
+      />
+      <Tile
+        id="mem"
+        name="Memory"
+        figure={num(now?.mem)}
+        unit={now?.mem == null ? "" : "MiB"}
+        under={of ? `sum ${of}` : "now"}
+      />
     </dl>
   );
 }

@@ -11,7 +11,7 @@ import { open } from "../../state/trace";
 import { waterfall } from "../../state/waterfall";
 import { Copy, Empty, Method, StatusCode } from "../../ui/bits";
 import { Dialog } from "../../ui/Dialog";
-import { TimeBar, TimeKey, split } from "../../ui/TimeBar";
+import { TimeBar, TimeKey, knownSplit } from "../../ui/TimeBar";
 import { Traceback } from "../../ui/Traceback";
 import { WaterfallRows } from "./WaterfallRows";
 
@@ -156,7 +156,7 @@ function Body({ trace }: { trace: Trace }): JSX.Element {
       </dl>
       <div>
         <TimeBar tall total={trace.duration_ms} db={trace.db_total_ms} out={trace.outgoing_total_ms} />
-        <TimeKey parts={split(trace.duration_ms, trace.db_total_ms, trace.outgoing_total_ms)} />
+        <TimeKey parts={knownSplit(trace.duration_ms, trace.db_total_ms, trace.outgoing_total_ms)} />
       </div>
       {repeats.map((row) => (
         <div key={row.key} class="finding">

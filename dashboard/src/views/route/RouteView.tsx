@@ -8,7 +8,7 @@ import { follow, link, view } from "../../state/view";
 import { Empty, Method, Panel, StatusCode, Waiting } from "../../ui/bits";
 import { Heatmap } from "../../ui/Heatmap";
 import { Table } from "../../ui/Table";
-import { TimeBar, TimeKey, split } from "../../ui/TimeBar";
+import { TimeBar, TimeKey, knownSplit } from "../../ui/TimeBar";
 import { AnalyzeButton } from "../analyze/AnalyzeButton";
 import { Tile } from "../overview/Tiles";
 import { RequestsTable } from "../request/RequestsTable";
@@ -66,7 +66,7 @@ export function RouteView(): JSX.Element {
         >
           <div class="body">
             <TimeBar tall total={row.avg_ms} db={row.avg_db_ms} out={row.avg_outgoing_ms} />
-            <TimeKey parts={split(row.avg_ms, row.avg_db_ms, row.avg_outgoing_ms)} />
+            <TimeKey parts={knownSplit(row.avg_ms, row.avg_db_ms, row.avg_outgoing_ms)} />
           </div>
         </Panel>
       )}
