@@ -71,10 +71,12 @@ fn safety_line(path: &Path, text: &str) -> Vec<Finding> {
     missing.map(|(at, _)| Finding { line: at + 1, text: text.to_owned() }).collect()
 }
 
-/// Each Rust file begins with what it is; a `tests.rs` says that by its name.
+/// Each Rust file begins with what it is; tests and fuzz targets say that by their names.
 fn module_doc(path: &Path, text: &str) -> Vec<Finding> {
+    let named = path.ends_with("tests.rs")
+        || path.iter().skip(1).any(|part| part == "tests" || part == "fuzz_targets");
     let starts = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!["));
-    if !is(path, &["rs"]) || path.ends_with("tests.rs") || starts.is_none_or(|line| line.starts_with("//!")) {
+    if !is(path, &["rs"]) || named || starts.is_none_or(|line| line.starts_with("//!")) {
         return Vec::new();
     }
     vec![Finding {
