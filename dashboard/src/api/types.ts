@@ -333,6 +333,7 @@ export interface Queries {
 
 /** Counts per latency band and time bucket. `bounds_ms[i]` is the upper bound of band i; the last band is open. */
 export interface Heatmap {
+  window_seconds?: number;
   bucket_seconds: number;
   bounds_ms: number[];
   columns: { ts: number; counts: number[] }[];

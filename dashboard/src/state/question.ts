@@ -12,6 +12,11 @@ export const SYSTEM =
   "milliseconds, rates 0..1, SQL with literals replaced by ?. Say in plain words what costs most and why, name the most likely " +
   "cause of errors, and give at most three concrete changes, most useful first. Do not invent figures. If the data shows nothing wrong, say so.";
 
+/** Replacer for `JSON.stringify`: four significant digits are all that a figure is worth. */
+export function rounded(_: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
+}
+
 /** Replaces what may be a literal in SQL: quoted text, numbers, and double quotes around anything but an identifier. */
 export function scrubSql(sql: string): string {
   return sql

@@ -56,9 +56,10 @@ export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }
     // On a logarithmic scale only the powers of ten get a line.
     const decades = (_: uPlot, splits: number[]) =>
       splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null));
+    // Where all is zero the line lies on the ground of a scale up to one.
     const fromZero =
       (least: number) =>
-      (_: uPlot, __: number, max: number): [number, number] => [0, Math.max(max * 1.08, least)];
+      (_: uPlot, __: number, max: number): [number, number] => [0, Math.max(max > 0 ? max * 1.08 : 1, least)];
     const chart = new uPlot(
       {
         width: element.clientWidth,
@@ -69,7 +70,7 @@ export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }
         scales: {
           x: { time: true },
           y: log ? { distr: 3 } : { range: fromZero(1e-3) },
-          y2: { range: fromZero(min2 ?? 1e-3) },
+          y2: { range: (_, __, max) => [0, Math.max((max || 0) * 1.08, min2 ?? 1)] },
         },
         axes: [
           {

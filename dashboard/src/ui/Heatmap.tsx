@@ -28,7 +28,7 @@ export function Heatmap({
   const { data, status } = useApi<Answer>(url("/api/heatmap", { service, w, bucket, method, route }), pace(2, w));
   void beat.value;
   const last = Math.floor(now() / bucket);
-  const cells = useMemo(() => (data ? grid(data, w, now()) : null), [data, w, last]);
+  const cells = useMemo(() => (data ? grid(data, data.window_seconds ?? w, now()) : null), [data, w, last]);
   if (status === 404) return null;
   return (
     <figure class="chart" id="heatmap" aria-label="Latency heatmap">

@@ -79,8 +79,9 @@ export class Answers {
     };
   }
 
-  timeseries(service: string, w: number, bucket: number, slid: number) {
-    const points = groupBy(this.events(service, w), (row) => String(Math.floor((row.ts + slid) / bucket)))
+  timeseries(service: string, w: number, bucket: number, slid: number, route: string) {
+    const events = this.events(service, w).filter((row) => !route || `${row.method} ${row.route}` === route);
+    const points = groupBy(events, (row) => String(Math.floor((row.ts + slid) / bucket)))
       .map((rows) => ({
         ts: Math.floor(((rows[0]?.ts ?? 0) + slid) / bucket) * bucket,
         ...summary(rows, bucket),

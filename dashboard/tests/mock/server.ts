@@ -28,7 +28,7 @@ export function handle(request: IncomingMessage, response: ServerResponse): bool
       : at === "/api/overview"
         ? answers.overview(service, w)
         : at === "/api/timeseries"
-          ? answers.timeseries(service, w, number("bucket", 5), slid())
+          ? answers.timeseries(service, w, number("bucket", 5), slid(), `${text("method")} ${text("route")}`.trim())
           : at === "/api/routes"
             ? answers.routes(service, w)
             : at === "/api/recent_errors"

@@ -6,7 +6,7 @@ import { url, useApi } from "../../api/hooks";
 import type { ErrorGroups, FolderSnapshot, RouteSnapshot } from "../../api/types";
 import { ask, loadSettings, PROVIDERS, ready } from "../../state/assistant";
 import { overlay, type Subject } from "../../state/overlay";
-import { folderFacts, routeFacts, SYSTEM } from "../../state/question";
+import { folderFacts, rounded, routeFacts, SYSTEM } from "../../state/question";
 import { view } from "../../state/view";
 import { Copy, Waiting } from "../../ui/bits";
 import { Dialog } from "../../ui/Dialog";
@@ -25,7 +25,7 @@ export function AnalyzeDialog({ of }: { of: Subject }): JSX.Element {
     const facts = isRoute
       ? routeFacts(snapshot.data, groups.data.groups)
       : folderFacts(snapshot.data, groups.data.groups);
-    return JSON.stringify(provider.body(settings.model, SYSTEM, JSON.stringify(facts)), null, 2);
+    return JSON.stringify(provider.body(settings.model, SYSTEM, JSON.stringify(facts, rounded)), null, 2);
   }, [snapshot.data, groups.data]);
   const name = isRoute ? `${of.method} ${of.route}` : `${of.folder}/`;
 

@@ -17,9 +17,13 @@ const LATENCY = [
   ["p99", "p99", "p99"],
 ] as const;
 
-export function Charts({ service, w }: { service: string; w: number }): JSX.Element {
-  const bucket = bucketFor(w);
-  const { data } = useApi<Timeseries>(url("/api/timeseries", { service, w, bucket }), pace(1, w));
+/** Of a service, or of one route where `method` and `route` are given. */
+export function Charts(of: { service: string; w: number; method?: string; route?: string }): JSX.Element {
+  const asked = useApi<Timeseries>(url("/api/timeseries", { ...of, bucket: bucketFor(of.w) }), pace(1, of.w));
+  const { data } = asked;
+  // While another window loads, the last one stays as it was asked for.
+  const bucket = data?.bucket_seconds ?? bucketFor(of.w);
+  const w = data?.window_seconds ?? of.w;
   // Time slides on without traffic too: each beat may complete a bucket.
   void beat.value;
   const last = Math.floor(now() / bucket);
@@ -33,10 +37,10 @@ export function Charts({ service, w }: { service: string; w: number }): JSX.Elem
   );
   const latency = useMemo(() => latencyLines(series), [series]);
   return (
-    <div class="columns three charts">
+    <div class={asked.stale ? "columns three charts stale" : "columns three charts"}>
       <Chart title="Traffic" ts={series.ts} lines={traffic} axis={num} axis2={pct} min2={0.05} />
       <Chart title="Latency" ts={series.ts} lines={latency} axis={ms} log />
-      <Heatmap service={service} w={w} />
+      <Heatmap {...of} />
     </div>
   );
 }

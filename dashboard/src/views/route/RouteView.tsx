@@ -6,10 +6,10 @@ import type { Chains, Discovered, RouteSnapshot, Routes, Services } from "../../
 import { count, ms, msParts, NONE, num, pct, plural, windowWords } from "../../format";
 import { follow, link, view } from "../../state/view";
 import { Empty, Method, Panel, StatusCode, Waiting } from "../../ui/bits";
-import { Heatmap } from "../../ui/Heatmap";
 import { Table } from "../../ui/Table";
 import { TimeBar, TimeKey, knownSplit } from "../../ui/TimeBar";
 import { AnalyzeButton } from "../analyze/AnalyzeButton";
+import { Charts } from "../overview/Charts";
 import { Tile } from "../overview/Tiles";
 import { RequestsTable } from "../request/RequestsTable";
 import { Links } from "./Links";
@@ -70,7 +70,7 @@ export function RouteView(): JSX.Element {
           </div>
         </Panel>
       )}
-      <Heatmap service={owner} w={w} method={method} route={route} />
+      <Charts service={owner} w={w} method={method} route={route} />
       <RequestsTable method={method} route={route} />
       {data && (
         <div class="columns">
