@@ -35,6 +35,8 @@ pub(crate) struct Tree {
     /// Directories with at least one Python file somewhere below them: packages and namespace packages.
     folders: HashSet<PathBuf>,
     import_roots: Vec<PathBuf>,
+    /// Name of the root, where it is a package itself: the source of an installed package.
+    own_name: Option<String>,
     counters: Counters,
     total_bytes: u64,
 }
@@ -73,8 +75,15 @@ impl Tree {
                 import_roots.push(inside.to_path_buf());
             }
         }
+        let root = options.root.clone();
+        let full = root.canonicalize().unwrap_or_else(|_| root.clone());
+        let own_name = full
+            .file_name()
+            .and_then(OsStr::to_str)
+            .filter(|_| by_path.contains_key(Path::new("__init__.py")))
+            .map(str::to_owned);
         let total_bytes = options.limits.total_bytes;
-        Ok(Self { root: options.root.clone(), files, by_path, folders, import_roots, counters, total_bytes })
+        Ok(Self { root, files, by_path, folders, import_roots, own_name, counters, total_bytes })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -125,6 +134,12 @@ impl Tree {
     /// stand on `sys.path`, which is the first folder above the file that is no package, the roots that were given,
     /// or any folder above the file.
     pub(crate) fn resolve(&self, file: usize, dotted: &str) -> Option<Place> {
+        if let Some(name) = &self.own_name
+            && let Some(rest) = dotted.strip_prefix(name.as_str())
+            && (rest.is_empty() || rest.starts_with('.'))
+        {
+            return self.resolve_in(Path::new(""), rest.trim_start_matches('.'));
+        }
         let above: Vec<&Path> = self.package_folder(file).ancestors().collect();
         let script = above.iter().find(|folder| !self.by_path.contains_key(&folder.join("__init__.py")));
         let candidates = script

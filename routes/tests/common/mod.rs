@@ -57,15 +57,23 @@ pub(crate) fn python() -> Option<String> {
 /// What the framework reports of an application at run time; `None` where there is no interpreter to ask.
 pub(crate) fn oracle(framework: &str, root: &Path, target: &str) -> Option<Vec<Row>> {
     let python = python()?;
-    Some(oracle_by(&python, framework, root, target))
+    Some(oracle_from(Path::new(&python), framework, root, target, root, &[]))
 }
 
-/// As [`oracle`], by a given interpreter.
-pub(crate) fn oracle_by(python: &str, framework: &str, root: &Path, target: &str) -> Vec<Row> {
+/// As [`oracle`], by a given interpreter, with the place to import from and further environment variables.
+pub(crate) fn oracle_from(
+    python: &Path,
+    framework: &str,
+    root: &Path,
+    target: &str,
+    path: &Path,
+    variables: &[(&str, &str)],
+) -> Vec<Row> {
     let output = Command::new(python)
         .arg(fixtures().join("oracle.py"))
-        .args([framework, &root.to_string_lossy(), target])
+        .args([framework, &root.to_string_lossy(), target, &path.to_string_lossy()])
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(variables.iter().copied())
         .output()
         .expect("the interpreter starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,6 +1,8 @@
 """Prints what a framework itself reports about an application's routes, as JSON.
 
-usage: oracle.py FRAMEWORK DIRECTORY MODULE:NAME   (for Django: the settings module)
+usage: oracle.py FRAMEWORK DIRECTORY MODULE:NAME [PATH]   (for Django: the settings module)
+
+PATH is where the module is imported from; the directory itself unless it is given.
 
 One object a route and method: method, route (each parameter as {name}), file (relative to the directory, or null
 where the handler lies elsewhere), function, websocket. What frameworks add by themselves to every route (HEAD to GET,
@@ -33,7 +35,8 @@ def place(root, handler):
         file = os.path.realpath(inspect.getsourcefile(handler))
     except TypeError:
         return None, getattr(handler, "__name__", "")
-    inside = os.path.relpath(file, root) if file.startswith(root + os.sep) and "site-packages" not in file else None
+    relative = os.path.relpath(file, root)
+    inside = relative if not relative.startswith("..") and "site-packages" not in relative else None
     name = handler.__name__ if inspect.isclass(handler) else handler.__qualname__.rsplit("<locals>.", 1)[-1]
     return inside, name
 
@@ -245,9 +248,9 @@ def tornado(root, app):
 
 
 def main():
-    framework, root, target = sys.argv[1:]
+    framework, root, target, *path = sys.argv[1:]
     root = os.path.realpath(root)
-    sys.path.insert(0, root)
+    sys.path.insert(0, path[0] if path else root)
     if framework == "django":
         rows = django(root, target)
     else:
@@ -257,6 +260,9 @@ def main():
             app = app()
         rows = globals()[framework](root, app)
     json.dump(rows, sys.stdout)
+    sys.stdout.flush()
+    # Threads that the application started would keep the interpreter waiting.
+    os._exit(0)
 
 
 main()
