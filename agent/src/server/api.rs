@@ -55,13 +55,19 @@ impl AppState {
         Ok(services.into_values().collect())
     }
 
-    /// `/api/status`: what the pipeline published, with what the server and the store know.
-    pub(crate) fn status(&self) -> Value {
+    /// What the pipeline published, with the store's own losses.
+    pub(crate) fn losses(&self) -> Live {
         let mut live: Live = (**self.live.borrow()).clone();
         let store_losses = self.writer.losses();
         for loss in [Loss::StoreQueueFull, Loss::StoreFailed] {
             live.losses.set(loss, store_losses.get(loss));
         }
+        live
+    }
+
+    /// `/api/status`: what the pipeline published, with what the server and the store know.
+    pub(crate) fn status(&self) -> Value {
+        let mut live = self.losses();
         let store = self.writer.health();
         if let Some(problem) = &store.problem {
             live.problems.push(format!("Store: {problem}"));

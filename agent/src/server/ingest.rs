@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apm_core::record::{Call, Event, ProcessSample, Record, SlowSql};
+use apm_core::sql::{Dialect, normalise};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -153,7 +154,10 @@ impl EventIn {
             db_query_count: self.db_query_count.map(|n| number(Some(n))),
             db_total_ms: self.db_total_ms,
             db_slow: slow
-                .map(|s| SlowSql { sql: first(s.sql.unwrap_or_default(), SQL), ms: s.ms.unwrap_or(0.0) })
+                .map(|s| SlowSql {
+                    sql: without_literals(&s.sql.unwrap_or_default()),
+                    ms: s.ms.unwrap_or(0.0),
+                })
                 .collect(),
             outgoing_count: self.outgoing_count.map(|n| number(Some(n))),
             outgoing_total_ms: self.outgoing_total_ms,
@@ -178,6 +182,11 @@ fn first(mut text: String, max: usize) -> String {
         text.truncate(end);
     }
     text
+}
+
+/// What an SDK took for normalised may hold literals all the same.
+fn without_literals(sql: &str) -> String {
+    first(normalise(sql.as_bytes(), Dialect::Postgres).text, SQL)
 }
 
 /// Values of a query string are secrets until shown otherwise.

@@ -6,6 +6,7 @@ mod answer;
 mod api;
 mod ingest;
 pub mod live;
+mod metrics;
 mod page;
 mod params;
 pub mod security;
@@ -90,6 +91,7 @@ pub fn router(state: AppState) -> Router {
         .route("/", get(page::index))
         .route("/static/{*path}", get(page::asset))
         .route("/healthz", get(api::healthz))
+        .route("/metrics", get(metrics::metrics))
         .route("/ingest", post(ingest::ingest))
         .route("/api/services", get(api::services))
         .route("/api/overview", get(api::overview))

@@ -8,6 +8,7 @@ use apm_core::loss::{Loss, Losses};
 use serde::Serialize;
 
 use super::open::Location;
+use super::traffic::Traffic;
 
 /// Notices kept.
 const NOTICES: usize = 20;
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) failed: AtomicU64,
     /// A reader found the file damaged.
     pub(crate) damaged: AtomicBool,
+    /// Counters since the start.
+    pub(crate) traffic: Traffic,
 }
 
 impl Shared {

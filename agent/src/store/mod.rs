@@ -15,6 +15,7 @@ mod reader;
 mod rollup;
 mod scan;
 mod series;
+mod traffic;
 mod writer;
 
 use std::path::Path;

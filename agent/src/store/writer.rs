@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use apm_core::loss::Losses;
 use apm_core::record::Record;
+use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 
 use super::health::Shared;
+use super::traffic::Traffic;
 use super::{Health, OpenError, Options};
 
 mod commit;
@@ -89,6 +91,7 @@ impl Writer {
             queue_full: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             damaged: AtomicBool::new(false),
+            traffic: Traffic::default(),
         });
         let queue_rows = options.queue_rows;
         let interval = options.interval;
@@ -167,6 +170,27 @@ impl Writer {
     /// Counters of the rows that were lost on the way to the store.
     pub fn losses(&self) -> Losses {
         self.shared.losses()
+    }
+
+    /// Registers the counters of all traffic since the start.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let traffic = &self.shared.traffic;
+        registry.register("requests", "Requests served", traffic.requests.clone());
+        registry.register(
+            "request_errors",
+            "Requests with status 500 and up or an exception",
+            traffic.errors.clone(),
+        );
+        let durations = traffic.durations.clone();
+        registry.register_with_unit("request_duration", "Duration of requests", Unit::Seconds, durations);
+        registry.register("calls", "Outgoing calls by host", traffic.calls.clone());
+        registry.register(
+            "call_errors",
+            "Outgoing calls with status 400 and up, or failed",
+            traffic.call_errors.clone(),
+        );
+        registry.register("queries", "Queries by database system", traffic.queries.clone());
+        registry.register("query_errors", "Failed queries", traffic.query_errors.clone());
     }
 
     fn ask(&self, mut message: Message) -> Result<(), WriteError> {

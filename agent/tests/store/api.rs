@@ -80,7 +80,7 @@ fn envelope() -> Value {
         "events": [
             {"ts": START - 3.0, "method": "GET", "route": "/a", "path": "/a?token=secret", "status": 200,
              "duration_ms": 12.5, "request_id": "r1", "correlation_id": "c1", "db_query_count": 2, "db_total_ms": 3.0,
-             "db_slow": [{"sql": "SELECT ?", "ms": 2.0}], "outgoing_count": 1, "outgoing_total_ms": 4.0},
+             "db_slow": [{"sql": "SELECT * FROM t WHERE x = 'secret'", "ms": 2.0}], "outgoing_count": 1, "outgoing_total_ms": 4.0},
             {"ts": START - 2.0, "method": "GET", "route": "/b", "path": "/b", "status": 500, "duration_ms": 20.0,
              "error": "ValueError", "request_id": "r2", "correlation_id": "c1", "parent_id": "r1",
              "error_type": "ValueError", "error_message": "no", "error_traceback": "Traceback", "error_fingerprint": "f"},
@@ -190,8 +190,25 @@ async fn every_endpoint_of_the_contract_answers_in_its_shape() {
             panic!("{uri}: {error}\n{answer:#}");
         }
     }
+    let (status, metrics) = site.get("/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    for line in [
+        r#"apm_requests_total{service="api",method="GET",route="/b",status="5xx"} 1"#,
+        r#"apm_request_errors_total{service="api",method="GET",route="/a"} 0"#,
+        r#"apm_request_duration_seconds_bucket{le="0.025",service="api",method="GET",route="/a"} 1"#,
+        r#"apm_call_errors_total{service="api",peer="x.example"} 1"#,
+        r#"apm_service_in_flight{service="api"} 2"#,
+        r#"apm_losses_total{kind="store_failed"} 0"#,
+    ] {
+        assert!(
+            metrics.as_str().unwrap().lines().any(|l| l == line),
+            "{line}\n{}",
+            metrics.as_str().unwrap()
+        );
+    }
     let (_, request) = site.get("/api/request/r1").await;
     assert_eq!(request["path"], "/a", "the query string is not kept");
+    assert_eq!(request["db_slow"][0]["sql"], "SELECT * FROM t WHERE x = ?", "literals are not kept");
 }
 
 #[tokio::test]

@@ -12,10 +12,11 @@ use super::super::Options;
 use super::super::dictionary::Dictionary;
 use super::super::health::{Shared, State};
 use super::super::id::{RowIds, row_micros};
-use super::super::insert::{Inserter, Item, call_failed, event_failed};
+use super::super::insert::{Inserter, Item, call_failed, event_failed, query_failed};
 use super::super::links::Links;
 use super::super::open::{Location, OpenError, identity, is_corrupt, set_aside};
 use super::super::rollup::{self, Pending};
+use super::super::traffic::Counting;
 use super::DiscoveredRoute;
 
 /// Seconds that rollups stay behind the clock, so that few rows come after their second was rolled up.
@@ -42,6 +43,7 @@ pub(super) struct Work {
     names: Dictionary,
     ids: [RowIds; 4],
     links: Links,
+    counting: Counting,
     waiting: VecDeque<Item>,
     maintained: i64,
     written_since: usize,
@@ -51,6 +53,7 @@ pub(super) struct Work {
 impl Work {
     /// Opens the store that `shared` names.
     pub(super) fn open(shared: Arc<Shared>, options: Options) -> Result<Self, OpenError> {
+        let traffic = shared.traffic.clone();
         let mut work = Self {
             shared,
             options,
@@ -59,6 +62,7 @@ impl Work {
             names: Dictionary::default(),
             ids: Default::default(),
             links: Links::default(),
+            counting: Counting::new(traffic),
             waiting: VecDeque::new(),
             maintained: 0,
             written_since: 0,
@@ -93,9 +97,18 @@ impl Work {
         let mut found = Vec::new();
         for record in records {
             match &record {
-                Record::Event(event) => self.links.event(event, event_failed(event), &mut found),
-                Record::Call(call) => self.links.call(call, call_failed(call), &mut found),
-                Record::Query(_) | Record::Sample(_) => {}
+                Record::Event(event) => {
+                    let failed = event_failed(event);
+                    self.counting.event(event, failed);
+                    self.links.event(event, failed, &mut found);
+                }
+                Record::Call(call) => {
+                    let failed = call_failed(call);
+                    self.counting.call(call, failed);
+                    self.links.call(call, failed, &mut found);
+                }
+                Record::Query(query) => self.counting.query(query, query_failed(query)),
+                Record::Sample(_) => {}
             }
             self.waiting.push_back(Item::Record(record));
             self.waiting.extend(found.drain(..).map(Item::Link));
