@@ -174,20 +174,20 @@ fn feed(writer: &Writer, at: f64, count: u64, first: u64) -> u64 {
             method: "GET".into(),
             route: format!("/r{route}"),
             path: format!("/r{route}/{n}"),
-            status: if n % 100 == 0 { 500 } else { 200 },
+            status: if n.is_multiple_of(100) { 500 } else { 200 },
             duration_ms: 1.0 + (n.wrapping_mul(2_654_435_761) % 1000) as f64 / 10.0,
             request_id: Some(id.clone()),
             correlation_id: Some(id.clone()),
             ..Event::default()
         };
-        if n % 100 == 0 {
+        if n.is_multiple_of(100) {
             event.error = Some("ValueError".into());
             event.error_type = Some("ValueError".into());
             event.error_message = Some("no".into());
             event.error_traceback = Some("Traceback (most recent call last):\n".repeat(20));
             event.error_fingerprint = Some(format!("f{}", n % 7));
         }
-        if n % 5 == 0 {
+        if n.is_multiple_of(5) {
             event.db_query_count = Some(1);
             event.db_total_ms = Some(0.7);
             event.db_slow = vec![SlowSql { sql: "SELECT * FROM t WHERE id = ?".into(), ms: 0.7 }];
@@ -204,7 +204,7 @@ fn feed(writer: &Writer, at: f64, count: u64, first: u64) -> u64 {
                 ..Query::default()
             })));
         }
-        if n % 10 == 0 {
+        if n.is_multiple_of(10) {
             rows.push(Record::Call(Box::new(Call {
                 ts,
                 service: service.as_str().into(),
