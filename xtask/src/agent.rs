@@ -75,14 +75,14 @@ fn with_page() {
     }
 }
 
-/// Builds the agent for release.
+/// Builds the agent for release; cargo shows its progress, for it takes minutes the first time.
 pub(crate) fn build() -> Result<PathBuf> {
-    shell::run(shell::cargo().args(["build", "--quiet", "--locked", "--release", "--package", "apm-agent"]))?;
+    shell::run(shell::cargo().args(["build", "--locked", "--release", "--package", "apm-agent"]))?;
     Ok(places::target().join("release/apm-agent"))
 }
 
 /// Builds the crate that starts servers, load and agents.
 pub(crate) fn harness() -> Result<PathBuf> {
-    shell::run(shell::cargo().args(["build", "--quiet", "--locked", "--release", "--package", "apm-tests"]))?;
+    shell::run(shell::cargo().args(["build", "--locked", "--release", "--package", "apm-tests"]))?;
     Ok(places::target().join("release/apm-tests"))
 }
