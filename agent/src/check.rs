@@ -60,6 +60,7 @@ pub fn preflight(settings: &Settings) -> Result<(), Problem> {
     for pid in &settings.pids {
         processes::is_python(&procfs, *pid)?;
     }
+    settings.database.not_locked()?;
     port::free(settings.listen)?;
     storage::writable(&settings.database)?;
     Ok(())

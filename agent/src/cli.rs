@@ -47,7 +47,16 @@ pub enum Command {
     /// Say what this machine allows, which Python processes run on it, and what to do about what is missing
     ///
     /// Tries every probe for a moment and leaves nothing behind. Exits with 0 if everything that is needed is there, with 1 otherwise.
-    Check(Check),
+    Check(Box<Check>),
+    /// Print the man page, roff
+    #[command(hide = true)]
+    Man,
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Arguments of `apm-agent check`.

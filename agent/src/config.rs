@@ -2,8 +2,10 @@
 
 mod database;
 mod file;
+mod lock;
 
 pub use database::{Database, Owner};
+pub use lock::Lock;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

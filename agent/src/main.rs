@@ -12,7 +12,12 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let result = match Cli::from_process() {
-        Cli { command: Some(Command::Check(arguments)), .. } => run_check(arguments),
+        Cli { command: Some(Command::Check(arguments)), .. } => run_check(*arguments),
+        Cli { command: Some(Command::Man), .. } => print_man_page(),
+        Cli { command: Some(Command::Completions { shell }), .. } => {
+            clap_complete::generate(shell, &mut Cli::describe(), "apm-agent", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
         Cli { command: None, options } => run(options),
     };
     result.unwrap_or_else(|error| {
@@ -46,6 +51,11 @@ fn run_check(arguments: cli::Check) -> anyhow::Result<ExitCode> {
     // A reader that has seen enough (`| head`) is no error.
     let _nobody_reads = std::io::stdout().write_all(text.as_bytes());
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_man_page() -> anyhow::Result<ExitCode> {
+    clap_mangen::Man::new(Cli::describe()).section("8").render(&mut std::io::stdout())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn log_to_stderr(log: Log) {

@@ -82,24 +82,31 @@ pub(super) fn chain(error: &dyn Error) -> String {
     words.join(": ").lines().take(3).collect::<Vec<_>>().join(" ")
 }
 
+/// Loads a program; returns the instructions that the verifier walked, where the kernel tells.
+pub(super) fn load(program: &mut Program) -> Result<Option<u32>, String> {
+    let info = match program {
+        Program::TracePoint(program) => program.load().and_then(|()| program.info()),
+        Program::RawTracePoint(program) => program.load().and_then(|()| program.info()),
+        Program::UProbe(program) => program.load().and_then(|()| program.info()),
+        _ => return Err("the program is of a kind that is not expected".to_owned()),
+    };
+    info.map(|info| info.verified_instruction_count()).map_err(|e| chain(&e))
+}
+
 fn attach(ebpf: &mut Ebpf, probe: &Probe) -> Result<Option<u32>, String> {
     let program =
         ebpf.program_mut(probe.program).ok_or_else(|| "the object lacks this program".to_owned())?;
-    let verified =
-        |info: Result<aya::programs::ProgramInfo, _>| info.ok().and_then(|i| i.verified_instruction_count());
+    let verified = load(program)?;
     match (program, probe.place) {
         (Program::TracePoint(program), Place::Tracepoint(category, name)) => {
-            program.load().map_err(|e| chain(&e))?;
             program.attach(category, name).map_err(|e| chain(&e))?;
-            Ok(verified(program.info()))
         }
         (Program::RawTracePoint(program), Place::Raw(name)) => {
-            program.load().map_err(|e| chain(&e))?;
             program.attach(name).map_err(|e| chain(&e))?;
-            Ok(verified(program.info()))
         }
-        _ => Err("the program is of another kind than its place".to_owned()),
+        _ => return Err("the program is of another kind than its place".to_owned()),
     }
+    Ok(verified)
 }
 
 /// Attaches every probe, or none.

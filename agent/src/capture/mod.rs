@@ -247,6 +247,20 @@ pub fn support() -> Result<Vec<Support>, CaptureError> {
     Ok(tracefs::with_tracefs(|| attach::each(&mut ebpf)))
 }
 
+/// Name of a program and the instructions that the verifier walked, `None` where the kernel does not tell; or why it
+/// refused the program.
+pub type Verified = (String, Result<Option<u32>, String>);
+
+/// Loads every program of the object and attaches none.
+///
+/// # Errors
+/// The object as a whole was refused.
+pub fn verified() -> Result<Vec<Verified>, CaptureError> {
+    let mut ebpf = load(CaptureOptions { ring_bytes: 1 << 16 })?;
+    let programs = ebpf.programs_mut();
+    Ok(programs.map(|(name, program)| (name.to_owned(), attach::load(program))).collect())
+}
+
 /// Now, on the clock of the probes.
 pub fn now() -> Time {
     let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };

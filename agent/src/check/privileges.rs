@@ -31,12 +31,20 @@ const NEEDED: &[Capability] = &[
     },
 ];
 
-const HELPFUL: &[Capability] = &[Capability {
-    bit: 40,
-    name: "CAP_CHECKPOINT_RESTORE",
-    purpose: "to see libraries that were deleted or replaced while in use",
-    in_admin: true,
-}];
+const HELPFUL: &[Capability] = &[
+    Capability {
+        bit: SYS_ADMIN,
+        name: "CAP_SYS_ADMIN",
+        purpose: "to look inside TLS and Python (the kernel demands it for uprobes)",
+        in_admin: true,
+    },
+    Capability {
+        bit: 40,
+        name: "CAP_CHECKPOINT_RESTORE",
+        purpose: "to see libraries that were deleted or replaced while in use",
+        in_admin: true,
+    },
+];
 
 fn effective() -> u64 {
     procfs::process::Process::myself().and_then(|process| process.status()).map_or(0, |status| status.capeff)

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -14,12 +15,14 @@ use tokio::sync::watch;
 
 use super::source::{self, Scanner};
 use super::{Engine, status};
-use crate::capture::{Capture, CaptureOptions};
+use crate::capture::{self, Capture, CaptureOptions};
 use crate::config::Settings;
+use crate::privileges;
 use crate::process::Policy;
 use crate::server::live::Live;
 use crate::server::{Access, AppState, serve};
 use crate::store::{Options, Reader, Retention, Store, Writer};
+use crate::supervisor::Supervisor;
 
 /// The ring is looked at this often: a tick that the page shows at once, and few enough wake-ups to rest.
 const FLUSH: Duration = Duration::from_millis(10);
@@ -40,6 +43,18 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         .block_on(TcpListener::bind(settings.listen))
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
+    let _lock = settings.database.lock()?;
+    let capture = Capture::start(CaptureOptions { ring_bytes: settings.ring_bytes })?;
+    // Before the first thread: each inherits what its maker may do. What the store makes belongs to the right user then.
+    privileges::give_up(&settings.database)?;
+    // This thread attaches probes to libraries as processes come, so it alone keeps what that needs; the others do not.
+    let (begin, begun) = sync_channel::<Box<dyn FnOnce() + Send>>(1);
+    let engine = thread::Builder::new().name("capture".to_owned()).spawn(move || {
+        if let Ok(work) = begun.recv() {
+            work();
+        }
+    })?;
+    privileges::give_up_uprobes()?;
     let store = Options {
         retention: Retention {
             raw: i64::try_from(settings.retention.as_secs()).unwrap_or(i64::MAX),
@@ -52,22 +67,25 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let (writer, reader) = Store::open(&settings.database.path, store)?;
     let token = settings.token.as_ref().map(|token| token.expose().to_owned());
     let access = Access::new(settings.listen.ip(), token, Vec::new())?;
-    let capture = Capture::start(CaptureOptions { ring_bytes: settings.ring_bytes })?;
     let scanner = Scanner::start(writer.clone())?;
     if let Some(root) = &settings.scan {
         scanner.add(&root.service, &root.path);
     }
     let stop = Arc::new(AtomicBool::new(false));
     let (publish, live) = watch::channel(Arc::new(Live::default()));
-    let engine = {
+    {
         let (writer, stop, scanner) = (writer.clone(), Arc::clone(&stop), scanner.clone());
         let policy = Policy::of(&settings);
-        thread::Builder::new().name("capture".to_owned()).spawn(move || {
+        let work = move || {
             let mut engine = Engine::new(capture, policy, scanner);
-            announce(&engine, address);
-            turn(&mut engine, &writer, &publish, &stop);
-        })?
-    };
+            let watched = announce(&engine, address);
+            let mut supervisor = Supervisor::from_environment();
+            supervisor.ready(&format!("watching {watched} Python processes, dashboard at http://{address}"));
+            turn(&mut engine, &writer, &publish, &stop, &mut supervisor);
+            supervisor.stopping();
+        };
+        begin.send(Box::new(work)).map_err(|_| anyhow::anyhow!("the capture thread has gone"))?;
+    }
     let served =
         runtime.block_on(until_told_to_stop(listener, &settings, live, &writer, reader, access, clock));
     stop.store(true, Ordering::Relaxed);
@@ -111,8 +129,8 @@ async fn until_told_to_stop(
     Ok(())
 }
 
-/// Says what is watched and where to look.
-fn announce(engine: &Engine, address: SocketAddr) {
+/// Says what is watched and where to look; returns how many processes that is.
+fn announce(engine: &Engine, address: SocketAddr) -> usize {
     let mut count = 0;
     for watched in engine.watched() {
         count += 1;
@@ -128,13 +146,21 @@ fn announce(engine: &Engine, address: SocketAddr) {
         tracing::info!("no Python process yet: each will be watched as it starts");
     }
     tracing::info!("dashboard: http://{address}");
+    count
 }
 
 /// The capture thread.
-fn turn(engine: &mut Engine, writer: &Writer, publish: &watch::Sender<Arc<Live>>, stop: &AtomicBool) {
+fn turn(
+    engine: &mut Engine,
+    writer: &Writer,
+    publish: &watch::Sender<Arc<Live>>,
+    stop: &AtomicBool,
+    supervisor: &mut Supervisor,
+) {
     let mut quiet = 0;
     let mut records: Vec<Record> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
+        supervisor.alive(capture::now().0);
         engine.wait(if quiet > IDLE_AFTER { FLUSH_IDLE } else { FLUSH });
         quiet = if engine.step(&mut records) == 0 { quiet.saturating_add(1) } else { 0 };
         if engine.second(&mut records) {
