@@ -20,11 +20,7 @@ pub fn of(sock: &Sock, id: u64, by: u16) -> Option<*mut Conn> {
         // SAFETY: the pointer is to a live map value; other CPUs may write to it, fields are words.
         Some(conn) if unsafe { (*conn).inode } == sock.inode && by == opened_by::DATA => conn,
         _ => {
-            let new = new(sock.inode, id, by, sock.family);
-            if CONNS.insert(sock.key, new, 0).is_err() {
-                count(counter::CONN_TABLE_FULL);
-                return None;
-            }
+            enter(sock, id, by);
             CONNS.get_ptr_mut(sock.key)?
         }
     };
@@ -34,6 +30,14 @@ pub fn of(sock: &Sock, id: u64, by: u16) -> Option<*mut Conn> {
         c.flags |= conn_flags::ANNOUNCED;
     }
     Some(conn)
+}
+
+/// Enters a connection into the table; a function of its own, as its entry would take much of the caller's stack.
+#[inline(never)]
+fn enter(sock: &Sock, id: u64, by: u16) {
+    if CONNS.insert(sock.key, new(sock.inode, id, by, sock.family), 0).is_err() {
+        count(counter::CONN_TABLE_FULL);
+    }
 }
 
 /// A connection over which nothing has moved yet, with a number of its own.
@@ -47,6 +51,8 @@ pub fn new(inode: u64, id: u64, by: u16, family: u16) -> Conn {
         inode,
         read: 0,
         written: 0,
+        request: 0,
+        group: 0,
         budget: 0,
         tgid: (id >> 32) as u32,
         flags: 0,

@@ -5,8 +5,10 @@
 #![no_std]
 
 mod decode;
+mod python;
 
 pub use decode::{Event, decode};
+pub use python::{Python, link, python_flags};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Most bytes of a chunk's start in one event. One less than a power of two, so that it is a mask as well.
@@ -86,7 +88,7 @@ pub struct Origin {
     pub ancestors: [u64; 3],
     /// Number of the call stack sent along; 0 = none.
     pub stack: u64,
-    /// How `request` is known.
+    /// How `request` is known: [`link`].
     pub how: u32,
     /// Zero.
     pub reserved: u32,
@@ -212,6 +214,8 @@ pub mod life {
     pub const EXEC: u32 = 2;
     /// It ended.
     pub const EXIT: u32 = 3;
+    /// It mapped a file with code in it: a library was loaded.
+    pub const MAPPED: u32 = 4;
 }
 
 /// A process came, changed or went.
@@ -244,6 +248,7 @@ macro_rules! kernel_offsets {
             OFF_TASK_FILES = ("task_struct", "files");
             OFF_TASK_TGID = ("task_struct", "tgid");
             OFF_TASK_PID = ("task_struct", "pid");
+            OFF_TASK_FSBASE = ("task_struct", "thread.fsbase");
             OFF_FILES_FDT = ("files_struct", "fdt");
             OFF_FDT_FD = ("fdtable", "fd");
             OFF_FDT_MAX = ("fdtable", "max_fds");
@@ -281,6 +286,12 @@ pub mod counter {
     pub const RING_WAITING: u32 = 5;
     /// Most bytes that ever waited there.
     pub const RING_PEAK: u32 = 6;
+    /// Times the Python thread state of a thread was not found.
+    pub const THREAD_STATE_MISSING: u32 = 7;
+    /// Times what should be a Python context was none.
+    pub const NO_CONTEXT: u32 = 8;
+    /// Threads, contexts, groups or hand-overs that found no room in the tables of attribution.
+    pub const ATTRIBUTION_TABLE_FULL: u32 = 9;
     /// How many counters there are.
     pub const COUNT: u32 = 16;
 }
@@ -298,6 +309,10 @@ pub mod conn_flags {
     /// It has ended. The entry stays until user space takes it away: a system call that moved its last bytes may still
     /// be on its way out of the kernel.
     pub const ENDED: u16 = 1 << 4;
+    /// The process has read a request from it.
+    pub const SERVES: u16 = 1 << 5;
+    /// Code of another unit than the writing one may have queued what is written: see `attribution` in the probes.
+    pub const QUEUED: u16 = 1 << 6;
 }
 
 /// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.
@@ -312,6 +327,10 @@ pub struct Conn {
     pub read: u64,
     /// Bytes written so far.
     pub written: u64,
+    /// The request that was read last, 0 if none; pipelined requests that are read together share one.
+    pub request: u64,
+    /// Units that serve it and nothing else (its tasks), as one number; 0 if not known.
+    pub group: u64,
     /// Bytes that may still be copied in the current run of one direction.
     pub budget: u32,
     /// Process that used it last.

@@ -1,13 +1,14 @@
 //! The probes: syscall tracepoints that copy the traffic of watched processes, and the life of sockets and processes.
 //!
 //! One file per concern under `probes/`; `maps` is the shared state, `kernel` reads kernel structures, `connection`
-//! finds and numbers a socket's connection, `emit` fills the ring buffer. See ARCHITECTURE.md for what a probe may do.
+//! finds and numbers a socket's connection, `emit` fills the ring buffer, `attribution` says for which request code runs. See ARCHITECTURE.md for what a probe may do.
 #![feature(asm_experimental_arch)]
 #![no_std]
 #![no_main]
 // The crate is one program: what its modules share is public within it, and programs are exported by name.
 #![allow(unreachable_pub)]
 
+mod attribution;
 mod connection;
 mod emit;
 mod kernel;

@@ -9,7 +9,7 @@ use apm_agent_ebpf::{
 use aya_ebpf::helpers::{bpf_probe_read_user, generated as raw};
 
 use crate::{
-    emit,
+    attribution, emit,
     maps::{BUDGET_REPLY, BUDGET_REQUEST, BUDGET_RESPONSE, PAYLOAD_MAX, SCRATCH, Scratch, count},
 };
 
@@ -220,6 +220,38 @@ fn copy_vector(s: &mut Scratch, iov: u64, count: u64, total: u64, head: u64) -> 
     Copied { head: get!(s.walk.head), tail: get!(s.walk.tail), fault }
 }
 
+/// The first eight bytes of a chunk, lower ones first; zeros in place of those that it does not have, or that lie in
+/// another entry of the vector.
+#[inline(always)]
+fn first_bytes(shape: Shape, total: u64) -> u64 {
+    let (base, len) = match shape {
+        Shape::Buffer(base) => (base, total),
+        // SAFETY: the helper checks the address.
+        Shape::Vector(iov, _) => match unsafe { bpf_probe_read_user(iov as *const Iovec) } {
+            Ok(entry) => (entry.base, if entry.len < total { entry.len } else { total }),
+            Err(_) => return 0,
+        },
+        Shape::Nowhere => return 0,
+    };
+    let mut first = 0u64;
+    let len = clamp(len, 8);
+    // SAFETY: eight bytes at most, into a word; the helper checks the source.
+    let failed =
+        unsafe { raw::bpf_probe_read_user((&raw mut first).cast(), len as u32, base as *const c_void) < 0 };
+    if failed { 0 } else { first }
+}
+
+/// For which request the bytes are moved; to be asked once per chunk, with what [`plan`] said of it.
+#[inline(always)]
+pub fn origin(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64, plan: &Plan, to: &mut Origin) {
+    if write {
+        attribution::outgoing(conn, id, plan.run_starts, to);
+    } else {
+        let begins = plan.run_starts && attribution::begins_request(first_bytes(shape, total), total);
+        attribution::inbound(conn, id, begins, to);
+    }
+}
+
 /// What is to be copied of a chunk, and where it lies in its connection.
 pub struct Plan {
     /// Position of its first byte.
@@ -276,6 +308,8 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
         Shape::Buffer(base) => write && response_begins(base),
         _ => false,
     });
+    // Before anything is copied, and into the event at once: the verifier then walks the rest once.
+    origin(conn, id, write, shape, total, &plan, &mut s.data.origin);
     let copied = match shape {
         Shape::Buffer(base) => copy_buffer(s, base, total, plan.head),
         Shape::Vector(iov, count) => copy_vector(s, iov, count, total, plan.head),
@@ -289,19 +323,17 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
             flags |= data_flags::TLS;
         }
     }
-    s.data = Data {
-        kind: kind::DATA,
-        tid: id as u32,
-        tgid: (id >> 32) as u32,
-        len: total as u32,
-        time: emit::now(),
-        conn: conn.id,
-        pos: plan.pos,
-        head: copied.head as u32,
-        tail: copied.tail as u16,
-        flags,
-        origin: Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, reserved: 0 },
-    };
+    // Field by field: built as a whole, it would lie on the stack first.
+    s.data.kind = kind::DATA;
+    s.data.tid = id as u32;
+    s.data.tgid = (id >> 32) as u32;
+    s.data.len = total as u32;
+    s.data.time = emit::now();
+    s.data.conn = conn.id;
+    s.data.pos = plan.pos;
+    s.data.head = copied.head as u32;
+    s.data.tail = copied.tail as u16;
+    s.data.flags = flags;
     let payload = clamp(copied.head + copied.tail, PAYLOAD_MAX as u64);
     // SAFETY: the length is bounded by the scratch event's size.
     unsafe { emit::output(core::ptr::from_mut(s).cast(), size_of::<Data>() as u64 + payload, false) };

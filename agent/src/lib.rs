@@ -1,5 +1,6 @@
 //! The agent as a library.
 
+pub mod attribution;
 pub mod capture;
 pub mod check;
 pub mod cli;

@@ -3,8 +3,11 @@
 //! [`inspect`](Procfs::inspect) recognises a process, [`elf`] knows the files it maps (once per file, whatever the number of
 //! processes), [`service`] names it, [`Registry`] decides what is watched, [`Sampler`] measures CPU and memory.
 //!
+//! [`cpython`] knows where each version of the interpreter keeps what tells which code runs.
+//!
 //! Nothing here touches the kernel's probes, and nothing is attached to or stopped: everything comes from `/proc`.
 
+pub mod cpython;
 pub mod elf;
 mod identity;
 mod mapped;

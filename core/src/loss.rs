@@ -32,6 +32,12 @@ losses! {
     PayloadFault = "payload_fault",
     /// Connections that found no room in the kernel's table of connections.
     ConnectionTableFull = "connection_table_full",
+    /// Times the Python state of a thread was not found: what it did then was attributed to no request by context.
+    ThreadStateMissing = "thread_state_missing",
+    /// Times a Python context could not be read where one was expected.
+    ContextUnreadable = "context_unreadable",
+    /// Threads, contexts and hand-overs that found no room in the kernel's tables: what they did has no request.
+    AttributionTableFull = "attribution_table_full",
     /// Events that user space could not decode.
     Undecodable = "undecodable",
     /// Bytes of a connection that never arrived, as a gap between two stream positions.

@@ -5,6 +5,7 @@ use aya_ebpf::{EbpfContext, macros::tracepoint, programs::TracePointContext};
 
 use super::{traffic::returned, watched};
 use crate::{
+    attribution,
     connection::{self, is_inet},
     emit,
     kernel::{Sock, stream_socket, syscall_args},
@@ -23,6 +24,7 @@ fn accepted(ctx: &TracePointContext) -> Option<()> {
     let id = watched()?;
     let sock = stream_socket(fd as u64)?;
     connection::of(&sock, id, opened_by::ACCEPT)?;
+    attribution::accepted(id);
     Some(())
 }
 
@@ -83,6 +85,7 @@ fn closed(ctx: &TracePointContext) -> Option<()> {
     let id = watched()?;
     // SAFETY: the first argument of a sys_enter record (offset 16), bounds checked by the verifier.
     let fd = unsafe { *ctx.as_ptr().cast::<u8>().add(16).cast::<u64>() };
+    attribution::closes(id, fd as u32);
     let sock = stream_socket(fd)?;
     if is_inet(sock.family) {
         return None;

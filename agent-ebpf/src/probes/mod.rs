@@ -1,11 +1,14 @@
 //! The programs, one file per concern. A program starts with the cheapest test that can end it.
 
 mod descriptors;
+mod mappings;
 mod processes;
+mod python;
 mod sockets;
 mod tls;
 mod tls_binding;
 mod traffic;
+mod waits;
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 

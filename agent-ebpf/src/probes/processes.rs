@@ -3,17 +3,23 @@
 use apm_agent_ebpf::{life, target_flags};
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
 
-use crate::{emit, kernel::read, maps::*};
+use crate::{attribution, emit, kernel::read, maps::*};
 
 /// `sched_process_fork(parent, child)`; threads pass here as well.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
-    let parent = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let id = bpf_get_current_pid_tgid();
+    let parent = (id >> 32) as u32;
     let child: u64 = ctx.arg(1);
     let Some(tgid) = read::<u32>(child, OFF_TASK_TGID.load()) else { return 0 };
-    if tgid == parent || TARGETS.get_ptr(parent).is_none() {
+    if TARGETS.get_ptr(parent).is_none() {
         return 0;
     }
+    if tgid == parent {
+        attribution::starts_thread(id, read(child, OFF_TASK_PID.load()).unwrap_or(0));
+        return 0;
+    }
+    attribution::forks(parent, tgid);
     let _full = TARGETS.insert(tgid, target_flags::WATCHED, 0);
     emit::process(life::FORK, tgid, parent, true);
     0
@@ -27,6 +33,7 @@ pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
     if watched {
         // User space decides anew: it may be no Python any more.
         let _gone = TARGETS.remove(tgid);
+        attribution::ends(tgid);
     }
     emit::process(life::EXEC, tgid, 0, watched);
     0
@@ -37,10 +44,15 @@ pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
 pub fn sched_process_exit(_ctx: RawTracePointContext) -> i32 {
     let id = bpf_get_current_pid_tgid();
     let tgid = (id >> 32) as u32;
-    if id as u32 != tgid || TARGETS.get_ptr(tgid).is_none() {
+    if TARGETS.get_ptr(tgid).is_none() {
+        return 0;
+    }
+    attribution::ends_thread(id as u32);
+    if id as u32 != tgid {
         return 0;
     }
     let _gone = TARGETS.remove(tgid);
+    attribution::ends(tgid);
     emit::process(life::EXIT, tgid, 0, true);
     0
 }

@@ -6,9 +6,7 @@
 
 use core::ffi::c_void;
 
-use apm_agent_ebpf::{
-    Conn, Data, Origin, SKIM_TAIL, change, conn_flags, counter, data_flags, kind, opened_by,
-};
+use apm_agent_ebpf::{Conn, Data, SKIM_TAIL, change, conn_flags, counter, data_flags, kind, opened_by};
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
     helpers::{bpf_probe_read_user, generated as raw},
@@ -18,9 +16,9 @@ use aya_ebpf::{
 
 use super::watched;
 use crate::{
-    connection, emit,
+    attribution, connection, emit,
     maps::{StreamKey, TLS_CALLS, TLS_STREAMS, TlsCall, count},
-    payload::{self, opaque},
+    payload::{self, Shape, opaque},
 };
 
 #[inline(always)]
@@ -121,7 +119,7 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         conn.flags |= conn_flags::BOUND;
     }
     let plan = payload::plan(conn, write, total, || write && payload::response_begins(call.buffer));
-    let data = Data {
+    let mut data = Data {
         kind: kind::DATA,
         tid: id as u32,
         tgid: (id >> 32) as u32,
@@ -132,8 +130,10 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         head: 0,
         tail: 0,
         flags: u16::from(write) * data_flags::WRITE + data_flags::PLAINTEXT,
-        origin: Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, reserved: 0 },
+        origin: attribution::NOWHERE,
     };
+    let shape = Shape::Buffer(call.buffer);
+    payload::origin(conn, id, write, shape, total, &plan, &mut data.origin);
     let (head, tail) = (plan.head, total - plan.head);
     if head <= 512 - SKIM_TAIL as u64 {
         send::<512>(&data, call.buffer, head, tail)

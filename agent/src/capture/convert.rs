@@ -38,6 +38,11 @@ pub enum ProcessEvent {
         /// It was watched before.
         watched: bool,
     },
+    /// It loaded a library.
+    Mapped {
+        /// The process.
+        pid: u32,
+    },
     /// It ended.
     Exit {
         /// The process.
@@ -62,6 +67,7 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
         wire::Event::Process(process) => Captured::Process(match process.life {
             wire::life::FORK => ProcessEvent::Fork { parent: process.parent, pid: process.tgid },
             wire::life::EXEC => ProcessEvent::Exec { pid: process.tgid, watched: process.watched != 0 },
+            wire::life::MAPPED => ProcessEvent::Mapped { pid: process.tgid },
             wire::life::EXIT => ProcessEvent::Exit { pid: process.tgid, time: Time(process.time) },
             _ => return None,
         }),

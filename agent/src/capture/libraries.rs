@@ -1,6 +1,8 @@
-//! Probes on the plaintext functions of TLS libraries: once per file, for as long as a watched process maps it.
+//! Probes on functions of files that processes map (TLS libraries, Python): once per file, for as long as a watched
+//! process maps it.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use aya::Ebpf;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
@@ -29,59 +31,91 @@ const FILES_MAX: usize = 256;
 #[derive(Default)]
 struct Library {
     links: Vec<(&'static str, UProbeLinkId)>,
-    /// File whose `BIO_write` is probed for it.
-    crypto: Option<FileKey>,
     /// Watched processes that map it.
     pids: HashSet<u32>,
 }
 
-/// All probed files.
+/// A function to be probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// The program.
+    pub program: &'static str,
+    /// Where the function lies in the file.
+    pub offset: u64,
+}
+
+/// All probed files, each with the name of what is probed in it: one file may hold both a Python and its OpenSSL.
 #[derive(Default)]
-pub(super) struct Libraries(HashMap<FileKey, Library>);
+pub(super) struct Libraries(HashMap<(FileKey, &'static str), Library>);
 
 impl Libraries {
+    /// Probes a TLS library.
+    pub(super) fn attach_tls(
+        &mut self,
+        ebpf: &mut Ebpf,
+        pid: u32,
+        library: &TlsLibrary,
+    ) -> Result<(), String> {
+        let Some(build) = &library.file.facts.openssl else {
+            return Err(format!("{} has no functions to probe", library.kind));
+        };
+        let mut points = Vec::new();
+        for (name, entry, on_return) in FUNCTIONS {
+            let Some(function) = build.functions.iter().find(|f| f.name == *name) else { continue };
+            for program in [Some(*entry), *on_return].into_iter().flatten() {
+                points.push(Point { program, offset: function.file_offset });
+            }
+        }
+        self.attach(ebpf, pid, (library.file.key, "tls"), &library.file.access, &points)?;
+        // Without it streams over memory BIOs are not bound to their sockets; their figures are right all the same.
+        if let Some(crypto) = &library.crypto
+            && let Some(offset) = crypto.facts.bio_write
+        {
+            let point = Point { program: "bio_write", offset };
+            let result = self.attach(ebpf, pid, (crypto.key, "bio"), &crypto.access, &[point]);
+            if let Err(reason) = result {
+                tracing::warn!("cannot probe {}: {reason}", crypto.path.display());
+            }
+        }
+        Ok(())
+    }
+
     /// Probes the file for every process of the host that maps it; the probes let only watched ones pass. So a worker is
     /// covered from its first instruction, and the price is that others who use the same file pay for the trap.
-    pub(super) fn attach(&mut self, ebpf: &mut Ebpf, pid: u32, library: &TlsLibrary) -> Result<(), String> {
-        if let Some(known) = self.0.get_mut(&library.file.key) {
+    pub(super) fn attach(
+        &mut self,
+        ebpf: &mut Ebpf,
+        pid: u32,
+        key: (FileKey, &'static str),
+        access: &Path,
+        points: &[Point],
+    ) -> Result<(), String> {
+        if let Some(known) = self.0.get_mut(&key) {
             known.pids.insert(pid);
             return Ok(());
         }
         if self.0.len() >= FILES_MAX {
             return Err(format!("{FILES_MAX} libraries are probed already"));
         }
-        let Some(build) = &library.file.facts.openssl else {
-            return Err(format!("{} has no functions to probe", library.kind));
-        };
         let mut probed = Library::default();
-        for (name, entry, on_return) in FUNCTIONS {
-            let Some(function) = build.functions.iter().find(|f| f.name == *name) else { continue };
-            for program in [Some(*entry), *on_return].into_iter().flatten() {
-                match attach(ebpf, program, &library.file.access, function.file_offset) {
-                    Ok(link) => probed.links.push((program, link)),
-                    Err(reason) => {
-                        detach(ebpf, probed.links);
-                        return Err(format!("{name}: {reason}"));
-                    }
+        for point in points {
+            match attach(ebpf, point.program, access, point.offset) {
+                Ok(link) => probed.links.push((point.program, link)),
+                Err(reason) => {
+                    detach(ebpf, probed.links);
+                    return Err(format!("{} at {:#x}: {reason}", point.program, point.offset));
                 }
-            }
-        }
-        // Without it streams over memory BIOs are not bound to their sockets; their figures are right all the same.
-        if let Some(crypto) = &library.crypto
-            && let Some(offset) = crypto.facts.bio_write
-            && !self.0.values().any(|known| known.crypto == Some(crypto.key))
-        {
-            match attach(ebpf, "bio_write", &crypto.access, offset) {
-                Ok(link) => {
-                    probed.links.push(("bio_write", link));
-                    probed.crypto = Some(crypto.key);
-                }
-                Err(reason) => tracing::warn!("cannot probe {}: {reason}", crypto.path.display()),
             }
         }
         probed.pids.insert(pid);
-        self.0.insert(library.file.key, probed);
+        self.0.insert(key, probed);
         Ok(())
+    }
+
+    /// Is it probed already? Then `pid` counts among those that use it.
+    pub(super) fn joins(&mut self, pid: u32, key: (FileKey, &'static str)) -> bool {
+        let known = self.0.get_mut(&key);
+        known.map(|library| library.pids.insert(pid)).is_some()
     }
 
     /// The process is gone: files that no other watched one maps are left alone again.
@@ -102,7 +136,7 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String>
     }
 }
 
-fn attach(ebpf: &mut Ebpf, name: &str, path: &std::path::Path, offset: u64) -> Result<UProbeLinkId, String> {
+fn attach(ebpf: &mut Ebpf, name: &str, path: &Path, offset: u64) -> Result<UProbeLinkId, String> {
     let program = program(ebpf, name)?;
     match program.load() {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => {}

@@ -7,9 +7,10 @@ mod libraries;
 mod tracefs;
 
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::time::Duration;
 
-use apm_agent_ebpf::{Conn, conn_flags, counter, target_flags};
+use apm_agent_ebpf::{Conn, Python, conn_flags, counter, target_flags};
 use apm_core::connection::{Chunk, Info};
 use apm_core::exchange::ConnId;
 use apm_core::loss::{Loss, Losses};
@@ -18,13 +19,14 @@ use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 
-use crate::process::TlsLibrary;
+use crate::process::{FileKey, TlsLibrary};
 
 use libraries::Libraries;
 
 pub use attach::{Probe, ProbeResult};
 pub use btf::{BtfError, KernelTypes};
 pub use convert::{ProcessEvent, SocketChange};
+pub use libraries::Point;
 
 /// Only where it is there (`include/uapi/linux/bpf.h`).
 const BPF_EXIST: u64 = 2;
@@ -91,6 +93,7 @@ pub struct Capture {
     ring: RingBuf<MapData>,
     targets: HashMap<MapData, u32, u32>,
     conns: HashMap<MapData, u64, [u8; size_of::<Conn>()]>,
+    pythons: HashMap<MapData, u32, [u8; size_of::<Python>()]>,
     counters: PerCpuArray<MapData, u64>,
     ring_bytes: u32,
     undecodable: u64,
@@ -112,6 +115,7 @@ impl Capture {
             ring: RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(table("EVENTS"))?,
             targets: HashMap::try_from(take(&mut ebpf, "TARGETS")?).map_err(table("TARGETS"))?,
             conns: HashMap::try_from(take(&mut ebpf, "CONNS")?).map_err(table("CONNS"))?,
+            pythons: HashMap::try_from(take(&mut ebpf, "PYTHONS")?).map_err(table("PYTHONS"))?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(table("COUNTERS"))?,
             ring_bytes: options.ring_bytes,
             undecodable: 0,
@@ -141,7 +145,47 @@ impl Capture {
     /// # Errors
     /// Why it cannot be probed, in words for the user.
     pub fn attach_tls(&mut self, pid: u32, library: &TlsLibrary) -> Result<(), String> {
-        self.libraries.attach(&mut self.ebpf, pid, library)
+        self.libraries.attach_tls(&mut self.ebpf, pid, library)
+    }
+
+    /// Probes functions of a file that `pid` maps. `what` names them: a file is probed once for each name.
+    ///
+    /// # Errors
+    /// Why it cannot be probed, in words for the user; nothing of it stays probed then.
+    pub fn attach_functions(
+        &mut self,
+        pid: u32,
+        file: FileKey,
+        what: &'static str,
+        access: &Path,
+        points: &[Point],
+    ) -> Result<(), String> {
+        self.libraries.attach(&mut self.ebpf, pid, (file, what), access, points)
+    }
+
+    /// The same, unless the process has a layout: that of the parent it was forked from.
+    ///
+    /// # Errors
+    /// The kernel's table is full.
+    pub fn attribute_at_first(&mut self, pid: u32, layout: Python) -> Result<(), CaptureError> {
+        match self.pythons.get(&pid, 0) {
+            Ok(_) => Ok(()),
+            Err(_) => self.attribute(pid, layout),
+        }
+    }
+
+    /// Are those functions probed already? Then `pid` counts among the processes that use them.
+    pub fn joins_functions(&mut self, pid: u32, file: FileKey, what: &'static str) -> bool {
+        self.libraries.joins(pid, (file, what))
+    }
+
+    /// Attributes what `pid` does to requests, by this layout.
+    ///
+    /// # Errors
+    /// The kernel's table is full.
+    pub fn attribute(&mut self, pid: u32, layout: Python) -> Result<(), CaptureError> {
+        let bytes: [u8; size_of::<Python>()] = zerocopy::transmute!(layout);
+        self.pythons.insert(pid, bytes, 0).map_err(table("PYTHONS"))
     }
 
     /// Captures nothing more of `pid`; it may be gone already.
@@ -149,6 +193,7 @@ impl Capture {
         self.libraries.forget(&mut self.ebpf, pid);
         // Not there is what is wanted.
         let _absent = self.targets.remove(&pid);
+        let _absent = self.pythons.remove(&pid);
     }
 
     /// Tells the probes that nothing more of a connection is wanted but its end.
@@ -208,6 +253,9 @@ impl Capture {
             Loss::ConnectionTableFull,
             self.counter(counter::CONN_TABLE_FULL) + self.counter(counter::TLS_TABLE_FULL),
         );
+        losses.set(Loss::ThreadStateMissing, self.counter(counter::THREAD_STATE_MISSING));
+        losses.set(Loss::ContextUnreadable, self.counter(counter::NO_CONTEXT));
+        losses.set(Loss::AttributionTableFull, self.counter(counter::ATTRIBUTION_TABLE_FULL));
         losses.set(Loss::Undecodable, self.undecodable);
     }
 

@@ -1,6 +1,6 @@
 //! The one thread that turns what the kernel tells into records: capture -> connections -> correlation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +11,7 @@ use apm_core::record::{ProcessSample, Record};
 use apm_core::time::Time;
 
 use super::source::{Routes, Scanner};
+use crate::attribution::Attribution;
 use crate::capture::{self, Capture, Captured, ProcessEvent};
 use crate::process::{self, Attachment, Decision, Policy, Procfs, Registry, Sample, Sampler, Watched};
 
@@ -18,6 +19,8 @@ use crate::process::{self, Attachment, Decision, Policy, Procfs, Registry, Sampl
 const BATCH: usize = 8_192;
 /// How long an ended process's name is kept for what is still under way.
 const NAMES_MAX: usize = 65_536;
+/// Times a starting interpreter is looked at again, one turn apart, before it is left to the next library it loads.
+const STARTING_TURNS: u32 = 1_000;
 /// A full look at `/proc` makes up for events that were lost.
 const RESCAN: Duration = Duration::from_secs(60);
 
@@ -96,6 +99,12 @@ pub struct Engine {
     correlator: Correlator,
     naming: Naming,
     scanner: Scanner,
+    /// `None`: not wanted.
+    attribution: Option<Attribution>,
+    /// Processes that loaded libraries since the last turn.
+    mapped: BTreeSet<u32>,
+    /// Processes whose interpreter is starting, with the turns that is to be waited for.
+    starting: HashMap<u32, u32>,
     sampler: Sampler,
     samples: HashMap<u32, Sample>,
     losses: Losses,
@@ -106,8 +115,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that watches what the policy says.
-    pub fn new(capture: Capture, policy: Policy, scanner: Scanner) -> Self {
+    /// An engine that watches what the policy says, and tells which request caused a call if `attribution` is wanted.
+    pub fn new(capture: Capture, policy: Policy, scanner: Scanner, attribution: bool) -> Self {
         let nonce = capture::now().0 as u32 ^ std::process::id().rotate_left(16);
         let mut engine = Self {
             capture,
@@ -116,6 +125,9 @@ impl Engine {
             correlator: Correlator::new(nonce),
             naming: Naming::new(scanner.routes()),
             scanner,
+            attribution: attribution.then(Attribution::new),
+            mapped: BTreeSet::new(),
+            starting: HashMap::new(),
             sampler: Sampler::default(),
             samples: HashMap::new(),
             losses: Losses::default(),
@@ -169,6 +181,7 @@ impl Engine {
             self.capture.remove(&info);
         }
         let uptime = Duration::from_nanos(now.0);
+        self.look_again();
         let decisions = self.registry.tick(uptime);
         self.carry_out(decisions);
         count
@@ -258,6 +271,10 @@ impl Engine {
             ProcessEvent::Fork { parent, pid } => {
                 (process::ProcessEvent::Fork { parent, child: pid }, Some(pid))
             }
+            ProcessEvent::Mapped { pid } => {
+                self.mapped.insert(pid);
+                return;
+            }
             ProcessEvent::Exec { pid, .. } => (process::ProcessEvent::Exec(pid), None),
             ProcessEvent::Exit { pid, time } => {
                 self.table.process_ended(pid, time);
@@ -286,10 +303,45 @@ impl Engine {
                     }
                     tracing::debug!("watching process {pid} as {}", watched.service);
                     self.attach_libraries(&watched);
+                    self.attribute(&watched);
                     self.scanner.watch(&watched);
                 }
-                Decision::Forget(id) => self.capture.forget(id.pid),
+                Decision::Forget(id) => {
+                    self.capture.forget(id.pid);
+                    self.starting.remove(&id.pid);
+                    if let Some(attribution) = &mut self.attribution {
+                        attribution.process_gone(id.pid);
+                    }
+                }
             }
+        }
+    }
+
+    /// Looks again at processes that have loaded libraries, or whose interpreter was starting.
+    fn look_again(&mut self) {
+        let mapped = std::mem::take(&mut self.mapped);
+        for &pid in &mapped {
+            let decisions = self.registry.on_event(process::ProcessEvent::Mapped(pid));
+            self.carry_out(decisions);
+        }
+        let starting: Vec<u32> = self.starting.keys().copied().collect();
+        for pid in mapped.into_iter().chain(starting) {
+            if let Some(watched) = self.registry.get(pid).cloned() {
+                self.attribute(&watched);
+            }
+        }
+    }
+
+    fn attribute(&mut self, watched: &Watched) {
+        let Some(attribution) = &mut self.attribution else { return };
+        let id = watched.process.id;
+        let report = attribution.attach(&mut self.capture, &watched.process);
+        for attachment in report.attachments {
+            self.registry.report(id, attachment);
+        }
+        let left = self.starting.remove(&id.pid).unwrap_or(STARTING_TURNS);
+        if report.not_ready && left > 0 {
+            self.starting.insert(id.pid, left - 1);
         }
     }
 

@@ -41,6 +41,8 @@ pub enum ProcessEvent {
     },
     /// `sched_process_exit` of the last thread.
     Exit(u32),
+    /// The process has loaded a library.
+    Mapped(u32),
 }
 
 /// A process that is watched.
@@ -155,6 +157,7 @@ impl<S: ProcSource> Registry<S> {
         let mut decisions = Vec::new();
         match event {
             ProcessEvent::Exit(pid) => decisions.extend(self.forget(pid)),
+            ProcessEvent::Mapped(pid) => decisions.extend(self.refresh(pid)),
             ProcessEvent::Exec(pid) => match self.source.lineage(pid) {
                 Some(lineage) => decisions.extend(self.look(lineage, None)),
                 None => decisions.extend(self.forget(pid)),

@@ -4,8 +4,15 @@ use super::reader::{Elf, Symbol, text_at};
 use super::symbol;
 use crate::process::python::{Implementation, PythonVersion};
 
-pub(super) const SYMBOLS: &[&[u8]] =
-    &[b"_PyRuntime", b"Py_Version", b"Py_GetVersion", b"pypy_main_startup", b"rpython_startup_code"];
+pub(super) const SYMBOLS: &[&[u8]] = &[
+    b"_PyRuntime",
+    b"Py_Version",
+    b"Py_GetVersion",
+    b"PyContext_Type",
+    b"PyContext_CopyCurrent",
+    b"pypy_main_startup",
+    b"rpython_startup_code",
+];
 
 /// A Python interpreter as it lies in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +23,10 @@ pub struct PythonBuild {
     pub version: Option<PythonVersion>,
     /// Virtual address of `_PyRuntime` as linked; CPython 3.7 and later.
     pub runtime: Option<u64>,
+    /// Virtual address of `PyContext_Type` as linked.
+    pub context_type: Option<u64>,
+    /// Where in the file `PyContext_CopyCurrent` lies.
+    pub copy_context: Option<u64>,
 }
 
 /// Is this the name of a Python executable: `python3.11`, `python`, `python3.13t`, `python3-dbg`?
@@ -51,7 +62,13 @@ fn free_threaded_name(name: &str) -> bool {
 pub(super) fn recognise(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>], name: &str) -> Option<PythonBuild> {
     if symbol(symbols, "pypy_main_startup").or_else(|| symbol(symbols, "rpython_startup_code")).is_some() {
         let version = version_in_name(name);
-        return Some(PythonBuild { implementation: Implementation::PyPy, version, runtime: None });
+        return Some(PythonBuild {
+            implementation: Implementation::PyPy,
+            version,
+            runtime: None,
+            context_type: None,
+            copy_context: None,
+        });
     }
     // The section bears this name from 3.10 on and is there even where the symbols are hidden.
     let runtime = symbol(symbols, "_PyRuntime")
@@ -72,6 +89,9 @@ pub(super) fn recognise(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>], name: &str) -
         implementation: if free_threaded { Implementation::FreeThreaded } else { Implementation::CPython },
         version: exact.or_else(|| version_in_texts(elf.section(".rodata"), version_in_name(name))),
         runtime,
+        context_type: symbol(symbols, "PyContext_Type").map(|symbol| symbol.address),
+        copy_context: symbol(symbols, "PyContext_CopyCurrent")
+            .and_then(|symbol| elf.file_offset(symbol.address)),
     })
 }
 

@@ -1,0 +1,267 @@
+//! What changes for whom code runs: connections are accepted, contexts copied, threads started, work handed over.
+
+use apm_agent_ebpf::{Conn, Python, conn_flags};
+
+use super::{
+    maps::*,
+    now::{Now, half, word},
+    python,
+};
+use crate::{kernel::stream_socket, maps::CONNS};
+
+/// `uv_stream_t.io_watcher.fd` of libuv, as every uvloop wheel bundles it.
+const UV_STREAM_FD: u64 = 184;
+/// `UVHandle._handle` of uvloop.
+const UV_HANDLE: u64 = 24;
+
+/// A connection was accepted: what this context makes from now on serves one connection each.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn accepted(id: u64) -> u32 {
+    let Some(python) = python(id) else { return 0 };
+    let Some(now) = Now::of(id, python) else { return 0 };
+    if now.entered {
+        if let Some(unit) = unit(now.context, now.tgid) {
+            // SAFETY: a live map value.
+            unsafe {
+                (*unit).accepts = 1;
+                (*unit).request = 0;
+            }
+        }
+    } else if now.greenlet() == 0 {
+        // A thread that goes back to accepting is done with what it served.
+        // SAFETY: a live map value.
+        unsafe { (*now.thread).flags &= !thread_flags::VALID };
+    }
+    0
+}
+
+/// The thread is about to wait on an epoll instance. That alone makes no event loop: database drivers wait so too.
+#[inline(always)]
+pub fn waits(id: u64, epoll: u32) {
+    if python(id).is_none() {
+        return;
+    }
+    let Some(thread) = thread(id as u32) else { return };
+    // SAFETY: a live map value.
+    let thread = unsafe { &mut *thread };
+    thread.window_request = 0;
+    thread.last_epoll = epoll + 1;
+    if thread.home_epoll == epoll + 1 {
+        thread.flags &= !thread_flags::VALID;
+    }
+}
+
+/// The process closes a descriptor: its number may be that of another epoll instance next.
+#[inline(always)]
+pub fn closes(id: u64, fd: u32) {
+    if let Some(thread) = THREADS.get_ptr_mut(id as u32) {
+        // SAFETY: a live map value.
+        let thread = unsafe { &mut *thread };
+        if thread.last_epoll == fd + 1 {
+            thread.last_epoll = 0;
+        }
+    }
+}
+
+/// The current thread starts another, `child`, of the same process.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn starts_thread(id: u64, child: u32) -> u32 {
+    let Some(python) = python(id) else { return 0 };
+    let Some(now) = Now::of(id, python) else { return 0 };
+    let resolved = now.resolve();
+    let lineage = now.lineage(&resolved).child(0);
+    let mut thread = Thread { request: resolved.request, lineage, ..Thread::default() };
+    if resolved.request != 0 {
+        thread.flags = thread_flags::VALID | thread_flags::INHERITED;
+        kept(HAS_THREADS.insert(resolved.request, 1, 0));
+    }
+    kept(THREADS.insert(child, thread, 0));
+    0
+}
+
+/// The current thread ends.
+#[inline(always)]
+pub fn ends_thread(tid: u32) {
+    let _had_none = THREADS.remove(tid);
+}
+
+/// A process was forked: its child has the same layout.
+#[inline(always)]
+pub fn forks(parent: u32, child: u32) {
+    if let Some(python) = PYTHONS.get_ptr(parent) {
+        // SAFETY: a live map value.
+        kept(PYTHONS.insert(child, unsafe { *python }, 0));
+    }
+}
+
+/// The process ends or replaces its program.
+#[inline(always)]
+pub fn ends(tgid: u32) {
+    let _had_none = PYTHONS.remove(tgid);
+}
+
+/// A context was copied from the current one, or made anew.
+#[inline(always)]
+pub fn copied(id: u64, python: &Python, child: u64) {
+    let Some(now) = Now::of(id, python) else { return };
+    let resolved = now.resolve();
+    let mut new = Unit { request: resolved.request, ..Unit::default() };
+    let number = number();
+    if !resolved.unit.is_null() {
+        // SAFETY: a live map value.
+        let parent = unsafe { &*resolved.unit };
+        new.lineage = parent.lineage.child(number);
+        new.group = if parent.accepts != 0 { number } else { parent.group };
+    } else if now.entered {
+        new.lineage.unit = number;
+    } else {
+        new.lineage = now.lineage(&resolved).child(number);
+    }
+    // SAFETY: a live map value.
+    let thread = unsafe { &mut *now.thread };
+    if thread.window_request != 0 && now.entered {
+        // The first context entered after the bytes were read is the connection's; others may run within it.
+        if thread.window_context == 0 {
+            thread.window_context = now.context;
+        }
+        if thread.window_context == now.context {
+            new.request = thread.window_request;
+        }
+    }
+    if thread.accepting != 0 {
+        new.group = thread.accepting;
+        new.request = 0;
+    }
+    kept(UNITS.insert(Key { address: child, tgid: u64::from(now.tgid) }, new, 0));
+}
+
+/// A greenlet was made: it does the work of the one that made it.
+#[inline(always)]
+pub fn greenlet_made(id: u64, python: &Python, greenlet: u64) {
+    let Some(now) = Now::of(id, python) else { return };
+    let resolved = now.resolve();
+    let lineage = now.lineage(&resolved).child(number());
+    let new = Unit { lineage, request: resolved.request, group: 0, accepts: 0 };
+    kept(UNITS.insert(Key { address: greenlet, tgid: u64::from(now.tgid) }, new, 0));
+}
+
+/// The thread goes on with another greenlet.
+#[inline(always)]
+pub fn greenlet_switched(id: u64, greenlet: u64) {
+    if let Some(thread) = thread(id as u32) {
+        // SAFETY: a live map value.
+        unsafe { (*thread).greenlet = greenlet };
+    }
+}
+
+/// A work item is put into a `SimpleQueue`.
+#[inline(always)]
+pub fn put(id: u64, python: &Python, item: u64) {
+    let Some(now) = Now::of(id, python) else { return };
+    let resolved = now.resolve();
+    let handover = Handover { request: resolved.request, from: now.lineage(&resolved) };
+    kept(HANDOVERS.insert(Key { address: item, tgid: u64::from(now.tgid) }, handover, 0));
+}
+
+/// A work item was taken from a `SimpleQueue`: the thread now does the work of whoever put it there.
+#[inline(always)]
+pub fn got(id: u64, item: u64) {
+    use thread_flags::*;
+    let key = Key { address: item, tgid: id >> 32 };
+    let Some(thread) = thread(id as u32) else { return };
+    // SAFETY: a live map value.
+    let thread = unsafe { &mut *thread };
+    if thread.flags & (VALID | INHERITED | HANDED | ANSWERED) == VALID {
+        // In the middle of a request that it has read itself, a thread takes results, not work.
+        let _not_needed = HANDOVERS.remove(key);
+        return;
+    }
+    thread.context = 0;
+    thread.flags &= LOOP;
+    thread.request = 0;
+    thread.lineage = Lineage::default();
+    let Some(handover) = HANDOVERS.get_ptr(key) else { return };
+    // SAFETY: a live map value.
+    let handover = unsafe { *handover };
+    thread.request = handover.request;
+    thread.lineage = handover.from.child(0);
+    if handover.request != 0 {
+        thread.flags |= VALID | HANDED;
+    }
+    let _gone = HANDOVERS.remove(key);
+}
+
+/// The connection that a libuv stream handle stands for.
+#[inline(always)]
+fn stream(handle: u64) -> Option<*mut Conn> {
+    let sock = stream_socket(u64::from(half(handle + UV_STREAM_FD)))?;
+    let conn = CONNS.get_ptr_mut(sock.key)?;
+    // SAFETY: a live map value.
+    (unsafe { (*conn).inode } == sock.inode).then_some(conn)
+}
+
+/// uvloop hands bytes that libuv has read, outside any context, to a protocol.
+#[inline(always)]
+pub fn uvloop_reads(id: u64, handle: u64, len: i64) {
+    let Some(thread) = thread(id as u32) else { return };
+    // SAFETY: a live map value.
+    let thread = unsafe { &mut *thread };
+    thread.flags |= thread_flags::LOOP;
+    thread.window_context = 0;
+    thread.window_request = 0;
+    // The end of the stream is nobody's request.
+    if len > 0
+        && let Some(conn) = stream(handle)
+    {
+        // SAFETY: a live map value.
+        thread.window_request = unsafe { (*conn).request };
+    }
+}
+
+/// It has done so.
+#[inline(always)]
+pub fn uvloop_has_read(id: u64) {
+    if let Some(thread) = THREADS.get_ptr_mut(id as u32) {
+        // SAFETY: a live map value.
+        unsafe { (*thread).window_request = 0 };
+    }
+}
+
+/// uvloop tells a protocol of its new connection: tasks made meanwhile serve it.
+#[inline(always)]
+pub fn uvloop_connects(id: u64, transport: u64) {
+    let Some(conn) = stream(word(transport + UV_HANDLE)) else { return };
+    let Some(thread) = thread(id as u32) else { return };
+    // SAFETY: live map values.
+    let (conn, thread) = unsafe { (&mut *conn, &mut *thread) };
+    thread.flags |= thread_flags::LOOP;
+    if conn.by == apm_agent_ebpf::opened_by::CONNECT {
+        return;
+    }
+    conn.group = number();
+    thread.accepting = conn.group;
+}
+
+/// It has done so.
+#[inline(always)]
+pub fn uvloop_has_connected(id: u64) {
+    if let Some(thread) = THREADS.get_ptr_mut(id as u32) {
+        // SAFETY: a live map value.
+        unsafe { (*thread).accepting = 0 };
+    }
+}
+
+/// uvloop queues bytes that its loop may write later, outside the context that queues them.
+#[inline(always)]
+pub fn uvloop_queues(id: u64, python: &Python, transport: u64) {
+    let Some(conn) = stream(word(transport + UV_HANDLE)) else { return };
+    let Some(now) = Now::of(id, python) else { return };
+    let resolved = now.resolve();
+    let handover = Handover { request: resolved.request, from: now.lineage(&resolved) };
+    // SAFETY: a live map value.
+    let conn = unsafe { &mut *conn };
+    kept(QUEUED.insert(conn.id, handover, 0));
+    conn.flags |= conn_flags::QUEUED;
+}

@@ -1,0 +1,201 @@
+//! What is remembered of running Python code. Every table has a cap and drops what was used least recently; what finds
+//! no room is counted.
+
+use apm_agent_ebpf::{Python, counter};
+use aya_ebpf::{
+    btf_maps::{Array, HashMap, LruHashMap},
+    macros::btf_map,
+};
+
+use crate::maps::COUNTERS;
+
+/// An object in a process's memory. Processes share addresses, so it takes both.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Key {
+    /// Its address.
+    pub address: u64,
+    /// The process.
+    pub tgid: u64,
+}
+
+/// Which unit of execution, and whose copy it is.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Lineage {
+    /// Generation of the unit: addresses are reused, generations are not.
+    pub unit: u64,
+    /// Generations it was copied from, nearest first.
+    pub ancestors: [u64; 3],
+}
+
+impl Lineage {
+    /// That of a unit made by this one.
+    #[inline(always)]
+    pub fn child(&self, unit: u64) -> Self {
+        Self { unit, ancestors: [self.unit, self.ancestors[0], self.ancestors[1]] }
+    }
+}
+
+/// A Python context or a greenlet: what one task, callback or green thread runs in.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Unit {
+    /// Which.
+    pub lineage: Lineage,
+    /// The request it was made for, or has read itself.
+    pub request: u64,
+    /// Units that serve the same connection; 0 if not known.
+    pub group: u64,
+    /// 1 when it accepts connections: what it makes serves one connection each.
+    pub accepts: u64,
+}
+
+/// Flags of [`Thread`].
+pub mod thread_flags {
+    /// `request` holds.
+    pub const VALID: u32 = 1;
+    /// It is the request of the thread that started this one: it holds until that request is answered.
+    pub const INHERITED: u32 = 2;
+    /// It came with a work item.
+    pub const HANDED: u32 = 4;
+    /// The thread runs an event loop that reads outside any context.
+    pub const LOOP: u32 = 8;
+    /// The thread has begun to answer it.
+    pub const ANSWERED: u32 = 16;
+}
+
+/// A thread.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Thread {
+    /// Address of its `PyThreadState` as last found.
+    pub state: u64,
+    /// The request it serves while it is in no context.
+    pub request: u64,
+    /// The context that was current, though not entered, when it read that request.
+    pub context: u64,
+    /// The request whose bytes an event loop is handing to its protocol now.
+    pub window_request: u64,
+    /// The context in which it does so, once it has entered it.
+    pub window_context: u64,
+    /// Group of the connection that an event loop is announcing now.
+    pub accepting: u64,
+    /// The greenlet that runs.
+    pub greenlet: u64,
+    /// The thread as a unit of its own, for code in no context; made when first asked for.
+    pub lineage: Lineage,
+    /// [`thread_flags`]
+    pub flags: u32,
+    /// Descriptor of the epoll instance it waited on last, plus one.
+    pub last_epoll: u32,
+    /// The same when it read the request: back there, it is done with it.
+    pub home_epoll: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A work item on its way from one thread to another.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Handover {
+    /// The request of the code that put it there; 0 if none.
+    pub request: u64,
+    /// That code.
+    pub from: Lineage,
+}
+
+/// Processes whose layout is known, by tgid. Absent: nothing is attributed.
+#[btf_map]
+pub static PYTHONS: HashMap<u32, Python, 8192> = HashMap::new();
+
+/// Threads by tid.
+#[btf_map]
+pub static THREADS: LruHashMap<u32, Thread, 16384> = LruHashMap::new();
+
+/// Contexts and greenlets.
+#[btf_map]
+pub static UNITS: LruHashMap<Key, Unit, 65536> = LruHashMap::new();
+
+/// Groups: the request that their connection carries now.
+#[btf_map]
+pub static GROUPS: LruHashMap<u64, u64, 32768> = LruHashMap::new();
+
+/// Work items by address.
+#[btf_map]
+pub static HANDOVERS: LruHashMap<Key, Handover, 16384> = LruHashMap::new();
+
+/// Who queued the bytes that an event loop will write to a connection, by the connection's number.
+#[btf_map]
+pub static QUEUED: LruHashMap<u64, Handover, 16384> = LruHashMap::new();
+
+/// Requests that have started threads and are not answered yet.
+#[btf_map]
+pub static HAS_THREADS: LruHashMap<u64, u64, 8192> = LruHashMap::new();
+
+/// The last number given to a request or unit.
+#[btf_map]
+static NUMBERS: Array<u64, 1> = Array::new();
+
+/// Adds one atomically and returns what was there before. Rust grants this target no atomic read-modify-write, the
+/// kernel does (5.12, `BPF_ATOMIC | BPF_FETCH`).
+///
+/// # Safety
+/// `value` must be a live map value, aligned to 8.
+#[inline(always)]
+unsafe fn add_one(value: *mut u64) -> u64 {
+    let mut one = 1u64;
+    // SAFETY: by the caller.
+    unsafe {
+        core::arch::asm!("{1} = atomic_fetch_add((u64 *)({0} + 0), {1})", in(reg) value, inout(reg) one);
+    }
+    one
+}
+
+/// A number for a new request or unit, never 0 unless the map is missing.
+#[inline(always)]
+pub fn number() -> u64 {
+    let Some(last) = NUMBERS.get_ptr_mut(0) else { return 0 };
+    // SAFETY: a live map value, aligned to 8.
+    let before = unsafe { add_one(last) };
+    before + 1
+}
+
+/// Adds one to a counter; uprobe programs can be interrupted by others on their CPU.
+#[inline(always)]
+pub fn count(index: u32) {
+    if let Some(value) = COUNTERS.get_ptr_mut(index) {
+        // SAFETY: a live map value, aligned to 8.
+        unsafe { add_one(value) };
+    }
+}
+
+/// Counts a value that found no room.
+#[inline(always)]
+pub fn kept(result: Result<(), i32>) {
+    if result.is_err() {
+        count(counter::ATTRIBUTION_TABLE_FULL);
+    }
+}
+
+/// The record of a thread, made if there is none.
+#[inline(always)]
+pub fn thread(tid: u32) -> Option<*mut Thread> {
+    if let Some(known) = THREADS.get_ptr_mut(tid) {
+        return Some(known);
+    }
+    kept(THREADS.insert(tid, Thread::default(), 0));
+    THREADS.get_ptr_mut(tid)
+}
+
+/// The record of a unit, made if there is none.
+#[inline(always)]
+pub fn unit(address: u64, tgid: u32) -> Option<*mut Unit> {
+    let key = Key { address, tgid: u64::from(tgid) };
+    if let Some(known) = UNITS.get_ptr_mut(key) {
+        return Some(known);
+    }
+    let new = Unit { lineage: Lineage { unit: number(), ancestors: [0; 3] }, ..Unit::default() };
+    kept(UNITS.insert(key, new, 0));
+    UNITS.get_ptr_mut(key)
+}

@@ -1,0 +1,193 @@
+//! For which request code runs.
+//!
+//! Every asyncio task, callback and hand-over to a thread pool runs in a `contextvars.Context`, whose address is
+//! `PyThreadState.context`. A context that is copied while a request is handled belongs to that request; so does what
+//! is copied from it. Code in no context belongs to what its thread has read last. `maps` holds the state, `now` reads
+//! the thread's present and resolves it, `events` says what changes the state; this file is what other probes call.
+//!
+//! Functions with C linkage are global to the verifier: it walks each once, for any arguments, and not again for every
+//! state in which it is called. Without them the programs would exceed its limit of a million instructions.
+//!
+//! Where a process has no entry in `PYTHONS`, all of it costs one lookup.
+
+mod events;
+mod maps;
+mod now;
+
+pub use events::*;
+pub use now::word as user_word;
+
+use apm_agent_ebpf::{Conn, Origin, Python, conn_flags, link, opened_by, python_flags};
+use maps::*;
+use now::Now;
+
+/// No attribution.
+pub const NOWHERE: Origin = Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, reserved: 0 };
+
+/// The layout of a watched process, if it is known.
+#[inline(always)]
+pub fn python(id: u64) -> Option<&'static Python> {
+    // SAFETY: a map value; user space replaces it only as a whole, when the process has changed.
+    PYTHONS.get_ptr((id >> 32) as u32).map(|python| unsafe { &*python })
+}
+
+/// Do the first bytes of a chunk (lower bytes first, zeros after the last) begin an HTTP/1 request? RFC 9110, 9.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn begins_request(first: u64, len: u64) -> bool {
+    /// Does the chunk begin with the word, as far as it goes?
+    #[inline(always)]
+    fn is(first: u64, len: u64, word: u64, size: u64) -> bool {
+        let bytes = if len < size { len } else { size };
+        let unused = 64 - 8 * bytes;
+        bytes != 0 && (first ^ word) << unused == 0
+    }
+    macro_rules! any {
+        ($($method:literal)*) => {
+            false $(|| is(first, len, const { word($method) }, $method.len() as u64))*
+        };
+    }
+    any!(b"GET " b"POST " b"PUT " b"DELETE " b"PATCH " b"HEAD " b"OPTIONS " b"TRACE " b"CONNECT ")
+}
+
+/// Up to eight bytes as a word, lower ones first.
+const fn word(bytes: &[u8]) -> u64 {
+    let (mut word, mut i) = (0, 0);
+    while i < bytes.len() {
+        word |= (bytes[i] as u64) << (8 * i);
+        i += 1;
+    }
+    word
+}
+
+/// Bytes were read from a connection. They start a request if they `begin` one where one can begin: right after the
+/// connection was made or something was written to it. `origin` is set to the request that the connection carries.
+#[inline(always)]
+pub fn inbound(conn: &mut Conn, id: u64, begins: bool, origin: &mut Origin) {
+    *origin = NOWHERE;
+    if matches!(conn.by, opened_by::CONNECT | opened_by::TLS_CONNECT) {
+        return;
+    }
+    if begins && python(id).is_some() {
+        // SAFETY: a live map value.
+        unsafe { request_starts(conn, id) };
+    }
+    origin.request = conn.request;
+}
+
+/// # Safety
+/// `conn` must be null or a live map value.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn request_starts(conn: *mut Conn, id: u64) -> u32 {
+    if let (false, Some(python)) = (conn.is_null(), python(id)) {
+        // SAFETY: by the caller, not null.
+        start(unsafe { &mut *conn }, id, python);
+    }
+    0
+}
+
+#[inline(always)]
+fn start(conn: &mut Conn, id: u64, python: &Python) {
+    use thread_flags::*;
+    let request = number();
+    conn.request = request;
+    conn.flags |= conn_flags::SERVES;
+    if conn.group != 0 {
+        kept(GROUPS.insert(conn.group, request, 0));
+    }
+    let Some(now) = Now::of(id, python) else { return };
+    // SAFETY: a live map value.
+    let thread = unsafe { &mut *now.thread };
+    let greenlet = now.greenlet();
+    if now.entered {
+        thread.flags &= !VALID;
+        thread.window_request = 0;
+    } else {
+        thread.request = request;
+        thread.context = now.context;
+        thread.home_epoll = thread.last_epoll;
+        thread.flags &= LOOP;
+        // A thread that waits on epoll may run an event loop, whose tasks cannot be told apart there.
+        let loops = python.flags & python_flags::THREADS_ONLY != 0 && thread.last_epoll != 0;
+        if thread.flags == 0 && !loops {
+            thread.flags = VALID;
+        }
+    }
+    let address = if now.entered { now.context } else { greenlet };
+    if address != 0
+        && let Some(unit) = unit(address, now.tgid)
+    {
+        // SAFETY: a live map value.
+        let unit = unsafe { &mut *unit };
+        unit.request = request;
+        if unit.group != 0 {
+            kept(GROUPS.insert(unit.group, request, 0));
+        }
+    }
+}
+
+/// Bytes are written to a connection; `run_starts` when what came before was read from it. `origin` is set to the
+/// request that they are written for and the unit that does it.
+#[inline(always)]
+pub fn outgoing(conn: &mut Conn, id: u64, run_starts: bool, origin: &mut Origin) {
+    *origin = NOWHERE;
+    if python(id).is_some() {
+        // SAFETY: a live map value, and memory of the caller.
+        unsafe { bytes_written(conn, id, u64::from(run_starts), origin) };
+    }
+}
+
+/// # Safety
+/// `conn` must be null or a live map value, `origin` null or the caller's.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn bytes_written(conn: *mut Conn, id: u64, run_starts: u64, origin: *mut Origin) -> u32 {
+    if let (false, false, Some(python)) = (conn.is_null(), origin.is_null(), python(id)) {
+        // SAFETY: by the caller, not null.
+        let (conn, origin) = unsafe { (&mut *conn, &mut *origin) };
+        written(conn, id, python, run_starts != 0, origin);
+    }
+    0
+}
+
+#[inline(always)]
+fn written(conn: &mut Conn, id: u64, python: &Python, run_starts: bool, origin: &mut Origin) {
+    let Some(now) = Now::of(id, python) else { return };
+    let resolved = now.resolve();
+    let mut lineage = now.lineage(&resolved);
+    origin.request = resolved.request;
+    origin.how = resolved.how;
+    let mut queued = false;
+    if conn.flags & conn_flags::QUEUED != 0
+        && resolved.request == 0
+        && let Some(by) = QUEUED.get_ptr(conn.id)
+    {
+        // SAFETY: a live map value.
+        let by = unsafe { &*by };
+        lineage = by.from;
+        origin.request = by.request;
+        origin.how = if by.request == 0 { link::NONE } else { link::CONTEXT };
+        queued = true;
+    }
+    if conn.flags & conn_flags::SERVES != 0 {
+        // SAFETY: a live map value.
+        let thread = unsafe { &mut *now.thread };
+        if run_starts {
+            let _had_none = HAS_THREADS.remove(conn.request);
+            if thread.request == conn.request {
+                thread.flags |= thread_flags::ANSWERED;
+            }
+        }
+        if resolved.unit.is_null() && !queued {
+            // What the thread does next is another piece of work.
+            thread.lineage = Lineage::default();
+            if thread.last_epoll != 0 || now.entered {
+                // An event loop writes for others: it did not do their work.
+                lineage = Lineage::default();
+            }
+        }
+    }
+    origin.unit = lineage.unit;
+    origin.ancestors = lineage.ancestors;
+}

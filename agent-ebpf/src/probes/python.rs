@@ -1,0 +1,81 @@
+//! Functions of CPython and of libraries that decide which code runs when. Each is attached per file, so every program
+//! starts by asking whether the process's layout is known.
+//!
+//! Unlike the other probes, these can be preempted and run on one CPU at once: they use no per-CPU scratch.
+
+use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid,
+    macros::{uprobe, uretprobe},
+    programs::{ProbeContext, RetProbeContext},
+};
+
+use crate::attribution::{self, python};
+
+macro_rules! enter {
+    ($($(#[$doc:meta])* $name:ident: |$id:ident, $python:ident, $ctx:ident| $body:expr;)*) => {
+        $($(#[$doc])*
+        #[uprobe]
+        pub fn $name($ctx: ProbeContext) -> u32 {
+            let $id = bpf_get_current_pid_tgid();
+            if let Some($python) = python($id) {
+                $body;
+            }
+            0
+        })*
+    };
+}
+
+macro_rules! leave {
+    ($($(#[$doc:meta])* $name:ident: |$id:ident, $python:ident, $ret:ident| $body:expr;)*) => {
+        $($(#[$doc])*
+        #[uretprobe]
+        pub fn $name(ctx: RetProbeContext) -> u32 {
+            let $id = bpf_get_current_pid_tgid();
+            if let Some($python) = python($id) {
+                let $ret: u64 = ctx.ret();
+                $body;
+            }
+            0
+        })*
+    };
+}
+
+/// The `n`th argument of the function that is entered.
+#[inline(always)]
+fn argument(ctx: &ProbeContext, n: usize) -> u64 {
+    ctx.arg(n).unwrap_or(0)
+}
+
+/// The first of the positional arguments of a method called by `METH_FASTCALL`.
+#[inline(always)]
+fn first_positional(ctx: &ProbeContext) -> u64 {
+    attribution::user_word(argument(ctx, 1))
+}
+
+leave! {
+    /// `PyContext_CopyCurrent()`, `Context.copy()` and `Context()`: a new context.
+    python_context: |id, python, child| if child != 0 { attribution::copied(id, python, child) };
+    /// `SimpleQueue.get()`: an item.
+    python_queue_get: |id, _python, item| if item != 0 { attribution::got(id, item) };
+    /// `uvloop.loop.__uv_stream_on_read(..)` and the like
+    uvloop_read_return: |id, _python, _ret| attribution::uvloop_has_read(id);
+    /// `uvloop.loop.UVBaseTransport._call_connection_made(self)`
+    uvloop_connection_return: |id, _python, _ret| attribution::uvloop_has_connected(id);
+}
+
+enter! {
+    /// `SimpleQueue.put(self, item)`
+    python_queue_put: |id, python, ctx| attribution::put(id, python, first_positional(&ctx));
+    /// `uvloop.loop.__uv_stream_on_read(stream, nread, buf)` and the like
+    uvloop_read: |id, _python, ctx| {
+        attribution::uvloop_reads(id, argument(&ctx, 0), argument(&ctx, 1) as i64)
+    };
+    /// `uvloop.loop.UVBaseTransport._call_connection_made(self)`
+    uvloop_connection: |id, _python, ctx| attribution::uvloop_connects(id, argument(&ctx, 0));
+    /// `uvloop.loop.UVStream._buffer_write(self, data)`
+    uvloop_write: |id, python, ctx| attribution::uvloop_queues(id, python, argument(&ctx, 0));
+    /// `greenlet::Greenlet::g_switchstack()`: the first argument is where the result goes.
+    greenlet_switch: |id, _python, ctx| attribution::greenlet_switched(id, argument(&ctx, 1));
+    /// `greenlet::UserGreenlet::UserGreenlet(..)`
+    greenlet_new: |id, python, ctx| attribution::greenlet_made(id, python, argument(&ctx, 0));
+}

@@ -1,0 +1,49 @@
+//! What the probes must know of a CPython process, and how they name what they found.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// How the request of an [`super::Origin`] is known.
+pub mod link {
+    /// It is not.
+    pub const NONE: u32 = 0;
+    /// The Python context (or greenlet) that ran was made for the request, or for its connection.
+    pub const CONTEXT: u32 = 1;
+    /// The thread served the request, or was started by code that did.
+    pub const THREAD: u32 = 2;
+    /// A work item handed the request from one thread to another.
+    pub const HANDOVER: u32 = 3;
+}
+
+/// Flags of [`Python`].
+pub mod python_flags {
+    /// Threads other than the first run their target in a context of their own (3.14 and later): an entered context
+    /// that has no predecessor is then no task's.
+    pub const THREAD_CONTEXTS: u32 = 1;
+    /// Nothing is known of its structures: requests are attributed by thread, and to no thread that waits on epoll.
+    pub const THREADS_ONLY: u32 = 2;
+}
+
+/// Where a CPython process keeps what tells which code runs: the value of the map `PYTHONS`, keyed by tgid.
+///
+/// Offsets are those of the interpreter's version; user space has checked them against the process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Python {
+    /// Address of `_PyRuntime`.
+    pub runtime: u64,
+    /// Address of `PyContext_Type`.
+    pub context_type: u64,
+    /// `_PyRuntimeState.interpreters.head`
+    pub interpreters_head: u32,
+    /// `PyInterpreterState.threads.head`
+    pub threads_head: u32,
+    /// `PyThreadState.thread_id`
+    pub thread_id: u32,
+    /// `PyThreadState.context`
+    pub context: u32,
+    /// Distance from the thread pointer to the slot of thread-specific data that holds the thread's `PyThreadState`;
+    /// 0 where it is not known.
+    pub state_slot: u32,
+    /// [`python_flags`]
+    pub flags: u32,
+}

@@ -1,0 +1,118 @@
+//! Attribution of calls to requests: which processes it works for, and what is probed for it.
+//!
+//! The work is done by the probes (`agent-ebpf/src/attribution`); here their layouts are checked and handed over, and
+//! the functions that decide which code runs are probed, once per file.
+
+use std::collections::HashSet;
+
+use crate::capture::{Capture, Point};
+use crate::process::cpython::functions::{self, Found, Library, Role};
+use crate::process::cpython::{self, Refusal};
+use crate::process::{Attachment, PythonProcess};
+
+/// What was done about a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttachReport {
+    /// What was attached now, and what could not be.
+    pub attachments: Vec<Attachment>,
+    /// The interpreter is still starting: attach again soon, or when it has loaded a library.
+    pub not_ready: bool,
+}
+
+/// Which processes are attributed.
+#[derive(Debug, Default)]
+pub struct Attribution {
+    /// Processes whose layout the probes have.
+    known: HashSet<u32>,
+}
+
+impl Attribution {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attributes what the process does from now on, as far as it can be; call it again when the process has loaded a
+    /// library, was forked or runs another program. A forked child works from its first instruction by what its parent
+    /// had, but only a call for it keeps the probes on its libraries when the parent ends.
+    pub fn attach(&mut self, capture: &mut Capture, process: &PythonProcess) -> AttachReport {
+        let mut report = AttachReport::default();
+        let pid = process.id.pid;
+        let mut put = |what: &str, problem: Option<String>| {
+            report.attachments.push(Attachment { what: what.to_owned(), problem });
+        };
+        const WHAT: &str = "attribution";
+        match cpython::inspect(process) {
+            Err(Refusal::NotReady) => {
+                report.not_ready = true;
+                return report;
+            }
+            Err(refusal @ Refusal::Unknown(_)) => {
+                let problem = capture.attribute(pid, cpython::by_thread()).err().map(|e| e.to_string());
+                put(WHAT, problem.or(Some(refusal.to_string())));
+                self.known.insert(pid);
+                return report;
+            }
+            Err(refusal) => {
+                put(WHAT, Some(refusal.to_string()));
+                return report;
+            }
+            Ok(layout) => {
+                // Probing takes a while, and a context that is copied before all is probed would be taken for whatever
+                // stood at its address before: until then by thread, which needs no probe.
+                if !self.known.contains(&pid) {
+                    let _reported_below = capture.attribute_at_first(pid, cpython::by_thread());
+                }
+                for found in functions::libraries(process) {
+                    if let Some(result) = probe(capture, process, &found) {
+                        let what = format!("{} in {}", found.library.name(), found.path.display());
+                        put(&what, result.err());
+                    }
+                }
+                let problem = capture.attribute(pid, layout).err().map(|error| error.to_string());
+                if self.known.insert(pid) || problem.is_some() {
+                    put(WHAT, problem);
+                }
+            }
+        }
+        report
+    }
+
+    /// The process is gone, or runs another program. [`Capture::forget`] takes its layout and probes away.
+    pub fn process_gone(&mut self, pid: u32) {
+        self.known.remove(&pid);
+    }
+}
+
+/// `None`: it was probed already.
+fn probe(capture: &mut Capture, process: &PythonProcess, found: &Found) -> Option<Result<(), String>> {
+    let (pid, what) = (process.id.pid, found.library.name());
+    if capture.joins_functions(pid, found.key, what) {
+        return None;
+    }
+    let functions = functions::functions(process, found).map(|mut functions| {
+        if found.library == Library::Contexts {
+            functions.extend(functions::builtin_queue(process, found));
+        }
+        functions
+    });
+    Some(functions.and_then(|functions| {
+        let points: Vec<Point> = functions.iter().flat_map(|&(role, offset)| points(role, offset)).collect();
+        capture.attach_functions(pid, found.key, what, &found.access, &points)
+    }))
+}
+
+/// The programs for a function of this role.
+fn points(role: Role, offset: u64) -> impl Iterator<Item = Point> {
+    let programs: &[&'static str] = match role {
+        Role::MakesContext => &["python_context"],
+        Role::Puts => &["python_queue_put"],
+        Role::Gets => &["python_queue_get"],
+        Role::UvloopReads => &["uvloop_read", "uvloop_read_return"],
+        Role::UvloopConnects => &["uvloop_connection", "uvloop_connection_return"],
+        Role::UvloopWrites => &["uvloop_write"],
+        Role::GreenletSwitches => &["greenlet_switch"],
+        Role::GreenletMade => &["greenlet_new"],
+    };
+    programs.iter().map(move |program| Point { program, offset })
+}

@@ -1,0 +1,125 @@
+//! Checking a layout against a process before anything relies on it.
+
+use apm_agent_ebpf::{Python, python_flags};
+
+use super::layout::{Layout, OBJECT_TYPE, THREAD_NEXT, TSS_FIRST_BLOCK, TSS_FIRST_BLOCK_KEYS, debug_offsets};
+use super::memory::Memory;
+use crate::process::{Implementation, PythonProcess};
+
+/// Thread states that are checked.
+const THREADS_MAX: usize = 1024;
+
+/// Why a process's calls are not attributed to requests by context.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The interpreter has not started yet: ask again.
+    #[error("the interpreter is still starting")]
+    NotReady,
+    /// Its layout is not known.
+    #[error(
+        "{0} is not known to the agent (it knows CPython 3.8 to 3.14): calls are attributed by thread only"
+    )]
+    Unknown(String),
+    /// Its layout is not what its version promises.
+    #[error(
+        "the interpreter's memory is not laid out as that of {0}: {1}; calls are not attributed to requests"
+    )]
+    Misfit(String, String),
+    /// Its memory cannot be read.
+    #[error("its memory cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// What the probes must know of the process, checked: the thread states are walked, each has to belong to a thread, and
+/// each context has to be one.
+///
+/// # Errors
+/// Why it cannot be told. For [`Refusal::Unknown`], [`by_thread`] is what is left.
+pub fn inspect(process: &PythonProcess) -> Result<Python, Refusal> {
+    let name = match process.version {
+        Some(version) => format!("{} {version}", process.implementation),
+        None => format!("{} of unknown version", process.implementation),
+    };
+    let layout = process.version.and_then(Layout::of);
+    let (Implementation::CPython, Some(layout)) = (process.implementation, layout) else {
+        return Err(Refusal::Unknown(name));
+    };
+    let runtime = process.runtime.as_ref().ok_or(Refusal::NotReady)?;
+    let build = runtime.file.facts.python.as_ref();
+    let context_type = build.and_then(|build| build.context_type);
+    let (Some(runtime_address), Some(context_type)) = (runtime.runtime_address, context_type) else {
+        return Err(Refusal::Misfit(name, "it does not export _PyRuntime and PyContext_Type".to_owned()));
+    };
+    let memory = Memory::open(process.id.pid).map_err(|error| Refusal::Unreadable(error.to_string()))?;
+    let context_type = context_type.wrapping_add(runtime.file.load_bias);
+    check(&memory, *layout, runtime_address, context_type).map_err(|misfit| match misfit {
+        Some(reason) => Refusal::Misfit(name, reason),
+        None => Refusal::NotReady,
+    })
+}
+
+/// What is left for an interpreter whose layout is not known: requests by thread.
+pub fn by_thread() -> Python {
+    Python { flags: python_flags::THREADS_ONLY, ..Python::default() }
+}
+
+/// `None` as error: not ready.
+fn check(
+    memory: &Memory,
+    mut layout: Layout,
+    runtime: u64,
+    context_type: u64,
+) -> Result<Python, Option<String>> {
+    let unreadable = |what: &'static str| move || Some(format!("{what} cannot be read"));
+    if memory.word(runtime) == Some(u64::from_le_bytes(*debug_offsets::COOKIE)) {
+        let told = |at| memory.word(runtime + at).and_then(|offset| u32::try_from(offset).ok());
+        layout.interpreters_head = told(debug_offsets::INTERPRETERS_HEAD).unwrap_or(layout.interpreters_head);
+        layout.threads_head = told(debug_offsets::THREADS_HEAD).unwrap_or(layout.threads_head);
+    }
+    let interpreter =
+        memory.word(runtime + u64::from(layout.interpreters_head)).ok_or_else(unreadable("_PyRuntime"))?;
+    if interpreter == 0 {
+        return Err(None);
+    }
+    let mut state = memory
+        .word(interpreter + u64::from(layout.threads_head))
+        .ok_or_else(unreadable("the first interpreter"))?;
+    let key = memory.half(runtime + u64::from(layout.tss) + 4).unwrap_or(u32::MAX);
+    let slot = TSS_FIRST_BLOCK + key.min(TSS_FIRST_BLOCK_KEYS) * 16 + 8;
+    let (mut threads, mut slots) = (0, 0);
+    while state != 0 && threads < THREADS_MAX {
+        let thread =
+            memory.word(state + u64::from(layout.thread_id)).ok_or_else(unreadable("a thread state"))?;
+        if thread == 0 {
+            // Made, but its thread has not begun.
+            return Err(None);
+        }
+        // The thread control block begins with its own address, in glibc (`tcbhead_t.tcb`) and in musl.
+        if memory.word(thread) != Some(thread) {
+            return Err(Some(format!("the thread state at {state:#x} belongs to no thread")));
+        }
+        let context =
+            memory.word(state + u64::from(layout.context)).ok_or_else(unreadable("a thread state"))?;
+        if context != 0 && memory.word(context + OBJECT_TYPE) != Some(context_type) {
+            return Err(Some(format!("the thread state at {state:#x} has no context at {context:#x}")));
+        }
+        slots +=
+            usize::from(key < TSS_FIRST_BLOCK_KEYS && memory.word(thread + u64::from(slot)) == Some(state));
+        threads += 1;
+        state = memory.word(state + THREAD_NEXT).ok_or_else(unreadable("a thread state"))?;
+    }
+    if threads == 0 {
+        return Err(None);
+    }
+    Ok(Python {
+        runtime,
+        context_type,
+        interpreters_head: layout.interpreters_head,
+        threads_head: layout.threads_head,
+        thread_id: layout.thread_id,
+        context: layout.context,
+        // Not where a single thread has it elsewhere: then it only looks as if.
+        state_slot: if slots == threads { slot } else { 0 },
+        flags: if layout.minor >= 14 { python_flags::THREAD_CONTEXTS } else { 0 },
+    })
+}

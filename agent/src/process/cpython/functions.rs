@@ -1,0 +1,207 @@
+//! Functions of CPython and of libraries that decide which code runs when.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object, ObjectSegment, ObjectSymbol, ReadCache};
+
+use super::layout::TYPE_NEW;
+use super::maps::{MappedCode, mapped_code};
+use super::memory::Memory;
+use super::methods::{of_table, of_type};
+use crate::process::PythonProcess;
+use crate::process::elf::FileKey;
+
+/// What a function does for attribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Returns a new context.
+    MakesContext,
+    /// Its second argument points to the item that it puts into a `SimpleQueue`.
+    Puts,
+    /// Returns an item of a `SimpleQueue`.
+    Gets,
+    /// uvloop's `__uv_stream_on_read(stream, nread, buf)`
+    UvloopReads,
+    /// uvloop's `UVBaseTransport._call_connection_made(self)`
+    UvloopConnects,
+    /// uvloop's `UVStream._buffer_write(self, data)`
+    UvloopWrites,
+    /// greenlet's `Greenlet::g_switchstack(result, this)`
+    GreenletSwitches,
+    /// greenlet's `UserGreenlet::UserGreenlet(this, ..)`
+    GreenletMade,
+}
+
+/// A library whose functions matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Library {
+    /// The interpreter's contexts.
+    Contexts,
+    /// The module `_queue`, a file of its own or linked into the interpreter.
+    Queue,
+    /// uvloop
+    Uvloop,
+    /// greenlet, under gevent and SQLAlchemy's asyncio.
+    Greenlet,
+}
+
+impl Library {
+    /// Its name for the user.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Contexts => "Python contexts",
+            Self::Queue => "hand-over between threads (_queue)",
+            Self::Uvloop => "uvloop",
+            Self::Greenlet => "greenlet",
+        }
+    }
+}
+
+/// A library that a process maps.
+pub struct Found {
+    /// Which.
+    pub library: Library,
+    /// As the process sees it.
+    pub path: PathBuf,
+    /// Path through which the agent reaches it now.
+    pub access: PathBuf,
+    /// Which file it is.
+    pub key: FileKey,
+    code: MappedCode,
+}
+
+/// Libraries that matter among what the process maps now. Python maps an extension when it is first imported.
+pub fn libraries(process: &PythonProcess) -> Vec<Found> {
+    let runtime = process.runtime.as_ref();
+    let mut found: Vec<Found> = Vec::new();
+    for code in mapped_code(process.id.pid) {
+        let is_runtime = runtime.is_some_and(|runtime| runtime.file.path == code.path);
+        let library = if is_runtime { Some(Library::Contexts) } else { library(&code.path) };
+        let (Some(library), Some(key)) = (library, code.key()) else { continue };
+        found.push(Found { library, path: code.path.clone(), access: code.access(), key, code });
+    }
+    found
+}
+
+/// By the path of the extension module.
+fn library(path: &Path) -> Option<Library> {
+    let name = path.file_name()?.to_str()?;
+    let directory = path.parent()?.file_name()?.to_str()?;
+    match (directory, name) {
+        (_, name) if name.starts_with("_queue.") => Some(Library::Queue),
+        ("uvloop", name) if name.starts_with("loop.") => Some(Library::Uvloop),
+        ("greenlet", name) if name.starts_with("_greenlet.") => Some(Library::Greenlet),
+        _ => None,
+    }
+}
+
+/// Functions of the library with their place in the file.
+///
+/// # Errors
+/// What is missing, in words for the user.
+pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<(Role, u64)>, String> {
+    match found.library {
+        Library::Contexts => contexts(process, &found.code),
+        Library::Queue => queue(process.id.pid, &found.code),
+        Library::Uvloop => by_symbol(
+            &found.access,
+            &[
+                (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_on_read"),
+                (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_buffered_on_read"),
+                (Role::UvloopConnects, "__pyx_f_6uvloop_4loop_15UVBaseTransport__call_connection_made"),
+                (Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write"),
+            ],
+        ),
+        Library::Greenlet => by_symbol(
+            &found.access,
+            &[
+                (Role::GreenletSwitches, "_ZN8greenlet8Greenlet13g_switchstackEv"),
+                (Role::GreenletMade, "_ZN8greenlet12UserGreenletC1E*"),
+            ],
+        ),
+    }
+}
+
+/// Functions of a `_queue` that is linked into the interpreter (Debian's `python3`); empty where it is not.
+pub fn builtin_queue(process: &PythonProcess, contexts: &Found) -> Vec<(Role, u64)> {
+    queue(process.id.pid, &contexts.code).unwrap_or_default()
+}
+
+fn contexts(process: &PythonProcess, code: &MappedCode) -> Result<Vec<(Role, u64)>, String> {
+    let runtime = process.runtime.as_ref().ok_or("the interpreter is not mapped yet")?;
+    let build = runtime.file.facts.python.as_ref().ok_or("the file holds no interpreter")?;
+    let copy = build.copy_context.ok_or("PyContext_CopyCurrent is not exported")?;
+    let ty = build.context_type.ok_or("PyContext_Type is not exported")?;
+    let memory = open(process.id.pid)?;
+    let ty = ty.wrapping_add(runtime.file.load_bias);
+    // The slot rather than `PyContext_New`: optimised builds inline that into it.
+    let new = memory
+        .word(ty + TYPE_NEW)
+        .and_then(|address| code.offset_of(address))
+        .ok_or("PyContext_Type has no tp_new in the interpreter")?;
+    let method = of_type(&memory, ty).into_iter().find(|method| method.name == "copy");
+    let method = method
+        .and_then(|method| code.offset_of(method.function))
+        .ok_or("PyContext_Type has no method copy in the interpreter")?;
+    Ok([copy, new, method].map(|offset| (Role::MakesContext, offset)).to_vec())
+}
+
+fn queue(pid: u32, code: &MappedCode) -> Result<Vec<(Role, u64)>, String> {
+    let names = ["get_nowait", "get", "put"];
+    let table = of_table(&open(pid)?, code, &names).ok_or("the methods of SimpleQueue are not found")?;
+    let mut functions: Vec<(Role, u64)> = Vec::new();
+    for method in table {
+        let role = match method.name.as_str() {
+            "put" | "put_nowait" => Role::Puts,
+            "get" | "get_nowait" => Role::Gets,
+            _ => continue,
+        };
+        let function = (role, code.offset_of(method.function).ok_or("a method lies in another file")?);
+        // A build may have folded two that do the same into one.
+        if !functions.contains(&function) {
+            functions.push(function);
+        }
+    }
+    Ok(functions)
+}
+
+fn open(pid: u32) -> Result<Memory, String> {
+    Memory::open(pid).map_err(|error| format!("the process's memory cannot be read: {error}"))
+}
+
+/// Functions by name; a name that ends in `*` stands for all that begin so, of which there must be one.
+fn by_symbol(access: &Path, wanted: &[(Role, &str)]) -> Result<Vec<(Role, u64)>, String> {
+    let file = File::open(access).map_err(|error| error.to_string())?;
+    let cache = ReadCache::new(file);
+    let elf = ElfFile64::<Endianness, _>::parse(&cache).map_err(|error| error.to_string())?;
+    let mut places: Vec<Option<u64>> = vec![None; wanted.len()];
+    for symbol in elf.symbols().chain(elf.dynamic_symbols()).filter(|symbol| !symbol.is_undefined()) {
+        let Ok(name) = symbol.name() else { continue };
+        for ((_, wanted), place) in wanted.iter().zip(&mut places) {
+            let is_it = match wanted.strip_suffix('*') {
+                Some(start) => name.starts_with(start),
+                None => name == *wanted,
+            };
+            if is_it {
+                *place = Some(symbol.address());
+            }
+        }
+    }
+    let offset = |address: u64| {
+        elf.segments().find_map(|segment| {
+            let (offset, size) = segment.file_range();
+            let inside = address.checked_sub(segment.address())?;
+            (inside < size).then_some(offset + inside)
+        })
+    };
+    wanted
+        .iter()
+        .zip(places)
+        .map(|((role, name), place)| {
+            let offset = place.and_then(offset).ok_or_else(|| format!("it has no symbol {name}"))?;
+            Ok((*role, offset))
+        })
+        .collect()
+}

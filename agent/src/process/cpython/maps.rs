@@ -1,0 +1,73 @@
+//! Which file lies where in a process.
+
+use std::path::{Path, PathBuf};
+
+use procfs::process::{MMPermissions, MMapPath, Process};
+
+use crate::process::elf::FileKey;
+
+/// A piece of a file in a process's memory.
+pub(super) struct Piece {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// Where it lies in the file.
+    pub(super) offset: u64,
+    pub(super) executable: bool,
+}
+
+/// A file that a process maps with code in it.
+pub(super) struct MappedCode {
+    /// As the process sees it.
+    pub(super) path: PathBuf,
+    /// Device and inode, as the kernel prints them for mappings.
+    id: (i32, i32, u64),
+    /// In the order of their addresses.
+    pub(super) pieces: Vec<Piece>,
+    pid: u32,
+}
+
+impl MappedCode {
+    /// Path through which the agent reaches the file, deleted or not, while the process maps it: proc_pid_map_files(5).
+    pub(super) fn access(&self) -> PathBuf {
+        let piece = self.pieces.iter().find(|piece| piece.executable).unwrap_or(&self.pieces[0]);
+        Path::new("/proc")
+            .join(self.pid.to_string())
+            .join("map_files")
+            .join(format!("{:x}-{:x}", piece.start, piece.end))
+    }
+
+    /// Which file it is.
+    pub(super) fn key(&self) -> Option<FileKey> {
+        FileKey::of(&self.access()).ok()
+    }
+
+    /// Where in the file an instruction lies.
+    pub(super) fn offset_of(&self, address: u64) -> Option<u64> {
+        let inside = |piece: &&Piece| piece.executable && (piece.start..piece.end).contains(&address);
+        let piece = self.pieces.iter().find(inside)?;
+        Some(address - piece.start + piece.offset)
+    }
+}
+
+/// Files that the process maps with code in them.
+pub(super) fn mapped_code(pid: u32) -> Vec<MappedCode> {
+    let maps = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.maps().ok());
+    let mut files: Vec<MappedCode> = Vec::new();
+    for map in maps.into_iter().flatten() {
+        let MMapPath::Path(path) = map.pathname else { continue };
+        let id = (map.dev.0, map.dev.1, map.inode);
+        let piece = Piece {
+            start: map.address.0,
+            end: map.address.1,
+            offset: map.offset,
+            executable: map.perms.contains(MMPermissions::EXECUTE),
+        };
+        // A file's pieces lie next to each other.
+        match files.last_mut() {
+            Some(last) if last.id == id => last.pieces.push(piece),
+            _ => files.push(MappedCode { path, id, pieces: vec![piece], pid }),
+        }
+    }
+    files.retain(|file| file.id.2 != 0 && file.pieces.iter().any(|piece| piece.executable));
+    files
+}
