@@ -170,6 +170,10 @@ pub mod change {
     pub const GONE: u32 = 6;
     /// The process closed its descriptor of a Unix socket.
     pub const DESCRIPTOR_CLOSED: u32 = 7;
+
+    /// Set in `value` of `LOCAL_CLOSED` and `GONE`: the peer had closed before (the TCP state left was `CLOSE_WAIT`,
+    /// `LAST_ACK` or `CLOSING`). It may have done so before the connection was accepted.
+    pub const PEER_FIRST: u32 = 1 << 31;
 }
 
 /// Something happened to a connection.

@@ -174,7 +174,7 @@ fn sockets_of_a_watched_process_are_seen() {
     drop(client);
     drop(server);
     log.until(&mut capture, "the end of the server's side", |l| {
-        l.changed.iter().any(|c| c.0 == server_conn && matches!(c.1, Change::Gone(_)))
+        l.changed.iter().any(|c| c.0 == server_conn && matches!(c.1, Change::Gone { .. }))
     });
 
     // Unix sockets, older than the first look at them.
@@ -187,7 +187,7 @@ fn sockets_of_a_watched_process_are_seen() {
     assert_eq!(log.bytes(unix, Direction::Write), b"ping");
     drop(a);
     log.until(&mut capture, "the close of a Unix socket", |l| {
-        l.changed.iter().any(|c| c.0 == unix && c.1 == Change::Gone(None))
+        l.changed.iter().any(|c| c.0 == unix && matches!(c.1, Change::Gone { reason: None, .. }))
     });
 
     // A TLS session is named once and not copied further.

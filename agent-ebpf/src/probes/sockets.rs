@@ -11,6 +11,7 @@ const FIN_WAIT1: u32 = 4;
 const CLOSE: u32 = 7;
 const CLOSE_WAIT: u32 = 8;
 const LAST_ACK: u32 = 9;
+const CLOSING: u32 = 11;
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`, from any context.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -39,8 +40,12 @@ fn state(ctx: &RawTracePointContext) -> Option<()> {
     if conn.flags & conn_flags::ANNOUNCED != 0
         && (conn.flags & conn_flags::IGNORED == 0 || what == change::GONE)
     {
-        let error: u32 = read(sk, OFF_SK_ERR.load()).unwrap_or(0);
-        emit::changed(conn.id, what, error, (bpf_get_current_pid_tgid() >> 32) as u32);
+        let mut value: u32 = read(sk, OFF_SK_ERR.load()).unwrap_or(0);
+        let old: u64 = ctx.arg(1);
+        if matches!(old as u32, CLOSE_WAIT | LAST_ACK | CLOSING) {
+            value |= change::PEER_FIRST;
+        }
+        emit::changed(conn.id, what, value, (bpf_get_current_pid_tgid() >> 32) as u32);
     }
     if what == change::GONE {
         conn.flags |= conn_flags::ENDED;

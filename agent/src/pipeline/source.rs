@@ -1,6 +1,6 @@
 //! Routes from the source of the watched services: found by a thread of its own, matched by the capture thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -34,6 +34,9 @@ struct Tree {
     shown: PathBuf,
     /// Where the agent reads it.
     access: PathBuf,
+    /// Files that the process may have started from, relative to the tree: they tell its application from others in
+    /// the same tree. Empty where the user named the tree.
+    entries: Vec<String>,
 }
 
 /// Matchers by service, shared between the scanning thread and the engine.
@@ -99,16 +102,19 @@ impl Scanner {
             .and_then(|word| cwd.join(word).parent().map(Path::to_owned))
             .filter(|parent| !parent.starts_with(&cwd));
         let root = PathBuf::from(format!("/proc/{}/root", watched.process.id.pid));
-        for shown in script.into_iter().chain([cwd]).filter(|path| !is_broad(path)) {
+        for shown in script.into_iter().chain([cwd.clone()]).filter(|path| !is_broad(path)) {
             let access = root.join(shown.strip_prefix("/").unwrap_or(&shown));
             // A full queue is looked at again when the process changes or another worker starts.
-            let _full = self.queue.try_send(Tree { service: Arc::clone(&watched.service), shown, access });
+            let entries = entries(&naming.cmdline, &cwd, &shown);
+            let _full =
+                self.queue.try_send(Tree { service: Arc::clone(&watched.service), shown, access, entries });
         }
     }
 
     /// A tree that the user named.
     pub fn add(&self, service: &str, path: &Path) {
-        let tree = Tree { service: service.into(), shown: path.to_owned(), access: path.to_owned() };
+        let (shown, access) = (path.to_owned(), path.to_owned());
+        let tree = Tree { service: service.into(), shown, access, entries: Vec::new() };
         let _full = self.queue.try_send(tree);
     }
 }
@@ -180,8 +186,46 @@ fn take(tree: &Tree, found: &mut HashMap<Tree, Vec<DiscoveredRoute>>, routes: &R
         tracing::warn!("routes of {} are not stored: {error}", tree.service);
     }
     found.insert(tree.clone(), scanned);
-    let all = found.iter().filter(|(t, _)| t.service == tree.service).flat_map(|(_, r)| r.clone()).collect();
+    let of_service = found.iter().filter(|(t, _)| t.service == tree.service);
+    let all = of_service.flat_map(|(tree, routes)| own(routes, &tree.entries)).collect();
     routes.set(&tree.service, all);
+}
+
+/// Files of `tree` that a process with this command line may have started from: its script, and the modules it names as
+/// `package.module`, `package.module:app` or `package/module.py`.
+fn entries(cmdline: &[String], cwd: &Path, tree: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for word in cmdline.iter().skip(1).filter(|word| !word.starts_with('-')) {
+        if word.ends_with(".py") {
+            if let Ok(file) = cwd.join(word).strip_prefix(tree) {
+                files.push(file.to_string_lossy().into_owned());
+            }
+            continue;
+        }
+        let module = word.split(':').next().unwrap_or_default().trim_end_matches("()");
+        let is_name = |part: &str| {
+            !part.is_empty()
+                && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+                && !part.starts_with(char::is_numeric)
+        };
+        if module.split('.').all(is_name) {
+            let path = module.replace('.', "/");
+            files.extend([format!("{path}.py"), format!("{path}/__init__.py")]);
+        }
+    }
+    files
+}
+
+/// The routes of the process's own application. Where the tree holds several and none can be told from the entries,
+/// there are none: paths are then grouped by what they look like.
+fn own(routes: &[DiscoveredRoute], entries: &[String]) -> Vec<DiscoveredRoute> {
+    let apps: BTreeSet<u32> = routes.iter().map(|route| route.app).collect();
+    if entries.is_empty() || apps.len() <= 1 {
+        return routes.to_vec();
+    }
+    let started: BTreeSet<u32> =
+        routes.iter().filter(|route| entries.contains(&route.file)).map(|route| route.app).collect();
+    routes.iter().filter(|route| started.contains(&route.app)).cloned().collect()
 }
 
 /// When the youngest Python file below `root` was changed; `None` where there is none.
@@ -213,6 +257,34 @@ fn newest(root: &Path) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_started_application_is_told_from_its_neighbours() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let at = Path::new("/srv/shop");
+        assert_eq!(
+            entries(&words("python uvicorn web.main:app --port 80"), at, at),
+            ["uvicorn.py", "uvicorn/__init__.py", "web/main.py", "web/main/__init__.py", "80.py"][..4]
+                .to_vec()
+        );
+        assert_eq!(entries(&words("python web/run.py"), at, at), ["web/run.py"]);
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["one", "two"] {
+            let text = format!(
+                "from flask import Flask\napp = Flask(__name__)\n@app.route('/{name}/<x>')\ndef view(x):\n    return x\n"
+            );
+            std::fs::write(directory.path().join(format!("{name}.py")), text).unwrap();
+        }
+        let scan = apm_routes::scan(&apm_routes::Options::new(directory.path())).unwrap();
+        let found = |entries: &[&str]| {
+            let entries: Vec<String> = entries.iter().map(|&e| e.to_owned()).collect();
+            let own = own(&scan.routes, &entries);
+            own.iter().map(|r| r.route.clone()).filter(|r| !r.starts_with("/static")).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&["two.py"]), ["/two/{x}"]);
+        assert!(found(&["manage.py"]).is_empty());
+        assert_eq!(found(&[]).len(), 2);
+    }
 
     #[test]
     fn a_change_of_any_python_file_is_noticed() {

@@ -73,11 +73,19 @@ pub enum Change {
     /// The peer sends no more; bytes may still wait to be read.
     PeerClosed,
     /// This side sends no more.
-    LocalClosed,
+    LocalClosed {
+        /// The peer had closed before, perhaps before the connection was accepted.
+        peer_first: bool,
+    },
     /// A read or write failed, or the connection attempt did.
     Failed(CloseReason),
     /// The connection is gone.
-    Gone(Option<CloseReason>),
+    Gone {
+        /// Why, where it did not end in order.
+        reason: Option<CloseReason>,
+        /// The peer had closed before.
+        peer_first: bool,
+    },
 }
 
 /// An exchange with the connection it was seen on.

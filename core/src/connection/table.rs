@@ -115,6 +115,9 @@ impl Table {
 
     fn change(&mut self, conn: ConnId, change: Change, time: Time) {
         let Some(stream) = self.streams.get_mut(&conn) else { return };
+        if let Change::LocalClosed { peer_first: true } | Change::Gone { peer_first: true, .. } = change {
+            stream.peer_closed = true;
+        }
         let reason = match change {
             Change::Established => return,
             Change::PeerClosed => {
@@ -130,10 +133,10 @@ impl Table {
                 }
             }
             // A client that shuts down its sending half still reads; if it closed, the end follows at once.
-            Change::LocalClosed if stream.role() == Some(Role::Client) => return,
-            Change::LocalClosed | Change::Gone(None) if stream.peer_closed => CloseReason::Peer,
-            Change::LocalClosed | Change::Gone(None) => CloseReason::Local,
-            Change::Failed(reason) | Change::Gone(Some(reason)) => reason,
+            Change::LocalClosed { .. } if stream.role() == Some(Role::Client) => return,
+            Change::Failed(reason) | Change::Gone { reason: Some(reason), .. } => reason,
+            Change::LocalClosed { .. } | Change::Gone { .. } if stream.peer_closed => CloseReason::Peer,
+            Change::LocalClosed { .. } | Change::Gone { .. } => CloseReason::Local,
         };
         if stream.ended.is_none() {
             stream.ended = Some((time, reason));

@@ -167,10 +167,15 @@ fn a_chunk_that_was_overtaken_is_not_taken_twice() {
 
 #[test]
 fn a_client_that_goes_away_is_told_from_a_server_that_gives_up() {
-    let ends: [(&[Change], Outcome); 4] = [
-        (&[Change::PeerClosed, Change::EndOfStream, Change::LocalClosed], Outcome::ClientGone),
-        (&[Change::LocalClosed], Outcome::ServerGone),
-        (&[Change::Gone(Some(CloseReason::Reset))], Outcome::ClientGone),
+    let ends: [(&[Change], Outcome); 6] = [
+        (&[Change::LocalClosed { peer_first: true }], Outcome::ClientGone),
+        (&[Change::Gone { reason: None, peer_first: true }], Outcome::ClientGone),
+        (
+            &[Change::PeerClosed, Change::EndOfStream, Change::LocalClosed { peer_first: false }],
+            Outcome::ClientGone,
+        ),
+        (&[Change::LocalClosed { peer_first: false }], Outcome::ServerGone),
+        (&[Change::Gone { reason: Some(CloseReason::Reset), peer_first: false }], Outcome::ClientGone),
         (&[Change::Failed(CloseReason::TimedOut)], Outcome::TimedOut),
     ];
     for (changes, expected) in ends {
@@ -200,7 +205,7 @@ fn a_client_that_only_stops_sending_still_gets_its_answer() {
 fn a_response_whose_call_returns_after_the_peer_has_gone_is_complete() {
     let mut rig = Rig::with(Some(Role::Server), true);
     rig.chunk(Direction::Read, REQUEST, 0, b"");
-    rig.change(Change::Gone(Some(CloseReason::Reset)));
+    rig.change(Change::Gone { reason: Some(CloseReason::Reset), peer_first: false });
     rig.chunk(Direction::Write, RESPONSE, 0, b"");
     rig.wait();
     assert_eq!(rig.http().len(), 1);
@@ -223,7 +228,7 @@ fn a_body_that_ends_with_the_connection_is_complete_for_its_reader() {
 #[test]
 fn a_connection_that_was_refused_is_a_failure_of_its_own() {
     let mut rig = Rig::with(Some(Role::Client), true);
-    rig.change(Change::Gone(Some(CloseReason::Refused)));
+    rig.change(Change::Gone { reason: Some(CloseReason::Refused), peer_first: false });
     rig.wait();
     assert_eq!(rig.progress.failed.len(), 1);
     assert_eq!(rig.progress.failed[0].reason, CloseReason::Refused);
@@ -257,7 +262,7 @@ fn ciphertext_yields_nothing_and_its_plaintext_takes_the_socket_s_ends() {
     rig.chunk_of(2, Direction::Read, REQUEST, 0, b"");
     rig.chunk_of(2, Direction::Write, RESPONSE, 0, b"");
     rig.chunk_of(2, Direction::Read, REQUEST, 0, b"");
-    rig.change(Change::Gone(Some(CloseReason::Reset)));
+    rig.change(Change::Gone { reason: Some(CloseReason::Reset), peer_first: false });
     rig.wait();
     assert_eq!(rig.http().len(), 2);
     assert_eq!(rig.http()[1].1, Outcome::ClientGone, "the socket's end is the stream's");

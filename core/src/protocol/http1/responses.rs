@@ -161,7 +161,7 @@ impl Http1 {
             }),
         };
         let is_orphan = request.is_none();
-        self.start_response(request, head, began, len);
+        self.start_response(request, head, began, at.time, len);
         if next.is_some() {
             self.finish(Outcome::Complete, at.time, true, out);
             return next;

@@ -62,12 +62,13 @@ impl Http1 {
         }
     }
 
-    /// Starts the response to `request`.
+    /// Starts the response to `request`, whose head was complete at `now`.
     pub(super) fn start_response(
         &mut self,
         request: Option<Request>,
         head: ResponseHead,
         began: Began,
+        now: Time,
         len: usize,
     ) {
         self.current = Some(Current {
@@ -76,7 +77,7 @@ impl Http1 {
             request_id: head.request_id,
             began,
             bytes: std::mem::take(&mut self.interim_bytes).saturating_add(len as u64),
-            last: began.time,
+            last: now,
         });
     }
 }
