@@ -69,7 +69,7 @@ fn publish(report: &str) -> Result<()> {
 }
 
 /// Builds the page that the agent embeds. Without it the agent works, API included, so a failure does not stop us.
-fn with_page() {
+pub(crate) fn with_page() {
     if let Err(error) = dashboard::build() {
         println!("the agent is built without a new dashboard: {error:#}");
     }

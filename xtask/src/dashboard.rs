@@ -21,8 +21,9 @@ pub(crate) fn build() -> Result<()> {
     dashboard.build()
 }
 
-/// Builds the front end and runs its own tests: types, units, and the built page in Chromium.
-pub(crate) fn test(filter: Option<&str>) -> Result<Outcome> {
+/// Builds the front end and runs its own tests: types, units, and the built page in Chromium, before made-up data and
+/// before `agent`, which needs root.
+pub(crate) fn test(agent: &Path, long: bool, filter: Option<&str>) -> Result<Outcome> {
     let dashboard = match Dashboard::find()? {
         Ok(dashboard) => dashboard,
         Err(why) => return Ok(Outcome::Skipped(why)),
@@ -32,6 +33,12 @@ pub(crate) fn test(filter: Option<&str>) -> Result<Outcome> {
     for script in ["test", "test:page"] {
         let mut command = dashboard.npm(&["run", "--silent", script, "--", "--passWithNoTests"]);
         command.args(filter.map(|part| format!("--testNamePattern={part}")));
+        if shell::is_root() {
+            command.env("APM_AGENT_BIN", agent);
+        }
+        if long {
+            command.env("APM_LONG", "1");
+        }
         let mut counted = Tally::default();
         let passed = shell::lines(&mut command, |line| {
             // Vitest counts files and tests; only the tests are ours.

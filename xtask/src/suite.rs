@@ -25,13 +25,15 @@ pub(crate) fn test(long: bool, filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         checks(&mut steps);
     }
-    steps.step("dashboard tests", || dashboard::test(filter));
     steps.step("unit tests", || unit_tests(filter));
     steps.step("agent, release build", || {
+        agent::with_page();
         agent::build()?;
         agent::harness()?;
         Ok(Outcome::Ran(Tally::default()))
     });
+    let agent = places::target().join("release/apm-agent");
+    steps.step("dashboard tests", || dashboard::test(&agent, long, filter));
     if filter.is_none() {
         steps.step("Python header hook", python::hook);
         steps.step("eBPF object", ebpf::check);
