@@ -4,6 +4,7 @@
 
 mod agent;
 mod dashboard;
+mod dist;
 mod ebpf;
 mod fuzz;
 mod node;
@@ -14,6 +15,7 @@ mod shell;
 mod steps;
 mod suite;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -72,6 +74,17 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Load the probes and watch a server inside Debian's kernels, emulated by qemu
+    Vmtest {
+        /// Only this kernel: 6.1 or 6.12
+        #[arg(long)]
+        kernel: Option<String>,
+        /// Write the verifier's instruction counts to agent-ebpf/verifier.toml
+        #[arg(long)]
+        record: bool,
+    },
+    /// Build the .deb and the tarball, install the package in a clean root and watch a server with it
+    Dist,
     /// Formatting, lints, tidy rules and unit tests: what needs neither root nor servers
     Ci,
     /// Check the house rules that no compiler knows
@@ -87,6 +100,8 @@ fn main() -> ExitCode {
         Task::Dashboard => dashboard::build(),
         Task::Bench { rounds, seconds } => agent::bench(rounds, seconds),
         Task::Fuzz { seconds } => fuzz::task(seconds),
+        Task::Vmtest { kernel, record } => vm::task(kernel.as_deref(), record),
+        Task::Dist => dist::task(),
         Task::Ci => suite::ci(),
         Task::Tidy => tidy::task(),
     };

@@ -64,6 +64,16 @@ mod tests {
     }
 
     #[test]
+    fn every_line_of_the_packaged_file_is_an_option() {
+        let packaged = include_str!("../../package/config.toml");
+        assert_eq!(parse(packaged).unwrap(), Options::default(), "it changes nothing as it is");
+        let lines = packaged.lines().filter_map(|line| line.strip_prefix('#'));
+        let options: Vec<&str> = lines.filter(|line| !line.starts_with(' ')).collect();
+        assert!(options.len() > 10, "{options:?}");
+        parse(&options.join("\n")).unwrap();
+    }
+
+    #[test]
     fn unknown_key_is_named_with_its_nearest_neighbour() {
         let problem = parse("retension = 60").unwrap_err();
         assert_eq!(problem.to_string(), "there is no option `retension`. Try: `retention`");

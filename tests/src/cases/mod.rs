@@ -2,6 +2,7 @@
 
 mod attach;
 mod ends;
+mod faults;
 mod matrix;
 mod page;
 mod sockets;
@@ -11,8 +12,15 @@ use crate::runner::Case;
 
 /// All that judge the agent.
 pub(crate) fn all() -> Vec<Case> {
-    let all =
-        [ends::cases(), sockets::cases(), attach::cases(), workers::cases(), page::cases(), matrix::cases()];
+    let all = [
+        ends::cases(),
+        faults::cases(),
+        sockets::cases(),
+        attach::cases(),
+        workers::cases(),
+        page::cases(),
+        matrix::cases(),
+    ];
     all.into_iter().flatten().collect()
 }
 
