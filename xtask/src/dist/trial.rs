@@ -80,9 +80,9 @@ fn watch(root: &Path) -> Result<()> {
         .args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1"])
         .current_dir(root.join("etc"));
     let server = Running(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
-    // A mount namespace of its own: nothing of it is left when the agent has ended.
+    // The root is a mount, as that of a machine is; in a namespace of its own: nothing of it is left when the agent has ended.
     let script = format!(
-        "mount --rbind /proc {0}/proc && mount --rbind /sys {0}/sys && exec chroot {0} {line}",
+        "mount --bind {0} {0} && mount --rbind /proc {0}/proc && mount --rbind /sys {0}/sys && exec chroot {0} {line}",
         root.display()
     );
     let mut agent = Command::new("unshare");
