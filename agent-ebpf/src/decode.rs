@@ -2,7 +2,7 @@
 
 use zerocopy::FromBytes;
 
-use crate::{Bound, Changed, Data, Opened, Process, kind};
+use crate::{Bound, Changed, Data, Opened, Process, Raised, kind};
 
 /// A decoded event; payloads borrow from the record.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub enum Event<'a> {
     Process(Process),
     /// A TLS stream was bound to its socket.
     Bound(Bound),
+    /// An exception was being handled.
+    Raised(&'a Raised),
 }
 
 /// Decodes one record; `None` where it is none of the kinds, too short, or contradicts itself.
@@ -37,6 +39,7 @@ pub fn decode(record: &[u8]) -> Option<Event<'_>> {
         kind::CHANGED => Changed::read_from_prefix(record).ok().map(|(event, _)| Event::Changed(event)),
         kind::PROCESS => Process::read_from_prefix(record).ok().map(|(event, _)| Event::Process(event)),
         kind::BOUND => Bound::read_from_prefix(record).ok().map(|(event, _)| Event::Bound(event)),
+        kind::RAISED => Raised::ref_from_prefix(record).ok().map(|(event, _)| Event::Raised(event)),
         _ => None,
     }
 }

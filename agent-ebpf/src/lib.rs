@@ -6,9 +6,14 @@
 
 mod decode;
 mod python;
+mod raised;
 
 pub use decode::{Event, decode};
 pub use python::{Python, link, python_flags};
+pub use raised::{
+    ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, Raised, RaisedFrame, RaisedValue, Raising, TEXT_MAX, raised_flags,
+    relation, seen_at,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Most bytes of a chunk's start in one event. One less than a power of two, so that it is a mask as well.
@@ -34,6 +39,8 @@ pub mod kind {
     pub const PROCESS: u32 = 4;
     /// A TLS stream was bound to its socket: [`super::Bound`].
     pub const BOUND: u32 = 5;
+    /// An exception was being handled: [`super::Raised`].
+    pub const RAISED: u32 = 6;
 }
 
 /// Flags of [`Data`].
@@ -296,6 +303,8 @@ pub mod counter {
     pub const NO_CONTEXT: u32 = 8;
     /// Threads, contexts, groups or hand-overs that found no room in the tables of attribution.
     pub const ATTRIBUTION_TABLE_FULL: u32 = 9;
+    /// Exceptions that found no room in the ring buffer.
+    pub const EXCEPTIONS_LOST: u32 = 10;
     /// How many counters there are.
     pub const COUNT: u32 = 16;
 }

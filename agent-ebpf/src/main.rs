@@ -1,7 +1,8 @@
 //! The probes: syscall tracepoints that copy the traffic of watched processes, and the life of sockets and processes.
 //!
 //! One file per concern under `probes/`; `maps` is the shared state, `kernel` reads kernel structures, `connection`
-//! finds and numbers a socket's connection, `emit` fills the ring buffer, `attribution` says for which request code runs. See ARCHITECTURE.md for what a probe may do.
+//! finds and numbers a socket's connection, `emit` fills the ring buffer, `attribution` says for which request code runs,
+//! `exceptions` sends the exception that a thread handles. See ARCHITECTURE.md for what a probe may do.
 #![feature(asm_experimental_arch)]
 #![no_std]
 #![no_main]
@@ -11,6 +12,7 @@
 mod attribution;
 mod connection;
 mod emit;
+mod exceptions;
 mod kernel;
 mod maps;
 mod payload;

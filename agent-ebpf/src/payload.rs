@@ -9,7 +9,7 @@ use apm_agent_ebpf::{
 use aya_ebpf::helpers::{bpf_probe_read_user, generated as raw};
 
 use crate::{
-    attribution, emit,
+    attribution, emit, exceptions,
     maps::{BUDGET_REPLY, BUDGET_REQUEST, BUDGET_RESPONSE, PAYLOAD_MAX, SCRATCH, Scratch, count},
 };
 
@@ -239,6 +239,20 @@ fn first_bytes(shape: Shape, total: u64) -> u64 {
     let failed =
         unsafe { raw::bpf_probe_read_user((&raw mut first).cast(), len as u32, base as *const c_void) < 0 };
     if failed { 0 } else { first }
+}
+
+/// Does a response begin here that tells of a failure of the server?
+#[inline(always)]
+pub fn fails(shape: Shape) -> bool {
+    match shape {
+        Shape::Buffer(base) => exceptions::is_failure(base),
+        // SAFETY: the helper checks the address.
+        Shape::Vector(iov, _) => match unsafe { bpf_probe_read_user(iov as *const Iovec) } {
+            Ok(entry) => exceptions::is_failure(entry.base),
+            Err(_) => false,
+        },
+        Shape::Nowhere => false,
+    }
 }
 
 /// For which request the bytes are moved; to be asked once per chunk, with what [`plan`] said of it.

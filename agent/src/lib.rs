@@ -5,6 +5,7 @@ pub mod capture;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod exceptions;
 pub mod pipeline;
 pub mod privileges;
 pub mod problem;

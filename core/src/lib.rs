@@ -4,7 +4,7 @@
 //! thread or knows how the bytes were captured; so everything here can be tested with values alone, and is.
 //!
 //! Modules are the stages of the data path, in its order; each may use those above it, never those below:
-//! [`time`], [`loss`], [`sql`] -> [`exchange`] -> [`protocol`] -> [`connection`] -> [`correlate`] -> [`route`] -> [`aggregate`].
+//! [`time`], [`loss`], [`sql`], [`python`] -> [`exchange`] -> [`protocol`] -> [`connection`] -> [`correlate`] -> [`route`] -> [`aggregate`].
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ pub mod correlate;
 pub mod exchange;
 pub mod loss;
 pub mod protocol;
+pub mod python;
 pub mod record;
 pub mod route;
 pub mod sql;

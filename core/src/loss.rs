@@ -38,6 +38,12 @@ losses! {
     ContextUnreadable = "context_unreadable",
     /// Threads, contexts and hand-overs that found no room in the kernel's tables: what they did has no request.
     AttributionTableFull = "attribution_table_full",
+    /// Exceptions of which a part found no room, or whose class could not be read any more.
+    ExceptionsUnread = "exceptions_unread",
+    /// Frames of tracebacks whose code object could not be read any more.
+    FramesUnread = "frames_unread",
+    /// Exceptions that found no room among those that wait for the end of their request.
+    ExceptionTableFull = "exception_table_full",
     /// Events that user space could not decode.
     Undecodable = "undecodable",
     /// Bytes of a connection that never arrived, as a gap between two stream positions.

@@ -15,11 +15,20 @@ mod maps;
 mod now;
 
 pub use events::*;
+pub use maps::{Key, count, kept};
+pub use now::half;
 pub use now::word as user_word;
 
 use apm_agent_ebpf::{Conn, Origin, Python, conn_flags, link, opened_by, python_flags};
 use maps::*;
 use now::Now;
+
+/// The current thread's `PyThreadState` and the request that it works for; each 0 where there is none.
+#[inline(always)]
+pub fn running(id: u64) -> Option<(u64, u64)> {
+    let now = Now::of(id, python(id)?)?;
+    Some((now.state, now.resolve().request))
+}
 
 /// No attribution.
 pub const NOWHERE: Origin = Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, reserved: 0 };

@@ -93,6 +93,8 @@ pub struct Now {
     pub thread: *mut Thread,
     /// The process.
     pub tgid: u32,
+    /// Its `PyThreadState`; 0 if it has none.
+    pub state: u64,
     /// Address of the current context; 0 if there is none.
     pub context: u64,
     /// Code runs in it (`Context.run`), rather than it being the thread's own.
@@ -115,7 +117,7 @@ impl Now {
     pub fn of(id: u64, python: &Python) -> Option<Self> {
         let tgid = (id >> 32) as u32;
         let thread = thread(id as u32)?;
-        let mut now = Self { thread, tgid, context: 0, entered: false };
+        let mut now = Self { thread, tgid, state: 0, context: 0, entered: false };
         if python.flags & python_flags::THREADS_ONLY != 0 {
             return Some(now);
         }
@@ -124,6 +126,7 @@ impl Now {
         if state == 0 {
             return Some(now);
         }
+        now.state = state;
         let context = word(state + u64::from(python.context));
         if context == 0 {
             return Some(now);

@@ -6,7 +6,9 @@
 
 use core::ffi::c_void;
 
-use apm_agent_ebpf::{Conn, Data, SKIM_TAIL, change, conn_flags, counter, data_flags, kind, opened_by};
+use apm_agent_ebpf::{
+    Conn, Data, SKIM_TAIL, change, conn_flags, counter, data_flags, kind, opened_by, seen_at,
+};
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
     helpers::{bpf_probe_read_user, generated as raw},
@@ -16,7 +18,7 @@ use aya_ebpf::{
 
 use super::watched;
 use crate::{
-    attribution, connection, emit,
+    attribution, connection, emit, exceptions,
     maps::{StreamKey, TLS_CALLS, TLS_STREAMS, TlsCall, count},
     payload::{self, Shape, opaque},
 };
@@ -133,6 +135,9 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         origin: attribution::NOWHERE,
     };
     let shape = Shape::Buffer(call.buffer);
+    if write && conn.flags & conn_flags::SERVES != 0 && payload::fails(shape) {
+        exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
+    }
     payload::origin(conn, id, write, shape, total, &plan, &mut data.origin);
     let (head, tail) = (plan.head, total - plan.head);
     if head <= 512 - SKIM_TAIL as u64 {

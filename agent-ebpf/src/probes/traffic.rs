@@ -1,12 +1,12 @@
 //! System calls that move bytes, seen as they return: the arguments are still in the saved registers, the bytes are in
 //! memory, and the true count is known.
 
-use apm_agent_ebpf::{change, conn_flags, opened_by};
+use apm_agent_ebpf::{change, conn_flags, opened_by, seen_at};
 use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext};
 
 use super::{tls_binding, watched};
 use crate::{
-    connection, emit,
+    connection, emit, exceptions,
     kernel::{Args, stream_socket, syscall_args},
     payload::{self, Shape},
 };
@@ -15,6 +15,9 @@ use crate::{
 const EPIPE: i64 = 32;
 const ECONNRESET: i64 = 104;
 const ETIMEDOUT: i64 = 110;
+
+/// Descriptor of standard error (`STDERR_FILENO`, unistd.h(0P)).
+const STDERR: u64 = 2;
 
 /// `recv*` flags that do not take the bytes from the stream (`include/linux/socket.h`).
 const MSG_OOB: u64 = 0x1;
@@ -55,6 +58,9 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
     }
     let id = watched()?;
     let args = syscall_args()?;
+    if write && args.0[0] == STDERR && ret > 0 {
+        exceptions::look_at_exception(id, 0, u64::from(seen_at::STDERR));
+    }
     let sock = stream_socket(args.0[0])?;
     let shape = shape(&args)?;
     let conn = connection::of(&sock, id, opened_by::DATA)?;
@@ -76,6 +82,9 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
             emit::changed(conn.id, change::END_OF_STREAM, 0, conn.tgid);
         }
         return None;
+    }
+    if write && conn.flags & conn_flags::SERVES != 0 && payload::fails(shape) {
+        exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
     payload::send(conn, id, write, shape, ret as u64)?;
     if conn.flags & conn_flags::TLS != 0 {

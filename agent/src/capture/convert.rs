@@ -61,6 +61,7 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
             change: change(&changed)?,
             time: Time(changed.time),
         }),
+        wire::Event::Raised(raised) => Captured::Raised(raised),
         wire::Event::Bound(bound) => {
             Captured::Bound { stream: ConnId(bound.stream), socket: ConnId(bound.socket) }
         }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use apm_agent_ebpf::{Conn, Python, conn_flags, counter, target_flags};
+use apm_agent_ebpf::{Conn, Python, Raised, Raising, conn_flags, counter, target_flags};
 use apm_core::connection::{Chunk, Info};
 use apm_core::exchange::ConnId;
 use apm_core::loss::{Loss, Losses};
@@ -84,6 +84,8 @@ pub enum Captured<'a> {
         /// The socket's connection.
         socket: ConnId,
     },
+    /// An exception was being handled: see [`crate::exceptions`].
+    Raised(&'a Raised),
     /// A process came, changed or went.
     Process(ProcessEvent),
 }
@@ -94,6 +96,7 @@ pub struct Capture {
     targets: HashMap<MapData, u32, u32>,
     conns: HashMap<MapData, u64, [u8; size_of::<Conn>()]>,
     pythons: HashMap<MapData, u32, [u8; size_of::<Python>()]>,
+    raising: HashMap<MapData, u32, [u8; size_of::<Raising>()]>,
     counters: PerCpuArray<MapData, u64>,
     ring_bytes: u32,
     undecodable: u64,
@@ -116,6 +119,7 @@ impl Capture {
             targets: HashMap::try_from(take(&mut ebpf, "TARGETS")?).map_err(table("TARGETS"))?,
             conns: HashMap::try_from(take(&mut ebpf, "CONNS")?).map_err(table("CONNS"))?,
             pythons: HashMap::try_from(take(&mut ebpf, "PYTHONS")?).map_err(table("PYTHONS"))?,
+            raising: HashMap::try_from(take(&mut ebpf, "RAISING")?).map_err(table("RAISING"))?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(table("COUNTERS"))?,
             ring_bytes: options.ring_bytes,
             undecodable: 0,
@@ -188,12 +192,22 @@ impl Capture {
         self.pythons.insert(pid, bytes, 0).map_err(table("PYTHONS"))
     }
 
+    /// Looks at exceptions of `pid` that end in a failed response or on standard error. It has to be attributed as well.
+    ///
+    /// # Errors
+    /// The kernel's table is full.
+    pub fn look_at_exceptions(&mut self, pid: u32, layout: Raising) -> Result<(), CaptureError> {
+        let bytes: [u8; size_of::<Raising>()] = zerocopy::transmute!(layout);
+        self.raising.insert(pid, bytes, 0).map_err(table("RAISING"))
+    }
+
     /// Captures nothing more of `pid`; it may be gone already.
     pub fn forget(&mut self, pid: u32) {
         self.libraries.forget(&mut self.ebpf, pid);
         // Not there is what is wanted.
         let _absent = self.targets.remove(&pid);
         let _absent = self.pythons.remove(&pid);
+        let _absent = self.raising.remove(&pid);
     }
 
     /// Tells the probes that nothing more of a connection is wanted but its end.
@@ -256,6 +270,7 @@ impl Capture {
         losses.set(Loss::ThreadStateMissing, self.counter(counter::THREAD_STATE_MISSING));
         losses.set(Loss::ContextUnreadable, self.counter(counter::NO_CONTEXT));
         losses.set(Loss::AttributionTableFull, self.counter(counter::ATTRIBUTION_TABLE_FULL));
+        losses.add(Loss::ExceptionsUnread, self.counter(counter::EXCEPTIONS_LOST));
         losses.set(Loss::Undecodable, self.undecodable);
     }
 

@@ -13,6 +13,8 @@ use apm_core::time::Time;
 use super::source::{Routes, Scanner};
 use crate::attribution::Attribution;
 use crate::capture::{self, Capture, Captured, ProcessEvent};
+use crate::config::Features;
+use crate::exceptions::Exceptions;
 use crate::process::{self, Attachment, Decision, Policy, Procfs, Registry, Sample, Sampler, Watched};
 
 /// Events taken from the ring before records are handed on.
@@ -101,6 +103,8 @@ pub struct Engine {
     scanner: Scanner,
     /// `None`: not wanted.
     attribution: Option<Attribution>,
+    /// `None`: not wanted.
+    exceptions: Option<Exceptions>,
     /// Processes that loaded libraries since the last turn.
     mapped: BTreeSet<u32>,
     /// Processes whose interpreter is starting, with the turns that is to be waited for.
@@ -115,8 +119,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that watches what the policy says, and tells which request caused a call if `attribution` is wanted.
-    pub fn new(capture: Capture, policy: Policy, scanner: Scanner, attribution: bool) -> Self {
+    /// An engine that watches what the policy says, and tells of them what `features` ask for: exceptions only with attribution.
+    pub fn new(capture: Capture, policy: Policy, scanner: Scanner, features: Features) -> Self {
         let nonce = capture::now().0 as u32 ^ std::process::id().rotate_left(16);
         let mut engine = Self {
             capture,
@@ -125,7 +129,8 @@ impl Engine {
             correlator: Correlator::new(nonce),
             naming: Naming::new(scanner.routes()),
             scanner,
-            attribution: attribution.then(Attribution::new),
+            attribution: features.attribution.then(Attribution::new),
+            exceptions: features.exceptions.then(Exceptions::default),
             mapped: BTreeSet::new(),
             starting: HashMap::new(),
             sampler: Sampler::default(),
@@ -153,7 +158,7 @@ impl Engine {
 
     /// Takes what the ring holds; pushes the records that are complete. Returns how many events there were.
     pub fn step(&mut self, out: &mut Vec<Record>) -> usize {
-        let Self { capture, table, progress, life, correlator, .. } = self;
+        let Self { capture, table, progress, life, correlator, exceptions, .. } = self;
         let count = capture.drain(BATCH, |event| match event {
             Captured::Chunk(chunk) => table.chunk(&chunk, progress),
             Captured::Opened(info, error) => {
@@ -164,6 +169,11 @@ impl Engine {
             }
             Captured::Changed(change) => table.changed(change.conn, change.change, change.time),
             Captured::Bound { stream, socket } => table.bound(stream, socket),
+            Captured::Raised(event) => {
+                if let Some(raised) = exceptions.as_mut().and_then(|exceptions| exceptions.take(event)) {
+                    correlator.raised(raised);
+                }
+            }
             Captured::Process(event) => life.push(event),
         });
         if !self.life.is_empty() {
@@ -174,6 +184,7 @@ impl Engine {
         let now = capture::now();
         self.table.tick(now, &mut self.progress);
         self.correlator.take(&mut self.progress, &self.naming, out);
+        self.correlator.settle(now, out);
         for info in self.table.take_ignored() {
             self.capture.ignore(&info);
         }
@@ -203,6 +214,9 @@ impl Engine {
             self.carry_out(decisions);
         }
         self.losses.merge(&self.table.take_losses());
+        if let Some(exceptions) = &mut self.exceptions {
+            self.losses.merge(&exceptions.take_losses());
+        }
         let own = std::process::id();
         let pids: Vec<u32> = self.registry.watched().map(|w| w.process.id.pid).chain([own]).collect();
         self.samples = self.sampler.sample(pids, uptime).into_iter().map(|s| (s.id.pid, s)).collect();
@@ -229,6 +243,7 @@ impl Engine {
         let serving = self.table.serving();
         let mut losses = self.losses.clone();
         self.capture.read_losses(&mut losses);
+        self.correlator.losses(&mut losses);
         EngineStatus {
             processes: self
                 .registry
@@ -303,12 +318,18 @@ impl Engine {
                     }
                     tracing::debug!("watching process {pid} as {}", watched.service);
                     self.attach_libraries(&watched);
+                    if let Some(exceptions) = &mut self.exceptions {
+                        exceptions.process_gone(pid);
+                    }
                     self.attribute(&watched);
                     self.scanner.watch(&watched);
                 }
                 Decision::Forget(id) => {
                     self.capture.forget(id.pid);
                     self.starting.remove(&id.pid);
+                    if let Some(exceptions) = &mut self.exceptions {
+                        exceptions.process_gone(id.pid);
+                    }
                     if let Some(attribution) = &mut self.attribution {
                         attribution.process_gone(id.pid);
                     }
@@ -336,6 +357,19 @@ impl Engine {
         let Some(attribution) = &mut self.attribution else { return };
         let id = watched.process.id;
         let report = attribution.attach(&mut self.capture, &watched.process);
+        let refused = report.attachments.iter().any(|a| a.what == "attribution" && a.problem.is_some());
+        if let Some(exceptions) = &mut self.exceptions
+            && !report.not_ready
+            && !refused
+            && !exceptions.knows(id.pid)
+        {
+            let problem = match exceptions.attach(&mut self.capture, &watched.process) {
+                Ok(true) => None,
+                Ok(false) => Some("exceptions of this version are not known to the agent".to_owned()),
+                Err(problem) => Some(problem),
+            };
+            self.registry.report(id, Attachment { what: "exceptions".to_owned(), problem });
+        }
         for attachment in report.attachments {
             self.registry.report(id, attachment);
         }

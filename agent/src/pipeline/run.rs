@@ -75,9 +75,9 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let (publish, live) = watch::channel(Arc::new(Live::default()));
     {
         let (writer, stop, scanner) = (writer.clone(), Arc::clone(&stop), scanner.clone());
-        let (policy, attribution) = (Policy::of(&settings), settings.features.attribution);
+        let (policy, features) = (Policy::of(&settings), settings.features);
         let work = move || {
-            let mut engine = Engine::new(capture, policy, scanner, attribution);
+            let mut engine = Engine::new(capture, policy, scanner, features);
             let watched = announce(&engine, address);
             let mut supervisor = Supervisor::from_environment();
             supervisor.ready(&format!("watching {watched} Python processes, dashboard at http://{address}"));

@@ -9,5 +9,6 @@ pub mod layout;
 mod maps;
 mod memory;
 mod methods;
+pub mod objects;
 
 pub use check::{Refusal, by_thread, inspect};

@@ -7,6 +7,7 @@
 
 mod failures;
 mod pairs;
+mod raised;
 mod rows;
 mod work;
 
@@ -18,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::{Finished, Info, Progress};
-use crate::exchange::{Detail, Origin, Role};
+use crate::exchange::{Detail, Origin, Outcome, Role};
+use crate::loss::{Loss, Losses};
 use crate::protocol::Started;
 use crate::record::Record;
 use crate::route::RouteTable;
@@ -26,7 +28,10 @@ use crate::time::Time;
 
 use failures::Failures;
 use pairs::Pairs;
+use raised::Exceptions;
 use work::Work;
+
+pub use raised::Raised;
 
 /// Requests remembered, open or lately ended.
 const REQUESTS_MAX: usize = 65_536;
@@ -69,6 +74,7 @@ pub struct Correlator {
     responders: HashMap<u64, u64>,
     unbound: VecDeque<Unbound>,
     failures: Failures,
+    exceptions: Exceptions,
     pairs: Pairs,
     routes: RouteTable,
     links: LinkCounts,
@@ -102,6 +108,7 @@ impl Correlator {
             responders: HashMap::new(),
             unbound: VecDeque::new(),
             failures: Failures::default(),
+            exceptions: Exceptions::default(),
             pairs: Pairs::default(),
             routes: RouteTable::default(),
             links: LinkCounts::default(),
@@ -134,12 +141,30 @@ impl Correlator {
         }
     }
 
+    /// An exception was being handled for a request; before the end of that request is told.
+    pub fn raised(&mut self, raised: Raised) {
+        self.exceptions.add(raised);
+    }
+
+    /// Pushes the failed requests that have waited for their exception; to be called often.
+    pub fn settle(&mut self, now: Time, out: &mut Vec<Record>) {
+        while let Some(event) = self.exceptions.next(Some(now)) {
+            out.push(Record::Event(Box::new(event)));
+        }
+    }
+
+    /// What was lost so far.
+    pub fn losses(&self, losses: &mut Losses) {
+        losses.add(Loss::ExceptionTableFull, self.exceptions.dropped);
+    }
+
     /// Lets time pass: what waited long enough is pushed as it is.
     pub fn tick(&mut self, now: Time, around: &dyn Surroundings, out: &mut Vec<Record>) {
         while self.unbound.front().is_some_and(|u| now.since(u.since) > UNBOUND_FOR) {
             self.give_up_oldest(out);
         }
         self.failures.ripe(now, around, out);
+        self.exceptions.forget_old(now);
         self.pairs.tick(now);
         while let Some(&(seen, request)) = self.order.front() {
             let Some(work) = self.requests.get(&request) else {
@@ -170,6 +195,9 @@ impl Correlator {
             self.give_up_oldest(out);
         }
         self.failures.ripe(Time(u64::MAX), around, out);
+        while let Some(event) = self.exceptions.next(None) {
+            out.push(Record::Event(Box::new(event)));
+        }
     }
 
     fn give_up_oldest(&mut self, out: &mut Vec<Record>) {
@@ -235,7 +263,10 @@ impl Correlator {
             work.ended = Some(exchange.end);
             work.describe(&mut event);
         }
-        out.push(Record::Event(Box::new(event)));
+        let failed = event.status >= 500 || exchange.outcome == Outcome::ServerGone;
+        if let Some(event) = self.exceptions.ended(request, exchange.end, failed, event) {
+            out.push(Record::Event(Box::new(event)));
+        }
     }
 
     fn called(&mut self, finished: &Finished, around: &dyn Surroundings, out: &mut Vec<Record>) {

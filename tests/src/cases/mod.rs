@@ -2,6 +2,7 @@
 
 mod attach;
 mod ends;
+mod exceptions;
 mod faults;
 mod matrix;
 mod page;
@@ -14,6 +15,7 @@ use crate::runner::Case;
 pub(crate) fn all() -> Vec<Case> {
     let all = [
         ends::cases(),
+        exceptions::cases(),
         faults::cases(),
         sockets::cases(),
         attach::cases(),

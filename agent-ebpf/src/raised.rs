@@ -1,0 +1,138 @@
+//! Exceptions on the wire: where CPython keeps them, and what is sent of one.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Most frames of one traceback, outermost first.
+pub const FRAMES_MAX: usize = 96;
+/// Most arguments of an exception that are sent; one more value is the file name of an `OSError`.
+pub const ARGUMENTS_MAX: usize = 3;
+/// Bytes of a string that are sent.
+pub const TEXT_MAX: usize = 512;
+/// Exceptions of a chain (`__cause__`, `__context__`) that are sent.
+pub const CHAIN_MAX: u32 = 4;
+
+/// What made us look at the exception that is being handled.
+pub mod seen_at {
+    /// The process began to write a response with a status from 500 on.
+    pub const RESPONSE: u32 = 1;
+    /// The process wrote to its standard error.
+    pub const STDERR: u32 = 2;
+}
+
+/// How an exception came before the one that was sent before it.
+pub mod relation {
+    /// It is the first of its report.
+    pub const NONE: u32 = 0;
+    /// `__cause__`
+    pub const CAUSE: u32 = 1;
+    /// `__context__`
+    pub const CONTEXT: u32 = 2;
+}
+
+/// Flags of [`Raised`].
+pub mod raised_flags {
+    /// It is the last of its report.
+    pub const LAST: u32 = 1;
+    /// It has more frames than were sent.
+    pub const CUT: u32 = 2;
+}
+
+/// Where a CPython process keeps exceptions: the value of the map `RAISING`, keyed by tgid. Offsets in bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Raising {
+    /// `PyThreadState.exc_info`
+    pub exc_info: u32,
+    /// `_PyErr_StackItem.exc_value`
+    pub value: u32,
+    /// `_PyErr_StackItem.previous_item`
+    pub previous: u32,
+    /// `PyBaseExceptionObject.traceback`; `context`, `cause` and `suppress_context` follow it.
+    pub traceback: u32,
+    /// `OSError.filename`
+    pub filename: u32,
+    /// `PyFrameObject.f_frame`; 0 where the frame object itself holds the code.
+    pub inner: u32,
+    /// Where the frame holds its code object.
+    pub code: u32,
+    /// `PyCodeObject.co_name`
+    pub name: u32,
+    /// `PyCodeObject.co_firstlineno`
+    pub first_line: u32,
+    /// First item of a tuple.
+    pub items: u32,
+    /// Data of an ASCII string.
+    pub ascii: u32,
+    /// Data of another compact string.
+    pub compact: u32,
+}
+
+/// One entry of a traceback.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct RaisedFrame {
+    /// Address of its code object.
+    pub code: u64,
+    /// Address of the code object's name: addresses of code objects are reused, and this tells.
+    pub name: u64,
+    /// `tb_lasti`
+    pub lasti: i32,
+    /// `tb_lineno`; below 1 where it is to be computed.
+    pub line: i32,
+    /// `co_firstlineno`
+    pub first_line: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A Python object, read in passing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct RaisedValue {
+    /// Address of its type; 0 where there is no object.
+    pub ty: u64,
+    /// What follows the object's head: length, digits or value, depending on the type.
+    pub words: [u64; 2],
+    /// `state` of a string.
+    pub state: u32,
+    /// Bytes of `text` that were read.
+    pub copied: u32,
+    /// Data of a string.
+    pub text: [u8; TEXT_MAX],
+}
+
+/// An exception that was being handled. Each exception of a chain is one event; all of a report have its `root`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Raised {
+    /// [`super::kind::RAISED`]
+    pub kind: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Process.
+    pub tgid: u32,
+    /// [`seen_at`]
+    pub seen_at: u32,
+    /// When.
+    pub time: u64,
+    /// The request that was being served.
+    pub request: u64,
+    /// Address of the exception that was being handled.
+    pub root: u64,
+    /// Address of this one's class.
+    pub ty: u64,
+    /// How many arguments it has.
+    pub arguments: u64,
+    /// Its place in the chain, from 0.
+    pub depth: u32,
+    /// [`relation`]
+    pub relation: u32,
+    /// [`raised_flags`]
+    pub flags: u32,
+    /// How many frames are there.
+    pub frames: u32,
+    /// Its first arguments, then the file name.
+    pub values: [RaisedValue; ARGUMENTS_MAX + 1],
+    /// Its traceback.
+    pub traceback: [RaisedFrame; FRAMES_MAX],
+}

@@ -1,0 +1,170 @@
+//! Exceptions and the requests that failed with them.
+//!
+//! An exception that was being handled while a request was served is no failure of it by itself. It becomes one when the
+//! request ends with a status from 500 on, or without an answer.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::python::traceback::{self, Exception};
+use crate::record::Event;
+use crate::time::Time;
+
+/// Requests whose exception is kept until they end.
+const RAISED_MAX: usize = 4_096;
+/// How long: a request may answer long after it logged an exception.
+const KEPT: Duration = Duration::from_secs(60);
+/// Failed requests that wait for the rest of their exception's traceback.
+const HELD_MAX: usize = 4_096;
+/// How long they wait. A server that catches what the framework lets through logs it at once, with the frames between.
+const HELD_FOR: Duration = Duration::from_millis(200);
+
+/// An exception that was being handled for a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raised {
+    /// The request.
+    pub request: u64,
+    /// Which exception, while it exists.
+    pub root: u64,
+    /// When it was seen.
+    pub time: Time,
+    /// While the response was written that tells of the failure; else while something was written to standard error.
+    pub at_response: bool,
+    /// The exception, then those that led to it.
+    pub chain: Vec<Exception>,
+}
+
+/// Exceptions of requests.
+#[derive(Debug, Default)]
+pub(super) struct Exceptions {
+    raised: HashMap<u64, Raised>,
+    held: VecDeque<(Time, u64, Event)>,
+    /// Exceptions that found no room.
+    pub(super) dropped: u64,
+}
+
+impl Exceptions {
+    /// Remembers an exception. Of several of one request, the one at the response counts, else the last; of several
+    /// looks at one exception, the one that has seen most of its way.
+    pub(super) fn add(&mut self, new: Raised) {
+        let frames = |raised: &Raised| raised.chain.first().map_or(0, |exception| exception.frames.len());
+        if let Some(old) = self.raised.get_mut(&new.request) {
+            let better = if old.root == new.root {
+                frames(&new) >= frames(old)
+            } else {
+                new.at_response || !old.at_response
+            };
+            if better {
+                let at_response = new.at_response || (old.root == new.root && old.at_response);
+                *old = Raised { at_response, ..new };
+            }
+        } else if self.raised.len() < RAISED_MAX {
+            self.raised.insert(new.request, new);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// A request ended: gives its event back, unless that waits for the rest of an exception.
+    pub(super) fn ended(&mut self, request: u64, end: Time, failed: bool, event: Event) -> Option<Event> {
+        if !self.raised.contains_key(&request) {
+            return Some(event);
+        }
+        if !failed {
+            self.raised.remove(&request);
+            return Some(event);
+        }
+        self.held.push_back((end, request, event));
+        if self.held.len() > HELD_MAX { self.next(None) } else { None }
+    }
+
+    /// The next event that has waited long enough; without a time, the next at all.
+    pub(super) fn next(&mut self, now: Option<Time>) -> Option<Event> {
+        let (end, ..) = self.held.front()?;
+        if now.is_some_and(|now| now.since(*end) < HELD_FOR) {
+            return None;
+        }
+        let (_, request, mut event) = self.held.pop_front()?;
+        if let Some(raised) = self.raised.remove(&request) {
+            describe(&mut event, &raised.chain);
+        }
+        Some(event)
+    }
+
+    /// Forgets exceptions of requests that do not end.
+    pub(super) fn forget_old(&mut self, now: Time) {
+        self.raised.retain(|_, raised| now.since(raised.time) < KEPT);
+    }
+}
+
+fn describe(event: &mut Event, chain: &[Exception]) {
+    let Some(exception) = chain.first() else { return };
+    event.error_type = Some(exception.class.clone());
+    event.error_message = Some(exception.message.clone());
+    event.error_traceback = Some(traceback::text(chain));
+    event.error_fingerprint = Some(traceback::fingerprint(&exception.frames));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::traceback::Frame;
+
+    fn raised(root: u64, frames: u32, at_response: bool) -> Raised {
+        let frame = |line| Frame {
+            file: "a.py".into(),
+            name: "f".into(),
+            qualified: "f".into(),
+            line: Some(line),
+            source: None,
+        };
+        let exception = Exception {
+            class: format!("E{root}"),
+            message: String::new(),
+            frames: (0..frames).map(frame).collect(),
+            cut: false,
+            relation: None,
+        };
+        Raised { request: 1, root, time: Time(0), at_response, chain: vec![exception] }
+    }
+
+    fn of(seen: Vec<Raised>, failed: bool) -> Option<String> {
+        let mut exceptions = Exceptions::default();
+        for raised in seen {
+            exceptions.add(raised);
+        }
+        let event = exceptions.ended(1, Time(0), failed, Event::default());
+        let event = event.or_else(|| exceptions.next(None)).expect("the event comes out");
+        assert!(exceptions.raised.is_empty() && exceptions.held.is_empty());
+        event.error_traceback
+    }
+
+    #[test]
+    fn what_was_handled_does_not_show() {
+        assert_eq!(of(vec![raised(1, 1, false)], false), None);
+        assert_eq!(of(vec![], true), None);
+    }
+
+    #[test]
+    fn the_one_at_the_response_counts() {
+        let traceback = of(vec![raised(1, 3, false), raised(2, 1, true), raised(3, 5, false)], true);
+        assert!(traceback.is_some_and(|text| text.ends_with("E2\n")));
+        let traceback = of(vec![raised(1, 3, false), raised(2, 1, false)], true);
+        assert!(traceback.is_some_and(|text| text.ends_with("E2\n")));
+    }
+
+    #[test]
+    fn the_longest_look_at_one_exception_counts() {
+        let traceback = of(vec![raised(1, 2, true), raised(1, 4, false)], true);
+        assert_eq!(traceback.map(|text| text.matches("File").count()), Some(4));
+    }
+
+    #[test]
+    fn an_event_waits_for_the_rest() {
+        let mut exceptions = Exceptions::default();
+        exceptions.add(raised(1, 1, true));
+        assert_eq!(exceptions.ended(1, Time(0), true, Event::default()), None);
+        assert_eq!(exceptions.next(Some(Time(1_000_000))), None);
+        assert!(exceptions.next(Some(Time(HELD_FOR.as_nanos() as u64))).is_some());
+    }
+}

@@ -1,0 +1,9 @@
+//! What the memory of a CPython process says, in Python's own words: which line an instruction belongs to, and how an
+//! exception's message and traceback read.
+//!
+//! Bytes and values come in from whoever can read the process; nothing here reads it.
+
+pub mod lines;
+pub mod message;
+pub mod traceback;
+pub mod value;

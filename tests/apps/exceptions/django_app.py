@@ -1,0 +1,29 @@
+"""Django; with DEBUG on it logs its errors."""
+
+import os
+import sys
+
+from django.conf import settings
+
+settings.configure(
+    DEBUG=os.environ.get("APM_DEBUG", "1") == "1", SECRET_KEY="of-a-test", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"]
+)
+
+from django.core.management import execute_from_command_line  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
+from django.urls import path  # noqa: E402
+from failing import BY_NAME, handled  # noqa: E402
+
+
+def fail(_request, way):
+    return HttpResponse(str(BY_NAME[way]()))
+
+
+def healthy(_request):
+    return HttpResponse(handled())
+
+
+urlpatterns = [path("fail/<str:way>", fail), path("healthy", healthy)]
+
+if __name__ == "__main__":
+    execute_from_command_line([*sys.argv, "--noreload"])

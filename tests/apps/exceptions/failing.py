@@ -1,0 +1,101 @@
+"""Ways to fail, by name; and ways to raise without failing."""
+
+import json
+
+
+class Broken(Exception):
+    """An error of the app's own."""
+
+
+class Cart:
+    """Fails in a method."""
+
+    def total(self, prices):
+        """Fails in a generator that C code runs."""
+        return sum(self._each(prices))
+
+    def _each(self, prices):
+        for price in prices:
+            yield price["amount"]
+
+
+def division():
+    one = 1
+    return one / 0
+
+
+def key():
+    return {"a": 1}["missing"]
+
+
+def generator():
+    return Cart().total([{"amount": 1}, {"other": 2}])
+
+
+def c_code():
+    return json.loads('{"a": ')
+
+
+def cause():
+    try:
+        key()
+    except KeyError as error:
+        raise Broken("cannot do it") from error
+
+
+def context():
+    try:
+        division()
+    except ZeroDivisionError:
+        raise Broken("while handling")
+
+
+def nested():
+    try:
+        cause()
+    except Broken:
+        return int("twelve")
+
+
+def missing_file():
+    with open("/nowhere/at/all") as file:
+        return file.read()
+
+
+def no_message():
+    raise Broken
+
+
+def two_arguments():
+    raise Broken("no such item", 7)
+
+
+def unicode_message():
+    raise Broken("größer als 10 €")
+
+
+def recursion(depth=12):
+    if depth:
+        return recursion(depth - 1)
+    raise Broken("deep down")
+
+
+def lambdas():
+    return list(map(lambda n: 1 // n, [1, 0]))
+
+
+WAYS = [
+    division, key, generator, c_code, cause, context, nested, missing_file, no_message, two_arguments, unicode_message,
+    recursion, lambdas,
+]
+BY_NAME = {way.__name__: way for way in WAYS}
+
+
+def handled():
+    """Exceptions that are caught are no errors."""
+    for way in WAYS:
+        try:
+            way()
+        except Exception:
+            continue
+    return "fine"

@@ -1,0 +1,170 @@
+//! Every failed request shows the traceback that the server itself logged for it, and no other.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::agent::Agent;
+use crate::places::{PYTHONS, Places};
+use crate::process::until;
+use crate::runner::{Case, Verdict};
+use crate::server::Server;
+
+/// Ways to fail in `failing.py`.
+const WAYS: &[&str] = &[
+    "division",
+    "key",
+    "generator",
+    "c_code",
+    "cause",
+    "context",
+    "nested",
+    "missing_file",
+    "no_message",
+    "two_arguments",
+    "unicode_message",
+    "recursion",
+    "lambdas",
+];
+/// Requests for each way, and for the endpoint that is healthy.
+const TIMES: usize = 20;
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A server that logs the exceptions it answers with 500.
+struct Kind {
+    name: &'static str,
+    arguments: &'static str,
+    /// Where its ways to fail are.
+    prefixes: &'static [&'static str],
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        name: "fastapi",
+        arguments: "-m uvicorn fastapi_app:app --port {port} --no-access-log --log-level warning",
+        prefixes: &["/async/", "/thread/"],
+    },
+    Kind {
+        name: "flask",
+        arguments: "-m gunicorn -b 127.0.0.1:{port} --log-level warning flask_app:app",
+        prefixes: &["/fail/"],
+    },
+    Kind { name: "aiohttp", arguments: "aiohttp_app.py {port}", prefixes: &["/fail/"] },
+    Kind { name: "django", arguments: "django_app.py runserver 127.0.0.1:{port}", prefixes: &["/fail/"] },
+];
+
+pub(super) fn cases() -> Vec<Case> {
+    let of = |kind: &'static Kind| {
+        PYTHONS.iter().map(move |version| {
+            Case::new(format!("exceptions/{}/{version}", kind.name), move |places| {
+                tracebacks(places, kind, version)
+            })
+        })
+    };
+    KINDS.iter().flat_map(of).collect()
+}
+
+fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
+    let Some(python) = places.python(version) else {
+        return Ok(Verdict::Skipped(format!("no Python {version}")));
+    };
+    let scratch = places.scratch()?;
+    let apps = places.apps().join("exceptions");
+    let server = Server::start_with(kind.name, kind.arguments, &python, &apps, scratch.path())?;
+    let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
+    // A server that has just begun to listen may still be starting threads: then it is looked at again.
+    until(WAIT, "exceptions to be looked at", || {
+        let status = agent.get("/api/status")?;
+        let probes = status["processes"][0]["probes"].as_array().context("/api/status names no probes")?;
+        Ok(probes
+            .iter()
+            .any(|probe| probe["name"] == "exceptions" && probe["attached"] == true)
+            .then_some(()))
+    })?;
+    let web = ureq::Agent::new_with_config(ureq::Agent::config_builder().http_status_as_error(false).build());
+    let get = |path: &str| -> Result<u16> {
+        let url = format!("http://127.0.0.1:{}{path}", server.address.port());
+        let mut answer = web.get(&url).call().with_context(|| path.to_owned())?;
+        // Whole: a client that goes away before has seen no failure of the server.
+        answer.body_mut().read_to_vec()?;
+        Ok(answer.status().as_u16())
+    };
+    let mut paths = Vec::new();
+    for prefix in kind.prefixes {
+        paths.extend(WAYS.iter().map(|way| format!("{prefix}{way}")));
+    }
+    for _ in 0..TIMES {
+        ensure!(get("/healthy")? == 200, "the healthy endpoint failed");
+        for path in &paths {
+            ensure!(get(path)? == 500, "{path} did not fail");
+        }
+    }
+    let wanted = (paths.len() + 1) * TIMES;
+    until(WAIT, &format!("{wanted} requests to be recorded"), || {
+        Ok((agent.events()?.len() >= wanted).then_some(()))
+    })?;
+    let log = server.process.output();
+    let service = service(&agent)?;
+    let groups = agent.get(&format!("/api/error_groups?w=600&limit=200&service={service}"))?;
+    let losses = agent.losses()?;
+    agent.stop()?;
+    judge(&groups, &paths, &log, version)
+        .with_context(|| format!("losses {losses:?}; server's log:\n{}", tail(&log)))
+}
+
+fn service(agent: &Agent) -> Result<String> {
+    let status = agent.get("/api/status")?;
+    let name = status["processes"][0]["service"].as_str();
+    Ok(name.context("/api/status names no service")?.to_owned())
+}
+
+/// One group for each path, of as many requests as failed there, with a traceback that stands in the log.
+fn judge(groups: &Value, paths: &[String], log: &str, version: &str) -> Result<Verdict> {
+    let groups = groups["groups"].as_array().context("no groups")?;
+    let log = comparable(log, version);
+    let mut frames = 0;
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for group in groups {
+        let traceback =
+            group["sample_traceback"].as_str().with_context(|| format!("no traceback: {group}"))?;
+        ensure!(
+            group["count"] == TIMES,
+            "{} of {TIMES} requests have this traceback:\n{traceback}",
+            group["count"]
+        );
+        let ours = comparable(traceback, version);
+        ensure!(log.contains(&ours), "the server logged no such traceback:\n{traceback}");
+        frames += ours.matches("  File ").count();
+        *seen.entry(traceback.to_owned()).or_default() += 1;
+    }
+    ensure!(
+        groups.len() == paths.len(),
+        "{} groups of errors for {} ways to fail:\n{:#?}",
+        groups.len(),
+        paths.len(),
+        seen.keys()
+    );
+    Ok(Verdict::Passed(format!("{} tracebacks of {frames} frames equal the server's", groups.len())))
+}
+
+/// A log or traceback without what differs by rule: marks under source lines, and from 3.13 on the source lines, of which
+/// Python shows several where a statement has several.
+fn comparable(text: &str, version: &str) -> String {
+    let mut lines = String::new();
+    for line in text.lines() {
+        let is_mark = !line.trim().is_empty() && line.trim().chars().all(|c| "^~".contains(c));
+        let is_source = line.starts_with("    ");
+        if !(is_mark || is_source && version == "3.13") {
+            lines.push_str(line);
+            lines.push('\n');
+        }
+    }
+    lines
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(80)..].join("\n")
+}
