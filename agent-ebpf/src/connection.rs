@@ -26,7 +26,7 @@ pub fn of(sock: &Sock, id: u64, by: u16) -> Option<*mut Conn> {
     };
     // SAFETY: as above.
     let c = unsafe { &mut *conn };
-    if c.flags & conn_flags::ANNOUNCED == 0 && emit::opened(sock, c, id, 0) {
+    if c.flags & conn_flags::ANNOUNCED == 0 && emit::opened(sock, c, id, 0, 0) {
         c.flags |= conn_flags::ANNOUNCED;
     }
     Some(conn)

@@ -6,7 +6,7 @@ use core::ffi::c_void;
 use apm_agent_ebpf::{Bound, Changed, Conn, Opened, Process, counter, family, kind};
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_ktime_get_ns, generated as raw},
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_user, generated as raw},
 };
 use zerocopy::{Immutable, IntoBytes};
 
@@ -51,11 +51,11 @@ fn whole<T: IntoBytes + Immutable>(mut event: T, urgent: bool) -> bool {
     unsafe { output(core::ptr::from_mut(&mut event).cast(), size_of::<T>() as u64, urgent) }
 }
 
-/// Tells user space of a connection. `error` is an `errno`.
+/// Tells user space of a connection. `error` is an `errno`, `sockaddr` the address in a failed call.
 ///
 /// A function of its own, as its event would take a quarter of the caller's stack.
 #[inline(never)]
-pub fn opened(sock: &Sock, conn: &Conn, id: u64, error: u32) -> bool {
+pub fn opened(sock: &Sock, conn: &Conn, id: u64, error: u32, sockaddr: u64) -> bool {
     let mut event = Opened {
         kind: kind::OPENED,
         tid: id as u32,
@@ -85,7 +85,31 @@ pub fn opened(sock: &Sock, conn: &Conn, id: u64, error: u32) -> bool {
         event.local_port = read(sock.key, OFF_SK_NUM.load()).unwrap_or_default();
         event.peer_port = u16::from_be(read(sock.key, OFF_SK_DPORT.load()).unwrap_or_default());
     }
+    if error != 0 && event.peer_port == 0 {
+        // The kernel has taken the peer's address off the socket: it stands in the call.
+        // SAFETY: the helper checks the address.
+        if let Ok(named) = unsafe { bpf_probe_read_user(sockaddr as *const Sockaddr) } {
+            event.peer_port = u16::from_be(named.port);
+            if sock.family == family::INET {
+                event.peer[..4].copy_from_slice(&named.v4);
+            } else {
+                // SAFETY: as above.
+                event.peer =
+                    unsafe { bpf_probe_read_user((sockaddr + 8) as *const [u8; 16]) }.unwrap_or_default();
+            }
+        }
+    }
     whole(event, false)
+}
+
+/// The start that `struct sockaddr_in` and `sockaddr_in6` have in common, and the former's address, see ip(7), ipv6(7); the
+/// latter's begins at byte 8.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Sockaddr {
+    family: u16,
+    port: u16,
+    v4: [u8; 4],
 }
 
 /// Tells user space of a TLS stream.

@@ -68,7 +68,7 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     } else if is_inet(sock.family) {
         // It failed at once: there never was a connection, but there was a call.
         let conn = connection::new(sock.inode, id, opened_by::CONNECT, sock.family);
-        let _counted = emit::opened(&sock, &conn, id, -ret as u32);
+        let _counted = emit::opened(&sock, &conn, id, -ret as u32, args.0[1]);
     }
     Some(())
 }

@@ -37,7 +37,7 @@ fn enter(id: u64, ssl: u64, buffer: u64, moved: u64) {
 
 /// The stream's entry, made where there is none.
 #[inline(always)]
-fn stream(key: &StreamKey, id: u64) -> Option<*mut Conn> {
+pub(super) fn stream(key: &StreamKey, id: u64) -> Option<*mut Conn> {
     if let Some(conn) = TLS_STREAMS.get_ptr_mut(key) {
         return Some(conn);
     }

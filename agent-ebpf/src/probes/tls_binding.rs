@@ -9,7 +9,7 @@
 use apm_agent_ebpf::{Conn, conn_flags};
 use aya_ebpf::{helpers::bpf_probe_read_user, macros::uprobe, programs::ProbeContext};
 
-use super::watched;
+use super::{tls, watched};
 use crate::{
     emit,
     maps::{Flight, Sighting, StreamKey, TLS_BIOS, TLS_CALLS, TLS_FLIGHTS, TLS_STREAMS},
@@ -88,15 +88,33 @@ pub fn bio_write(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// The stream whose call this thread is in, if what passes is a record of application data (RFC 8446, 5.1): its BIOs were
+/// set before the agent came. Which of its BIOs it is does not matter: the same bytes on a socket are the proof.
+#[inline(always)]
+fn within(id: u64, data: u64) -> Option<u64> {
+    let call = TLS_CALLS.get_ptr(id)?;
+    // SAFETY: the helper checks the address.
+    let header = unsafe { bpf_probe_read_user(data as *const [u8; 2]) }.ok()?;
+    // SAFETY: a live map value, used by this thread alone.
+    (header == [23, 3]).then(|| unsafe { (*call).ssl } | WRITES)
+}
+
 #[inline(always)]
 fn passed(ctx: &ProbeContext) -> Option<()> {
     let id = watched()?;
     let (bio, data, len) = (ctx.arg::<u64>(0)?, ctx.arg::<u64>(1)?, ctx.arg::<i32>(2)?);
-    let bio = TLS_BIOS.get_ptr(StreamKey { tgid: id >> 32, ssl: bio })?;
     // SAFETY: a live map value.
-    let owner = unsafe { *bio };
+    let known = TLS_BIOS.get_ptr(StreamKey { tgid: id >> 32, ssl: bio }).map(|bio| unsafe { *bio });
+    let owner = match known {
+        Some(owner) => owner,
+        None => within(id, data)?,
+    };
     let key = StreamKey { tgid: id >> 32, ssl: owner & !WRITES };
-    let stream = TLS_STREAMS.get_ptr_mut(key)?;
+    let stream = match known {
+        Some(_) => TLS_STREAMS.get_ptr_mut(key)?,
+        // Its first call since the agent came has not returned yet.
+        None => tls::stream(&key, id)?,
+    };
     // SAFETY: a live map value; OpenSSL forbids two calls on one stream at a time.
     let stream = unsafe { &mut *stream };
     if stream.flags & conn_flags::BOUND != 0 || len < 32 {

@@ -10,9 +10,10 @@ use crate::time::Time;
 
 /// Bytes kept while no protocol can tell yet.
 const OPENING_MAX: usize = 4096;
-/// Chunks looked at before a connection that was joined in mid-life counts as unknown: it may be in the middle of a body.
+/// Runs of one direction looked at before a connection that was joined in mid-life counts as unknown. Runs, not chunks: it
+/// may be in the middle of a body of any length.
 const ATTEMPTS_MID_LIFE: u32 = 64;
-/// The same for a connection seen from its start: one or two a direction.
+/// Chunks looked at on a connection seen from its start: one or two a direction.
 const ATTEMPTS_FROM_START: u32 = 6;
 
 /// What a connection's bytes are taken for.
@@ -200,7 +201,8 @@ impl Stream {
         let State::Detecting { bytes, direction, attempts, role, from_start } = &mut self.state else {
             return;
         };
-        if *direction != Some(at.direction) {
+        let run_starts = *direction != Some(at.direction);
+        if run_starts {
             bytes.clear();
             *direction = Some(at.direction);
         }
@@ -227,7 +229,7 @@ impl Stream {
         let limit = if *from_start { ATTEMPTS_FROM_START } else { ATTEMPTS_MID_LIFE };
         if !undecided || bytes.len() >= OPENING_MAX {
             bytes.clear();
-            *attempts += 1;
+            *attempts += u32::from(*from_start || run_starts);
         }
         if *attempts >= limit {
             out.losses.add(Loss::UnknownProtocol, 1);

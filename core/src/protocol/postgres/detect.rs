@@ -118,7 +118,12 @@ fn mid_life(bytes: &[u8], is_request: bool, on_port: bool) -> Verdict {
         return match chain(bytes, Sender::Frontend) {
             Chain::Whole(b'Q' | b'P' | b'B' | b'F' | b'D' | b'E' | b'C', b'S' | b'Q' | b'H' | b'F') => mine,
             Chain::Whole(..) if on_port => mine,
-            Chain::Open(b'Q' | b'P') if bytes.len() >= 5 + READABLE && is_readable(bytes) => mine,
+            // A pipeline may be flushed before its Sync.
+            Chain::Whole(b'Q' | b'P', _) | Chain::Open(b'Q' | b'P')
+                if bytes.len() >= 5 + READABLE && is_readable(bytes) =>
+            {
+                mine
+            }
             Chain::Open(_) if on_port && bytes.len() >= 5 => mine,
             Chain::Open(_) => Verdict::More,
             Chain::Whole(..) | Chain::No => Verdict::NotMine,
