@@ -72,6 +72,12 @@ impl Process {
         let what = format!("{} to end after signal {signal}", self.name);
         until(limit, &what, || Ok(self.child.try_wait()?)).with_context(|| self.output())
     }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let what = format!("{} to end", self.name);
+        until(limit, &what, || Ok(self.child.try_wait()?)).with_context(|| self.output())
+    }
 }
 
 impl Drop for Process {

@@ -14,6 +14,8 @@ pub(crate) const TEST_PACKAGES: &[&str] = &[
     "chromium",     // the page tests
     "postgresql",
     "redis-server", // peers of the apps under test
+    "openssl",      // their certificate
+    "libpq-dev",    // psycopg2 from source
     "libc6-dev",
     "gcc", // the linker that cargo needs
 ];

@@ -12,16 +12,43 @@ use crate::{places, shell};
 /// Versions the agent is tested with; each has its pinned packages in `tests/requirements`.
 pub(crate) const VERSIONS: &[&str] = &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"];
 
+/// The one that runs the clients and drivers of the tests of outgoing traffic.
+const CLIENTS_ON: &str = "3.11";
+
 /// Makes the virtual environments that are missing or out of date. Gives back the versions this machine lacks.
 pub(crate) fn prepare() -> Result<Vec<&'static str>> {
     let mut absent = Vec::new();
     for &version in VERSIONS {
         match interpreter(version) {
-            Some(python) => environment(version, &python)?,
+            Some(python) => environment(version, &format!("python{version}.txt"), &python)?,
             None => absent.push(version),
         }
     }
+    if let Some(python) = interpreter(CLIENTS_ON) {
+        clients(&python)?;
+    }
     Ok(absent)
+}
+
+/// The environment of the tests of outgoing traffic: psycopg2 twice, from its wheel and from source.
+fn clients(python: &Path) -> Result<()> {
+    environment("outgoing", "outgoing.txt", python)?;
+    let source = home("outgoing").join("psycopg2-source");
+    if !source.exists() {
+        let wanted = places::root().join("tests/requirements/outgoing-source.txt");
+        let mut pip = Command::new(home("outgoing").join("bin/python"));
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-binary",
+            "psycopg2",
+        ]);
+        shell::quiet(pip.arg("--target").arg(&source).arg("--requirement").arg(&wanted))?;
+    }
+    Ok(())
 }
 
 /// The tests of the optional header hook (`sdk/python`), on every Python of this machine.
@@ -40,15 +67,15 @@ pub(crate) fn home(version: &str) -> PathBuf {
     places::target().join("venv").join(version)
 }
 
-fn environment(version: &str, python: &Path) -> Result<()> {
-    let wanted = places::root().join("tests/requirements").join(format!("python{version}.txt"));
+fn environment(name: &str, requirements: &str, python: &Path) -> Result<()> {
+    let wanted = places::root().join("tests/requirements").join(requirements);
     let pins = fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
-    let venv = home(version);
+    let venv = home(name);
     let stamp = venv.join("installed.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == pins) {
         return Ok(());
     }
-    println!("      Python {version}: packages into {}", venv.display());
+    println!("      {requirements}: packages into {}", venv.display());
     shell::quiet(Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv))?;
     let mut pip = Command::new(venv.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])

@@ -5,6 +5,7 @@ mod ends;
 mod exceptions;
 mod faults;
 mod matrix;
+mod outgoing;
 mod page;
 mod sockets;
 mod workers;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<Case> {
         attach::cases(),
         workers::cases(),
         page::cases(),
+        outgoing::cases(),
         matrix::cases(),
     ];
     all.into_iter().flatten().collect()

@@ -1,0 +1,44 @@
+"""Makes calls that fail, in each way, and logs how.
+
+    failures.py NAME LOG PLAIN_PORT REFUSED_PORT
+"""
+
+import http.client
+import sys
+
+from common import Log, fail, ready_then_wait
+
+EXPECTED = {
+    "reset": ConnectionResetError,
+    "close": http.client.RemoteDisconnected,
+    "part": http.client.IncompleteRead,
+    "hang": TimeoutError,
+}
+
+
+def main():
+    log, plain, refused = Log(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    ready_then_wait()
+    for n in range(5):
+        for kind, expected in EXPECTED.items():
+            path = "/%s/failures/%d" % (kind, n)
+            connection = http.client.HTTPConnection("127.0.0.1", plain, timeout=0.3)
+            try:
+                connection.request("GET", path)
+                connection.getresponse().read()
+                fail(path + " did not fail")
+            except expected:
+                log.add(kind=kind, path=path)
+            finally:
+                connection.close()
+        try:
+            http.client.HTTPConnection("127.0.0.1", refused).request("GET", "/never")
+            fail("a connection to a closed port was made")
+        except ConnectionRefusedError:
+            log.add(kind="refused", path="")
+    log.write()
+    print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+//! An app that logs what it sends out, run under the agent's eyes.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rusqlite::{Connection, OpenFlags};
+use serde::Deserialize;
+
+use super::peers::Peers;
+use crate::agent::Agent;
+use crate::places::Places;
+use crate::process::{Process, until};
+
+/// Durations may differ by this much, in milliseconds, or by this part.
+const TOLERANCE_MS: f64 = 1.0;
+const TOLERANCE_PART: f64 = 0.05;
+/// The peer answers a timed call after this long, in milliseconds.
+const SLOW_MS: f64 = 30.0;
+
+/// A line of the app's log, as far as calls and queries have it in common.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line {
+    /// `WHERE/WHEN`, as `tls/before`.
+    pub(super) phase: String,
+    /// Its own time of the call, milliseconds.
+    ms: f64,
+    /// It was alone, and its duration is compared.
+    pub(super) timed: bool,
+    /// Least and most milliseconds between its first byte out and its last byte in, where Python code moved them.
+    wire: Option<[f64; 2]>,
+}
+
+impl Line {
+    /// Is this duration right? The bounds are the socket's, or else the peer's delay and the whole call.
+    pub(super) fn agrees(&self, ours: f64) -> bool {
+        let [low, high] = self.wire.unwrap_or([SLOW_MS, self.ms]);
+        let off = (low - ours).max(ours - high);
+        off <= TOLERANCE_MS.max(TOLERANCE_PART * high)
+    }
+
+    /// The bounds, in words.
+    pub(super) fn bounds(&self) -> String {
+        format!("{:?} of {:.2} ms", self.wire, self.ms)
+    }
+}
+
+/// What came of a run.
+pub(super) struct Run {
+    /// The app's log.
+    pub(super) log: String,
+    /// The agent's database; the agent has ended.
+    pub(super) database: Connection,
+    /// What it counted as lost.
+    pub(super) losses: Vec<(String, u64)>,
+    _scratch: tempfile::TempDir,
+}
+
+/// Starts `python SCRIPT NAME LOG REST..`, an agent once it is ready, and lets it run to its end. `meanwhile` is called
+/// before the app is let go.
+pub(super) fn run(
+    places: &Places,
+    peers: &Peers,
+    script: &str,
+    name: &str,
+    rest: &[String],
+    meanwhile: impl FnOnce() -> Result<()>,
+) -> Result<Run> {
+    let scratch = places.scratch()?;
+    let log = scratch.path().join("log.jsonl");
+    let mut command = Command::new(&peers.python);
+    command.arg(peers.apps.join(script)).arg(name).arg(&log).args(rest);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore").env_remove("PYTHONPATH");
+    command.env("APM_CALLS", if places.long { "12" } else { "2" });
+    command.env("PSYCOPG_IMPL", if name.ends_with("-wheel") { "binary" } else { "python" });
+    if name == "psycopg2" {
+        let venv = peers.python.parent().and_then(Path::parent).context("python lies in an environment")?;
+        command.env("PYTHONPATH", venv.join("psycopg2-source"));
+    }
+    let mut app = Process::start(name, &mut command, &scratch.path().join("app.log"))?;
+    says(&mut app, "ready")?;
+    let mut agent = Agent::watch(&places.agent, app.pid(), scratch.path())?;
+    meanwhile()?;
+    app.signal(libc::SIGUSR1);
+    let limit = Duration::from_secs(if places.long { 300 } else { 90 });
+    let status = app.wait(limit)?;
+    ensure!(status.success(), "{name} ended with {status}:\n{}", app.output());
+    let losses = agent.losses()?;
+    agent.stop()?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let database = Connection::open_with_flags(agent.store().join("apm.db"), flags)?;
+    Ok(Run { log: fs::read_to_string(&log)?, database, losses, _scratch: scratch })
+}
+
+fn says(app: &mut Process, word: &str) -> Result<()> {
+    until(Duration::from_secs(60), &format!("the app to be {word}"), || {
+        app.check_alive()?;
+        Ok(app.output().lines().any(|line| line == word).then_some(()))
+    })
+}
+
+/// Parses a log of JSON lines.
+pub(super) fn lines<T: for<'de> Deserialize<'de>>(log: &str) -> Result<Vec<T>> {
+    log.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+}

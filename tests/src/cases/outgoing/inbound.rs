@@ -1,0 +1,120 @@
+//! HTTPS served by the Python process itself: the agent's list equals what was asked.
+
+use std::collections::HashMap;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::app;
+use super::peers::Peers;
+use super::tally::Tally;
+use crate::agent::{self, Agent};
+use crate::places::Places;
+use crate::process::{Process, until};
+use crate::server::free_port;
+
+/// A server that ends TLS in Python.
+pub(super) struct Server {
+    /// Name of the test.
+    pub(super) name: &'static str,
+    /// Arguments of `python`; `{port}`, `{certificate}` and `{key}` are replaced.
+    arguments: &'static str,
+    /// HTTP version asked for.
+    version: &'static str,
+}
+
+/// All of them.
+pub(super) const SERVERS: &[Server] = &[
+    Server {
+        name: "uvicorn-asyncio",
+        arguments: "-m uvicorn served:asgi --port {port} --loop asyncio --http h11 --log-level warning \
+                    --ssl-certfile {certificate} --ssl-keyfile {key}",
+        version: "1",
+    },
+    Server {
+        name: "uvicorn-uvloop",
+        arguments: "-m uvicorn served:asgi --port {port} --loop uvloop --http httptools --log-level warning \
+                    --ssl-certfile {certificate} --ssl-keyfile {key}",
+        version: "1",
+    },
+    Server {
+        name: "gunicorn",
+        arguments: "-m gunicorn -b 127.0.0.1:{port} -k gthread --threads 60 -w 2 --log-level warning \
+                    --certfile {certificate} --keyfile {key} served:wsgi",
+        version: "1",
+    },
+    Server {
+        name: "hypercorn",
+        arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning --certfile {certificate} --keyfile {key} \
+                    served:asgi",
+        version: "1",
+    },
+    Server {
+        name: "hypercorn-h2",
+        arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning --certfile {certificate} --keyfile {key} \
+                    served:asgi",
+        version: "2",
+    },
+];
+
+#[derive(Deserialize)]
+struct Asked {
+    method: String,
+    path: String,
+    status: u16,
+}
+
+/// Puts load on one server and compares.
+pub(super) fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
+    let scratch = places.scratch()?;
+    let port = free_port()?;
+    let arguments = server
+        .arguments
+        .replace("{port}", &port.to_string())
+        .replace("{certificate}", &peers.certificate.display().to_string())
+        .replace("{key}", &peers.key.display().to_string());
+    let mut command = Command::new(&peers.python);
+    command.args(arguments.split_whitespace()).current_dir(&peers.apps).env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut process = Process::start(server.name, &mut command, &scratch.path().join("server.log"))?;
+    until(Duration::from_secs(30), "the server to listen", || {
+        process.check_alive()?;
+        Ok(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()))
+    })?;
+    let mut agent = Agent::watch(&places.agent, process.pid(), scratch.path())?;
+    let log = scratch.path().join("asked.jsonl");
+    let mut load = Command::new(&peers.python);
+    load.arg(peers.apps.join("ask.py")).arg(server.version).arg(&log).arg(&peers.certificate);
+    load.arg(format!("https://127.0.0.1:{port}")).env("PYTHONDONTWRITEBYTECODE", "1");
+    super::peers::run(&mut load)?;
+    let asked = app::lines::<Asked>(&fs::read_to_string(&log)?)?;
+    // The server may still be at the end of its last answers.
+    let loss = agent.losses()?;
+    process.stop(libc::SIGTERM, Duration::from_secs(30))?;
+    agent.stop()?;
+    let mut tally = Tally::default();
+    if !loss.is_empty() {
+        tally.fault("counted as lost", format_args!("{loss:?}"));
+    }
+    let mut served: HashMap<String, Vec<agent::Event>> = HashMap::new();
+    for event in agent.events()? {
+        served.entry(event.path.clone()).or_default().push(event);
+    }
+    for one in asked {
+        tally.sent("tls");
+        match served.remove(&one.path).unwrap_or_default().as_slice() {
+            [event] if event.method == one.method && event.status == one.status && event.error.is_none() => {
+                tally.matched("tls");
+            }
+            [] => tally.fault("missed by the agent", &one.path),
+            [event] => tally.fault("differ", format_args!("{event:?} for {} {}", one.method, one.status)),
+            _ => tally.fault("seen more than once", &one.path),
+        }
+    }
+    for path in served.keys() {
+        tally.fault("invented by the agent", path);
+    }
+    tally.result()
+}

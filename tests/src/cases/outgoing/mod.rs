@@ -1,0 +1,55 @@
+//! What apps send out: HTTP calls and SQL, plain and through TLS, over connections that were open before
+//! the agent came and over new ones. The app's own log is the truth; for SQL, PostgreSQL's own count is a second one.
+
+mod app;
+mod calls;
+mod failures;
+mod inbound;
+mod peers;
+mod queries;
+mod tally;
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use anyhow::Result;
+
+use crate::places::Places;
+use crate::runner::{Case, Verdict};
+use peers::Peers;
+
+/// Peers that the first test starts.
+type Shared = Rc<OnceCell<Peers>>;
+
+/// What a test does; gives the note that is printed.
+type Test = Box<dyn Fn(&Places, &Peers) -> Result<String>>;
+
+fn peers<'a>(shared: &'a Shared, places: &Places) -> Result<&'a Peers> {
+    if let Some(started) = shared.get() {
+        return Ok(started);
+    }
+    let started = Peers::start(places)?;
+    Ok(shared.get_or_init(|| started))
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let shared = Shared::default();
+    let case = |name: String, test: Test| {
+        let shared = Rc::clone(&shared);
+        Case::new(name, move |places| test(places, peers(&shared, places)?).map(Verdict::Passed))
+    };
+    let calls = calls::CLIENTS.iter().map(|&name| -> Case {
+        case(format!("outgoing/{name}"), Box::new(move |places, peers| calls::judge(places, peers, name)))
+    });
+    let queries = queries::DRIVERS.iter().map(|&name| {
+        case(format!("outgoing/{name}"), Box::new(move |places, peers| queries::judge(places, peers, name)))
+    });
+    let servers = inbound::SERVERS.iter().map(|server| {
+        case(
+            format!("inbound-tls/{}", server.name),
+            Box::new(move |places, peers| inbound::judge(places, peers, server)),
+        )
+    });
+    let rest = [case("outgoing/failures".to_owned(), Box::new(failures::judge))];
+    calls.chain(queries).chain(servers).chain(rest).collect()
+}

@@ -1,0 +1,179 @@
+//! What the apps call: PostgreSQL as Debian packages it, HTTP servers with and without TLS, a proxy. Started once, by
+//! the first test that needs one, and gone with the last.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::places::Places;
+use crate::process::{Process, until};
+use crate::server::free_port;
+
+const START: Duration = Duration::from_secs(30);
+
+/// Runs a command to its end; its output is the error when it fails.
+pub(super) fn run(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Where the peers are and how to reach them.
+pub(super) struct Peers {
+    /// The Python with all clients.
+    pub(super) python: PathBuf,
+    /// Apps and their modules.
+    pub(super) apps: PathBuf,
+    /// Self-signed, for 127.0.0.1.
+    pub(super) certificate: PathBuf,
+    /// Its key.
+    pub(super) key: PathBuf,
+    /// Answers HTTP/1.1, at ports of its own for plain, TLS and as a proxy.
+    pub(super) http: Process,
+    /// Ports of it.
+    pub(super) http_ports: [u16; 3],
+    /// The same over HTTP/2: plain and TLS.
+    pub(super) http2_ports: [u16; 2],
+    /// PostgreSQL.
+    pub(super) postgres: Postgres,
+    _http2: Process,
+    _directory: TempDir,
+}
+
+impl Peers {
+    /// Starts them all; the error of a machine without the Python environment says so.
+    pub(super) fn start(places: &Places) -> Result<Self> {
+        let python = fs::canonicalize(places.venvs.join("outgoing"))
+            .context("no environment with the clients; run `cargo xtask test`")?
+            .join("bin/python");
+        let apps = fs::canonicalize(places.apps().join("outgoing"))?;
+        let directory = places.scratch()?;
+        // PostgreSQL does not run as root.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+        let at = |name: &str| directory.path().join(name);
+        let (certificate, key) = (at("certificate.pem"), at("key.pem"));
+        run(Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate))?;
+        let ports = || Ok::<_, anyhow::Error>([free_port()?, free_port()?, free_port()?]);
+
+        let http_ports = ports()?;
+        let mut command = Command::new(&python);
+        command.arg(apps.join("peer.py")).args(http_ports.map(|port| port.to_string()));
+        let http = listening("peer", command.arg(&certificate).arg(&key), &at("peer.log"), &http_ports)?;
+
+        let [plain, tls, _] = ports()?;
+        let mut command = Command::new(&python);
+        command.args(["-m", "hypercorn", "--log-level", "warning", "--bind", &format!("127.0.0.1:{tls}")]);
+        command.args(["--insecure-bind", &format!("127.0.0.1:{plain}"), "--certfile"]).arg(&certificate);
+        command.arg("--keyfile").arg(&key).arg("h2_peer:app").current_dir(&apps);
+        let http2 = listening("hypercorn", &mut command, &at("http2.log"), &[plain, tls])?;
+
+        let postgres = Postgres::start(&at("postgres"), &certificate, &key)?;
+        let http2_ports = [plain, tls];
+        Ok(Self {
+            python,
+            apps,
+            certificate,
+            key,
+            http,
+            http_ports,
+            http2_ports,
+            postgres,
+            _http2: http2,
+            _directory: directory,
+        })
+    }
+}
+
+/// Starts a server and waits until it accepts connections at all its ports.
+fn listening(name: &str, command: &mut Command, log: &Path, ports: &[u16]) -> Result<Process> {
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore");
+    let mut process = Process::start(name, command, log)?;
+    let accepts = |port: &u16| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok();
+    until(START, &format!("{name} to listen"), || {
+        process.check_alive()?;
+        Ok(ports.iter().all(accepts).then_some(()))
+    })?;
+    Ok(process)
+}
+
+/// A server with a database, TLS and its own count of statements.
+pub(super) struct Postgres {
+    _process: Process,
+    /// Directory of its Unix socket.
+    pub(super) directory: PathBuf,
+    /// Its port.
+    pub(super) port: u16,
+}
+
+impl Postgres {
+    fn start(directory: &Path, certificate: &Path, key: &Path) -> Result<Self> {
+        let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+            .context("no PostgreSQL server; install the package postgresql")?
+            .map(|entry| Ok(entry?.path().join("bin")))
+            .collect::<Result<_>>()?;
+        versions.sort();
+        let programs = versions.pop().context("no PostgreSQL server")?;
+        let id = |flag: &str| -> Result<u32> {
+            Ok(run(Command::new("id").args([flag, "postgres"]))?.trim().parse()?)
+        };
+        let (uid, gid) = (id("-u")?, id("-g")?);
+        fs::create_dir(directory)?;
+        let (own_certificate, own_key) = (directory.join("server.crt"), directory.join("server.key"));
+        fs::copy(certificate, &own_certificate)?;
+        fs::copy(key, &own_key)?;
+        fs::set_permissions(&own_key, fs::Permissions::from_mode(0o600))?;
+        for path in [directory, &own_key] {
+            std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
+        }
+        let data = directory.join("data");
+        let mut initdb = Command::new(programs.join("initdb"));
+        initdb.args(["-A", "trust", "-E", "UTF8", "--no-sync", "-U", "postgres", "-D"]).arg(&data);
+        run(initdb.uid(uid).gid(gid).current_dir(directory))?;
+        let port = free_port()?;
+        let mut server = Command::new(programs.join("postgres"));
+        server.arg("-D").arg(&data).uid(uid).gid(gid).current_dir(directory);
+        for setting in [
+            format!("port={port}"),
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("unix_socket_directories={}", directory.display()),
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", own_certificate.display()),
+            format!("ssl_key_file={}", own_key.display()),
+            "shared_preload_libraries=pg_stat_statements".to_owned(),
+            "pg_stat_statements.max=50000".to_owned(),
+            "max_connections=500".to_owned(),
+            "fsync=off".to_owned(),
+        ] {
+            server.arg("-c").arg(setting);
+        }
+        let process = Process::start("postgres", &mut server, &directory.with_extension("log"))?;
+        let started = Self { _process: process, directory: directory.to_owned(), port };
+        let mut sql = || Ok(started.sql("postgres", "CREATE ROLE apm LOGIN PASSWORD 'secret'").ok());
+        until(START, "PostgreSQL to answer", &mut sql).with_context(|| started._process.output())?;
+        started.sql("postgres", "CREATE DATABASE shop OWNER apm")?;
+        started.sql("shop", "CREATE EXTENSION pg_stat_statements")?;
+        started.sql("shop", "CREATE TABLE items (id serial PRIMARY KEY, note text)")?;
+        started.sql("shop", "ALTER TABLE items OWNER TO apm")?;
+        Ok(started)
+    }
+
+    /// Runs one statement as the superuser; rows as lines, columns parted by tabs.
+    pub(super) fn sql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut psql = Command::new("psql");
+        psql.args(["-XqAt", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"]);
+        psql.arg("-h").arg(&self.directory).args(["-p", &self.port.to_string(), "-d", database, "-c", sql]);
+        run(&mut psql)
+    }
+}

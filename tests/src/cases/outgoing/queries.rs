@@ -1,0 +1,206 @@
+//! SQL by every driver: the agent's list equals the app's log one to one, and its counts by normalised statement equal
+//! PostgreSQL's own (`pg_stat_statements`).
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::app::{self, Line};
+use super::peers::Peers;
+use super::tally::Tally;
+use crate::places::Places;
+
+/// Drivers, by their names in `drivers.py`.
+pub(super) const DRIVERS: &[&str] = &[
+    "psycopg2",
+    "psycopg2-binary",
+    "psycopg3",
+    "psycopg3-wheel",
+    "psycopg3-binary",
+    "psycopg3-pipeline",
+    "psycopg3-async",
+    "asyncpg",
+    "asyncpg-uvloop",
+    "pg8000",
+    "sqlalchemy",
+    "sqlalchemy-asyncpg",
+    "django",
+];
+
+/// A statement in the app's log.
+#[derive(Debug, Deserialize)]
+struct Sent {
+    id: String,
+    rows: Option<u64>,
+    sqlstate: Option<String>,
+    #[serde(flatten)]
+    line: Line,
+}
+
+/// A statement in the agent's database.
+#[derive(Debug)]
+struct Query {
+    sql: String,
+    operation: String,
+    rows: Option<u64>,
+    sqlstate: Option<String>,
+    error: Option<String>,
+    ms: f64,
+    tls: bool,
+    server: Option<String>,
+}
+
+fn recorded(database: &rusqlite::Connection) -> Result<Vec<Query>> {
+    const QUERY: &str = "
+        SELECT statement.text, operation.text, query.row_count, code.text, error.text, query.duration, query.tls,
+               server.text
+        FROM query
+        JOIN series ON series.id = query.series
+        JOIN statement ON statement.id = series.b
+        JOIN name AS operation ON operation.id = statement.operation
+        LEFT JOIN name AS code ON code.id = query.error_code
+        LEFT JOIN name AS error ON error.id = query.error
+        LEFT JOIN name AS server ON server.id = query.server
+        ORDER BY query.id";
+    let mut statement = database.prepare(QUERY)?;
+    let rows = statement.query_map([], |row| {
+        Ok(Query {
+            sql: row.get(0)?,
+            operation: row.get(1)?,
+            rows: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
+            sqlstate: row.get(3)?,
+            error: row.get(4)?,
+            ms: row.get::<_, i64>(5)? as f64 / 1e6,
+            tls: row.get(6)?,
+            server: row.get(7)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The id that a statement carries: q_, r_ (repeated), s_ (slow) or t_ (in a transaction), and the driver's name.
+fn id<'a>(sql: &'a str, driver: &str) -> Option<&'a str> {
+    let mut words = sql.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.find(|word| {
+        let rest = ["q_", "r_", "s_", "t_"].iter().find_map(|kind| word.strip_prefix(kind));
+        rest.is_some_and(|rest| rest.strip_prefix(driver).is_some_and(|rest| rest.starts_with('_')))
+    })
+}
+
+/// Runs one driver and compares.
+pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String> {
+    let postgres = &peers.postgres;
+    let driver = name.replace('-', "_");
+    let rest = [
+        postgres.directory.display().to_string(),
+        postgres.port.to_string(),
+        peers.certificate.display().to_string(),
+    ];
+    let reset = || postgres.sql("shop", "SELECT pg_stat_statements_reset()").map(drop);
+    let run = app::run(places, peers, "queries.py", name, &rest, reset)?;
+    let theirs = counted(&postgres.sql("shop", "SELECT calls, query FROM pg_stat_statements")?, &driver)?;
+
+    let mut tally = Tally::default();
+    let mut ours: HashMap<String, Vec<Query>> = HashMap::new();
+    // PostgreSQL does not count what failed.
+    let mut shapes: HashMap<String, u64> = HashMap::new();
+    for query in recorded(&run.database)? {
+        if let Some(id) = id(&query.sql, &driver) {
+            if query.sqlstate.is_none() {
+                let shape = shape(&query.sql, id);
+                // A literal of a megabyte, where the driver writes it into the text, is not copied to its end.
+                let whole = if shape.ends_with("length(?") { shape + "::text)" } else { shape };
+                *shapes.entry(whole).or_insert(0) += 1;
+            }
+            ours.entry(id.to_owned()).or_default().push(query);
+        } else if let word @ ("BEGIN" | "START" | "COMMIT") = query.operation.as_str() {
+            let word = if word == "START" { "BEGIN" } else { word };
+            ours.entry(word.to_owned()).or_default().push(query);
+        }
+    }
+    let mut truth: HashMap<String, Vec<Sent>> = HashMap::new();
+    for sent in app::lines::<Sent>(&run.log)? {
+        truth.entry(sent.id.clone()).or_default().push(sent);
+    }
+    for (id, sent) in truth {
+        let found = ours.remove(&id).unwrap_or_default();
+        for one in &sent {
+            tally.sent(&one.line.phase);
+        }
+        let control = id == "BEGIN" || id == "COMMIT";
+        // SQLAlchemy on asyncpg begins a transaction of its own when it connects.
+        let surplus = control && name == "sqlalchemy-asyncpg" && found.len() > sent.len();
+        if found.len() != sent.len() && !surplus {
+            let kind = if found.len() < sent.len() { "missed by the agent" } else { "seen more than once" };
+            tally.fault(kind, format_args!("{id}: {} for {}", found.len(), sent.len()));
+            continue;
+        }
+        for (one, query) in sent.iter().zip(&found) {
+            compare(&mut tally, one, query, control, postgres.port);
+        }
+    }
+    for (id, queries) in ours {
+        tally.fault("invented by the agent", format_args!("{id}: {:?}", queries[0]));
+    }
+    if shapes != theirs {
+        tally.fault("counted otherwise by PostgreSQL", format_args!("{theirs:?}, the agent {shapes:?}"));
+    }
+    // Connections joined in mid-life begin with a resynchronisation.
+    let lost: Vec<_> = run.losses.iter().filter(|(name, _)| name != "resyncs").collect();
+    if !lost.is_empty() {
+        tally.fault("counted as lost", format_args!("{lost:?}"));
+    }
+    tally.result()
+}
+
+fn compare(tally: &mut Tally, sent: &Sent, query: &Query, control: bool, port: u16) {
+    let phase = sent.line.phase.as_str();
+    let rows_differ = !control && sent.sqlstate.is_none() && sent.rows != query.rows;
+    if rows_differ || sent.sqlstate != query.sqlstate || query.error.is_some() {
+        tally.fault("differ", format_args!("{query:?} for {sent:?}"));
+        return;
+    }
+    let server = query.server.as_deref();
+    let there = if phase.starts_with("unix") {
+        // The path is not known on the side that connects.
+        server == Some("unix socket")
+    } else {
+        server == Some(format!("127.0.0.1:{port}").as_str())
+    };
+    // BEGIN and COMMIT of all phases look the same, and cannot be told apart.
+    if !control && (!there || query.tls != phase.starts_with("tls")) {
+        tally.fault("shown with another server", format_args!("{query:?} for {phase}"));
+    }
+    tally.matched(phase);
+    if sent.line.timed {
+        let what = format!("{} {:.2} ms, {}", sent.id, query.ms, sent.line.bounds());
+        tally.timed(phase, sent.line.agrees(query.ms), what);
+    }
+}
+
+/// A statement as both the agent and PostgreSQL show it: without its id (PostgreSQL takes statements that differ in aliases
+/// for one), with one kind of placeholder, and the sign of a number as part of it.
+fn shape(sql: &str, id: &str) -> String {
+    let mut shape = String::new();
+    let mut rest = sql.replace(id, "ID");
+    while let Some(at) = rest.find('$') {
+        shape.push_str(&rest[..at]);
+        shape.push('?');
+        rest = rest[at + 1..].trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+    }
+    (shape + &rest).replace("-?", "?")
+}
+
+/// Executions by shape in what PostgreSQL counted; columns are parted by a tab, a statement may have several lines.
+fn counted(table: &str, driver: &str) -> Result<HashMap<String, u64>> {
+    let mut counts = HashMap::new();
+    for line in table.lines() {
+        let Some((calls, sql)) = line.split_once('\t') else { continue };
+        let calls: u64 = calls.parse().with_context(|| line.to_owned())?;
+        if let Some(id) = id(sql, driver) {
+            *counts.entry(shape(sql, id)).or_insert(0) += calls;
+        }
+    }
+    Ok(counts)
+}
