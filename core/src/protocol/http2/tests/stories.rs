@@ -15,7 +15,7 @@ fn keep_all<'v>(_: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
 /// Directory of the fixtures.
 fn fixtures() -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--manifest-path"])
+        .args(["metadata", "--format-version", "1", "--locked", "--manifest-path"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .output()
         .expect("cargo runs");
