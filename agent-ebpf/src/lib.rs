@@ -326,6 +326,8 @@ pub mod conn_flags {
     pub const SERVES: u16 = 1 << 5;
     /// Code of another unit than the writing one may have queued what is written: see `attribution` in the probes.
     pub const QUEUED: u16 = 1 << 6;
+    /// It carries HTTP/2: heads of several streams stand anywhere in a run, and none may be left out.
+    pub const WHOLE: u16 = 1 << 7;
 }
 
 /// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.

@@ -294,6 +294,9 @@ pub fn plan(conn: &mut Conn, write: bool, total: u64, resumes: impl FnOnce() -> 
     if u64::from(conn.budget) < total && resumes() {
         conn.budget = budget(conn.by, write);
     }
+    if conn.flags & conn_flags::WHOLE != 0 {
+        conn.budget = CAPTURE_MAX as u32;
+    }
     let mut head = total;
     if head > u64::from(conn.budget) {
         head = u64::from(conn.budget);
@@ -303,6 +306,14 @@ pub fn plan(conn: &mut Conn, write: bool, total: u64, resumes: impl FnOnce() -> 
     }
     conn.budget = conn.budget.saturating_sub(head as u32);
     Plan { pos, head, run_starts }
+}
+
+/// Do these first bytes of a connection open HTTP/2 (RFC 9113, 3.4)?
+#[inline(always)]
+pub fn opens_http2(address: u64) -> bool {
+    // SAFETY: the helper checks the address.
+    let start = unsafe { bpf_probe_read_user(address as *const [u8; 4]) };
+    start == Ok(*b"PRI ")
 }
 
 /// Does a response begin here? Several may be written in one run.
@@ -332,6 +343,9 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
     let mut flags = u16::from(write) * data_flags::WRITE + u16::from(copied.fault) * data_flags::FAULT;
     if plan.run_starts && copied.head >= 5 {
         let first = [s.payload[0], s.payload[1], s.payload[2], s.payload[3], s.payload[4], s.payload[5]];
+        if plan.pos == 0 && first[..4] == *b"PRI " {
+            conn.flags |= conn_flags::WHOLE;
+        }
         if is_tls(&first, copied.head, conn.by) {
             conn.flags |= conn_flags::TLS;
             flags |= data_flags::TLS;

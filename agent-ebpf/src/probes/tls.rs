@@ -121,6 +121,9 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         conn.flags |= conn_flags::BOUND;
     }
     let plan = payload::plan(conn, write, total, || write && payload::response_begins(call.buffer));
+    if plan.pos == 0 && payload::opens_http2(call.buffer) {
+        conn.flags |= conn_flags::WHOLE;
+    }
     let mut data = Data {
         kind: kind::DATA,
         tid: id as u32,

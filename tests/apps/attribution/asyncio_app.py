@@ -6,7 +6,12 @@ import sys
 import calls
 
 
+# CPython 3.8 keeps no reference to the task that serves a connection, and may collect it while it waits.
+serving = set()
+
+
 async def serve(reader, writer):
+    serving.add(asyncio.current_task())
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -15,6 +20,8 @@ async def serve(reader, writer):
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
+    finally:
+        serving.discard(asyncio.current_task())
 
 
 async def main():
