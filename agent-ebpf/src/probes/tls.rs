@@ -142,7 +142,10 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
     payload::origin(conn, id, write, shape, total, &plan, &mut data.origin);
-    let (head, tail) = (plan.head, total - plan.head);
+    // Start and end together hold a whole TLS record (RFC 8446, 5.1: 16 KiB): HTTP/2 must not miss a byte of it.
+    const MOST: u64 = 16384 - SKIM_TAIL as u64;
+    let head = if plan.head > MOST { MOST } else { plan.head };
+    let tail = total - head;
     if head <= 512 - SKIM_TAIL as u64 {
         send::<512>(&data, call.buffer, head, tail)
     } else if head <= 2048 - SKIM_TAIL as u64 {
