@@ -83,7 +83,9 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
             .any(|probe| probe["name"] == "exceptions" && probe["attached"] == true)
             .then_some(()))
     })?;
-    let web = ureq::Agent::new_with_config(ureq::Agent::config_builder().http_status_as_error(false).build());
+    // A connection for each request: servers close theirs after an exception, and one of the pool would be reset.
+    let config = ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build();
+    let web = ureq::Agent::new_with_config(config);
     let get = |path: &str| -> Result<u16> {
         let url = format!("http://127.0.0.1:{}{path}", server.address.port());
         let mut answer = web.get(&url).call().with_context(|| path.to_owned())?;
