@@ -32,8 +32,8 @@ pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let watched = TARGETS.get_ptr(tgid).is_some();
     if watched {
-        // User space decides anew: it may be no Python any more.
-        let _gone = TARGETS.remove(tgid);
+        // It stays watched, so that a new worker is seen from its first instruction; user space decides anew, and forgets
+        // it where it is no Python any more.
         attribution::ends(tgid);
         exceptions::ends(tgid);
     }

@@ -290,7 +290,7 @@ impl Engine {
                 self.mapped.insert(pid);
                 return;
             }
-            ProcessEvent::Exec { pid, .. } => (process::ProcessEvent::Exec(pid), None),
+            ProcessEvent::Exec { pid, .. } => (process::ProcessEvent::Exec(pid), Some(pid)),
             ProcessEvent::Exit { pid, time } => {
                 self.table.process_ended(pid, time);
                 (process::ProcessEvent::Exit(pid), None)
@@ -298,7 +298,7 @@ impl Engine {
         };
         let decisions = self.registry.on_event(event);
         self.carry_out(decisions);
-        // The kernel side watches a child from its first instruction; the user may not want it.
+        // The kernel side watches a child, and what it executes, from its first instruction; the user may not want it.
         if let Some(pid) = pid
             && self.registry.get(pid).is_none()
         {
