@@ -78,7 +78,16 @@ enum Task {
 
 fn main() -> ExitCode {
     let Cli { agent, root, venvs, screens, node, task } = Cli::parse();
-    let places = |long| Places { agent, root, venvs, screens, node, long };
+    // Apps run in directories of their own.
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let places = |long| Places {
+        agent: absolute(agent),
+        root: absolute(root),
+        venvs: absolute(venvs),
+        screens: absolute(screens),
+        node,
+        long,
+    };
     let done = match task {
         Task::Run { long, filter } => {
             let harness = filter.as_deref().is_some_and(|part| part.starts_with("harness"));

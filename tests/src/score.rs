@@ -99,8 +99,8 @@ pub(crate) fn agent_against_app(sent: &[Sent], served: &[Served], events: &[Even
         }
         if ask.fate == Fate::Abandoned {
             report.abandoned += 1;
-            // 0: the app was the first to close, and gave no answer. Seen now and then on threaded servers.
-            let unanswered = matches!(event.status, 499 | 0);
+            // 0: the server was stopped at the end of the load before it came to the end of this request.
+            let unanswered = event.status == 499 || (event.status == 0 && served.is_none());
             if !unanswered && event.status != ask.status {
                 faults.add("other status", format_args!("{} for abandoned {}", event.status, ask.path));
             }
