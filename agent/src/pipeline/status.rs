@@ -36,6 +36,7 @@ pub(super) fn live(status: &EngineStatus<'_>, losses: Losses) -> Live {
             pid: std::process::id(),
             cpu_pct: status.own.and_then(|s| s.cpu_pct),
             mem_mb: status.own.map(|s| s.mem_mb),
+            db_bytes: 0,
         },
         problems: Vec::new(),
     }

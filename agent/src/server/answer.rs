@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::{ReadError, WriteError};
 
@@ -24,24 +25,30 @@ pub(crate) enum Refusal {
     Store(String),
 }
 
+/// Why a request has no answer, as JSON.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// For people.
+    error: String,
+    /// The same without the parameter's name; the word some SDKs look for.
+    detail: String,
+    /// The parameter at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'static str>,
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (status, body) = match self {
-            Self::Parameter { name, reason } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                json!({"error": format!("parameter `{name}`: {reason}"), "parameter": name, "detail": reason}),
-            ),
-            Self::Bad(reason) => (StatusCode::BAD_REQUEST, json!({"error": reason, "detail": reason})),
-            Self::Forbidden(reason) => (StatusCode::FORBIDDEN, json!({"error": reason, "detail": reason})),
-            Self::NotFound(reason) => (StatusCode::NOT_FOUND, json!({"error": reason, "detail": reason})),
-            Self::NotHere(reason) => {
-                (StatusCode::NOT_IMPLEMENTED, json!({"error": reason, "detail": reason}))
-            }
-            Self::Store(reason) => {
-                (StatusCode::SERVICE_UNAVAILABLE, json!({"error": reason, "detail": reason}))
-            }
+        let (status, reason, parameter) = match self {
+            Self::Parameter { name, reason } => (StatusCode::UNPROCESSABLE_ENTITY, reason, Some(name)),
+            Self::Bad(reason) => (StatusCode::BAD_REQUEST, reason, None),
+            Self::Forbidden(reason) => (StatusCode::FORBIDDEN, reason, None),
+            Self::NotFound(reason) => (StatusCode::NOT_FOUND, reason, None),
+            Self::NotHere(reason) => (StatusCode::NOT_IMPLEMENTED, reason, None),
+            Self::Store(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason, None),
         };
-        (status, Json(body)).into_response()
+        let error = parameter.map_or_else(|| reason.clone(), |name| format!("parameter `{name}`: {reason}"));
+        (status, Json(Problem { error, detail: reason, parameter })).into_response()
     }
 }
 

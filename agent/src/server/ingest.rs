@@ -7,11 +7,12 @@ use apm_core::sql::{Dialect, normalise};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::AppState;
-use super::answer::Refusal;
+use super::answer::{Problem, Refusal};
 
 /// Statements kept per request, characters of each, of a message and of a traceback, as the contract says.
 const SLOW: usize = 3;
@@ -20,9 +21,8 @@ const MESSAGE: usize = 500;
 const TRACEBACK: usize = 16_000;
 
 /// Missing and null fields take null or zero.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Envelope {
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct Envelope {
     service: Option<String>,
     host: Option<String>,
     pid: Option<u32>,
@@ -33,9 +33,8 @@ struct Envelope {
     outgoing_calls: Option<Vec<CallIn>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct EventIn {
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct EventIn {
     ts: Option<f64>,
     method: Option<String>,
     route: Option<String>,
@@ -57,16 +56,14 @@ struct EventIn {
     outgoing_total_ms: Option<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct SlowIn {
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct SlowIn {
     sql: Option<String>,
     ms: Option<f64>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct CallIn {
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct CallIn {
     ts: Option<f64>,
     method: Option<String>,
     host: Option<String>,
@@ -78,8 +75,21 @@ struct CallIn {
     correlation_id: Option<String>,
 }
 
-/// Takes one envelope.
-pub(crate) async fn ingest(State(app): State<AppState>, body: Bytes) -> Result<Json<Value>, Refusal> {
+/// What was taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Taken {
+    /// It was.
+    ok: bool,
+    /// Events in it.
+    events: usize,
+}
+
+/// Takes what an in-process SDK sends: one envelope.
+#[utoipa::path(post, path = "/ingest", request_body = Envelope, responses(
+    (status = 200, body = Taken), (status = 400, description = "Not an envelope", body = Problem),
+    (status = "default", body = Problem),
+))]
+pub(crate) async fn ingest(State(app): State<AppState>, body: Bytes) -> Result<Json<Taken>, Refusal> {
     let value: Value =
         serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("invalid json: {error}")))?;
     if !value.is_object() {
@@ -89,7 +99,7 @@ pub(crate) async fn ingest(State(app): State<AppState>, body: Bytes) -> Result<J
         serde_json::from_value(value).map_err(|error| Refusal::Bad(format!("envelope: {error}")))?;
     let (records, events) = records(envelope, (app.clock)());
     app.writer.send(records);
-    Ok(Json(json!({"ok": true, "events": events})))
+    Ok(Json(Taken { ok: true, events }))
 }
 
 fn records(envelope: Envelope, now: f64) -> (Vec<Record>, usize) {

@@ -1,16 +1,17 @@
 //! What the pipeline tells the server each second: the state that no store has.
 
 use apm_core::loss::Losses;
-use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// The agent's state at one second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Live {
     /// Watched processes.
     pub processes: Vec<ProcessStatus>,
     /// Counters of everything lost, as `[{name, count, meaning}]`. The store's own are added by the server.
     #[serde(serialize_with = "named_losses")]
+    #[schema(value_type = Vec<LossCount>)]
     pub losses: Losses,
     /// How often calls and queries were bound to their request, by how that is known.
     pub links: Vec<LinkCount>,
@@ -23,7 +24,7 @@ pub struct Live {
 }
 
 /// A watched process.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct ProcessStatus {
     /// Its pid, as the host numbers it.
     pub pid: u32,
@@ -46,7 +47,7 @@ pub struct ProcessStatus {
 }
 
 /// Something that was to be attached.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct ProbeStatus {
     /// What: `sockets`, `tls /usr/lib/libssl.so.3`, `python context`, ...
     pub name: String,
@@ -57,7 +58,7 @@ pub struct ProbeStatus {
 }
 
 /// How often calls were bound in one way.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct LinkCount {
     /// `context`, `thread`, `handover`, `response`, `header`, `socket pair`; `none` for those without a request.
     pub kind: String,
@@ -66,7 +67,7 @@ pub struct LinkCount {
 }
 
 /// The ring buffer between kernel and agent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Ring {
     /// Its size, bytes.
     pub size_bytes: u64,
@@ -77,7 +78,7 @@ pub struct Ring {
 }
 
 /// What the agent itself uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct AgentUse {
     /// Its pid.
     pub pid: u32,
@@ -85,18 +86,26 @@ pub struct AgentUse {
     pub cpu_pct: Option<f64>,
     /// Resident memory, MiB.
     pub mem_mb: Option<f64>,
+    /// Bytes in use of the store's file; set by the server.
+    pub db_bytes: u64,
+}
+
+/// How much was lost in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LossCount {
+    /// Its name.
+    pub name: &'static str,
+    /// How often, since the agent started.
+    pub count: u64,
+    /// What was lost, in one sentence.
+    pub meaning: &'static str,
+}
+
+/// Every kind of loss with its counter.
+pub fn loss_counts(losses: &Losses) -> impl Iterator<Item = LossCount> + '_ {
+    losses.iter().map(|(loss, count)| LossCount { name: loss.name(), count, meaning: loss.meaning() })
 }
 
 fn named_losses<S: Serializer>(losses: &Losses, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Named {
-        name: &'static str,
-        count: u64,
-        meaning: &'static str,
-    }
-    let mut list = serializer.serialize_seq(None)?;
-    for (loss, count) in losses.iter() {
-        list.serialize_element(&Named { name: loss.name(), count, meaning: loss.meaning() })?;
-    }
-    list.end()
+    serializer.collect_seq(loss_counts(losses))
 }

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::AppState;
-use super::answer::Refusal;
+use super::answer::{Problem, Refusal};
 use crate::store::State as StoreState;
 
 type Real = Gauge<f64, AtomicU64>;
@@ -29,7 +29,10 @@ struct KindLabel {
     kind: &'static str,
 }
 
-/// Everything at this moment.
+/// Everything at this moment, for Prometheus.
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, content_type = "application/openmetrics-text", body = String), (status = "default", body = Problem),
+))]
 pub(crate) async fn metrics(State(app): State<AppState>) -> Result<Response, Refusal> {
     let services = app.services().await?;
     let mut registry = Registry::with_prefix("apm");

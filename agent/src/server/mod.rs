@@ -7,6 +7,7 @@ mod api;
 mod ingest;
 pub mod live;
 mod metrics;
+mod openapi;
 mod page;
 mod params;
 pub mod security;
@@ -19,9 +20,10 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use utoipa_axum::routes;
 
 use crate::store::{Clock, DiscoveredRoute, Reader, Writer};
 use live::Live;
@@ -87,32 +89,13 @@ impl AppState {
 
 /// All endpoints.
 pub fn router(state: AppState) -> Router {
-    Router::new()
+    let endpoints = api::routes()
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(ingest::ingest))
+        .routes(routes!(stream::stream));
+    openapi::described(endpoints)
         .route("/", get(page::index))
         .route("/static/{*path}", get(page::asset))
-        .route("/healthz", get(api::healthz))
-        .route("/metrics", get(metrics::metrics))
-        .route("/ingest", post(ingest::ingest))
-        .route("/api/services", get(api::services))
-        .route("/api/overview", get(api::overview))
-        .route("/api/timeseries", get(api::timeseries))
-        .route("/api/heatmap", get(api::heatmap))
-        .route("/api/routes", get(api::routes))
-        .route("/api/recent_errors", get(api::recent_errors))
-        .route("/api/route/snapshot", get(api::route_snapshot))
-        .route("/api/route_chains", get(api::route_chains))
-        .route("/api/folder/snapshot", get(api::folder_snapshot))
-        .route("/api/error_groups", get(api::error_groups))
-        .route("/api/outgoing", get(api::outgoing))
-        .route("/api/route_host_calls", get(api::route_host_calls))
-        .route("/api/queries", get(api::queries))
-        .route("/api/requests", get(api::requests))
-        .route("/api/request/{id}", get(api::request))
-        .route("/api/trace/{id}", get(api::trace))
-        .route("/api/discovered", get(api::discovered))
-        .route("/api/scan", post(api::scan))
-        .route("/api/status", get(api::status))
-        .route("/api/stream", get(stream::stream))
         .fallback(page::missing)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), security::guard))

@@ -1,10 +1,15 @@
-//! Query parameters: what does not parse is refused with its name, never a 500.
+//! Query parameters: each kind knows how it is read and how it is described. What does not parse is refused with its
+//! name, never a 500.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
+use serde_json::Value;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Required, Schema};
 
 use super::answer::Refusal;
 use crate::store::{Scope, Sort};
@@ -16,28 +21,25 @@ const MAX_LIMIT: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Params(HashMap<String, String>);
 
-impl<S: Send + Sync> FromRequestParts<S> for Params {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(Query::try_from_uri(&parts.uri).map_or_else(|_| HashMap::new(), |Query(params)| params)))
-    }
-}
-
 impl Params {
     /// A text; `None` when absent.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+
+    /// A text; `None` when absent or empty.
+    fn given(&self, name: &str) -> Option<String> {
+        self.text(name).filter(|text| !text.is_empty())
     }
 
     /// A text that must be there.
-    pub(crate) fn required(&self, name: &'static str) -> Result<&str, Refusal> {
+    fn required(&self, name: &'static str) -> Result<String, Refusal> {
         self.text(name).ok_or_else(|| Refusal::Parameter { name, reason: "is required".into() })
     }
 
     /// A whole number of at least `least`.
     fn number(&self, name: &'static str, default: u32, least: u32) -> Result<u32, Refusal> {
-        let Some(text) = self.text(name) else { return Ok(default) };
+        let Some(text) = self.0.get(name) else { return Ok(default) };
         match text.trim().parse::<u32>() {
             Ok(number) if number >= least => Ok(number),
             _ => Err(Refusal::Parameter {
@@ -46,43 +48,259 @@ impl Params {
             }),
         }
     }
+}
 
-    /// The window `w`, seconds.
-    pub(crate) fn window(&self, default: u32) -> Result<u32, Refusal> {
-        self.number("w", default, 0)
+/// What can be asked for by parameters of the query string.
+pub(crate) trait Asked: Sized {
+    /// Reads it.
+    fn read(params: &Params) -> Result<Self, Refusal>;
+    /// Describes it.
+    fn describe() -> Vec<Parameter>;
+}
+
+/// Extracts what is asked for.
+#[derive(Debug)]
+pub(crate) struct Ask<T>(pub(crate) T);
+
+impl<T: Asked, S: Send + Sync> FromRequestParts<S> for Ask<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let params = Query::try_from_uri(&parts.uri).map_or_else(|_| HashMap::new(), |Query(params)| params);
+        T::read(&Params(params)).map(Self)
+    }
+}
+
+impl<T: Asked> IntoParams for Ask<T> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        T::describe()
+    }
+}
+
+impl<A: Asked, B: Asked> Asked for (A, B) {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        Ok((A::read(params)?, B::read(params)?))
     }
 
-    /// The service and the window.
-    pub(crate) fn scope(&self, default: u32) -> Result<Scope, Refusal> {
-        Ok(Scope { service: self.text("service").map(Into::into), seconds: self.window(default)? })
+    fn describe() -> Vec<Parameter> {
+        [A::describe(), B::describe()].concat()
+    }
+}
+
+impl<A: Asked, B: Asked, C: Asked> Asked for (A, B, C) {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        Ok((A::read(params)?, B::read(params)?, C::read(params)?))
     }
 
-    /// The most rows wanted.
-    pub(crate) fn limit(&self, default: u32) -> Result<usize, Refusal> {
-        Ok((self.number("limit", default, 0)? as usize).min(MAX_LIMIT))
+    fn describe() -> Vec<Parameter> {
+        [A::describe(), B::describe(), C::describe()].concat()
+    }
+}
+
+/// The window `w`, seconds.
+#[derive(Debug)]
+pub(crate) struct Window<const DEFAULT: u32>(pub(crate) u32);
+
+impl<const DEFAULT: u32> Asked for Window<DEFAULT> {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        params.number("w", DEFAULT, 0).map(Self)
     }
 
-    /// The width of a time bucket, seconds.
-    pub(crate) fn bucket(&self, default: u32) -> Result<u32, Refusal> {
-        self.number("bucket", default, 1)
+    fn describe() -> Vec<Parameter> {
+        vec![whole("w", "The window: so many seconds back from now.", DEFAULT, 0)]
+    }
+}
+
+/// The service and the window.
+#[derive(Debug)]
+pub(crate) struct Within<const DEFAULT: u32>(pub(crate) Scope);
+
+impl<const DEFAULT: u32> Asked for Within<DEFAULT> {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        let Window::<DEFAULT>(seconds) = Window::read(params)?;
+        Ok(Self(Scope { service: params.text("service"), seconds }))
     }
 
-    /// Method and route where both are given.
-    pub(crate) fn route(&self) -> Option<(String, String)> {
-        let given = |name| self.text(name).filter(|text| !text.is_empty()).map(Into::into);
-        Some((given("method")?, given("route")?))
+    fn describe() -> Vec<Parameter> {
+        [OfService::describe(), Window::<DEFAULT>::describe()].concat()
+    }
+}
+
+/// The most rows wanted.
+#[derive(Debug)]
+pub(crate) struct Limit<const DEFAULT: u32>(pub(crate) usize);
+
+impl<const DEFAULT: u32> Asked for Limit<DEFAULT> {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self((params.number("limit", DEFAULT, 0)? as usize).min(MAX_LIMIT)))
     }
 
-    /// The order of requests.
-    pub(crate) fn sort(&self) -> Result<Sort, Refusal> {
-        match self.text("sort").unwrap_or("recent") {
-            "" | "recent" => Ok(Sort::Recent),
-            "slow" => Ok(Sort::Slow),
-            "failed" => Ok(Sort::Failed),
+    fn describe() -> Vec<Parameter> {
+        vec![whole("limit", "The most rows wanted; more than 10,000 are never sent.", DEFAULT, 0)]
+    }
+}
+
+/// The width of a time bucket, seconds.
+#[derive(Debug)]
+pub(crate) struct Bucket(pub(crate) u32);
+
+impl Bucket {
+    const DEFAULT: u32 = 5;
+}
+
+impl Asked for Bucket {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        params.number("bucket", Self::DEFAULT, 1).map(Self)
+    }
+
+    fn describe() -> Vec<Parameter> {
+        vec![whole("bucket", "Width of a time bucket, seconds.", Self::DEFAULT, 1)]
+    }
+}
+
+/// A service; `None` for all.
+#[derive(Debug)]
+pub(crate) struct OfService(pub(crate) Option<String>);
+
+impl Asked for OfService {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self(params.text("service")))
+    }
+
+    fn describe() -> Vec<Parameter> {
+        vec![text("service", "A service; all of them when absent or empty.", Required::False)]
+    }
+}
+
+/// A route, by its template.
+#[derive(Debug)]
+pub(crate) struct OfRoute(pub(crate) Option<String>);
+
+impl Asked for OfRoute {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self(params.given("route")))
+    }
+
+    fn describe() -> Vec<Parameter> {
+        vec![text("route", "A route template; all of them when absent or empty.", Required::False)]
+    }
+}
+
+/// Method and route template, each `None` for all.
+#[derive(Debug)]
+pub(crate) struct OfEndpoint {
+    pub(crate) method: Option<String>,
+    pub(crate) route: Option<String>,
+}
+
+impl OfEndpoint {
+    /// Both, where both are given.
+    pub(crate) fn both(&self) -> Option<(&str, &str)> {
+        self.method.as_deref().zip(self.route.as_deref())
+    }
+}
+
+impl Asked for OfEndpoint {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self { method: params.given("method"), route: params.given("route") })
+    }
+
+    fn describe() -> Vec<Parameter> {
+        let method = text("method", "An HTTP method; all of them when absent or empty.", Required::False);
+        [vec![method], OfRoute::describe()].concat()
+    }
+}
+
+/// One route of one service.
+#[derive(Debug)]
+pub(crate) struct OneRoute {
+    pub(crate) service: String,
+    pub(crate) method: String,
+    pub(crate) route: String,
+}
+
+impl Asked for OneRoute {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self {
+            service: params.required("service")?,
+            method: params.required("method")?,
+            route: params.required("route")?,
+        })
+    }
+
+    fn describe() -> Vec<Parameter> {
+        [("service", "The service."), ("method", "The HTTP method."), ("route", "The route template.")]
+            .map(|(name, meaning)| text(name, meaning, Required::True))
+            .to_vec()
+    }
+}
+
+/// One folder of one service's source.
+#[derive(Debug)]
+pub(crate) struct OneFolder {
+    pub(crate) service: String,
+    pub(crate) folder: String,
+}
+
+impl Asked for OneFolder {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        Ok(Self { service: params.required("service")?, folder: params.text("folder").unwrap_or_default() })
+    }
+
+    fn describe() -> Vec<Parameter> {
+        vec![
+            text("service", "The service.", Required::True),
+            text("folder", "A folder below the scan's root; the root itself when absent.", Required::False),
+        ]
+    }
+}
+
+impl Asked for Sort {
+    fn read(params: &Params) -> Result<Self, Refusal> {
+        match params.given("sort").as_deref().unwrap_or("recent") {
+            "recent" => Ok(Self::Recent),
+            "slow" => Ok(Self::Slow),
+            "failed" => Ok(Self::Failed),
             other => Err(Refusal::Parameter {
                 name: "sort",
                 reason: format!("must be `recent`, `slow` or `failed`, not {other:?}"),
             }),
         }
     }
+
+    fn describe() -> Vec<Parameter> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["recent", "slow", "failed"]))
+            .default(Some("recent".into()));
+        vec![parameter(
+            "sort",
+            "Newest first, longest first, or failed ones only with the newest first.",
+            Required::False,
+            schema,
+        )]
+    }
+}
+
+fn whole(name: &str, meaning: &str, default: u32, least: u32) -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(least))
+        .maximum(Some(u32::MAX))
+        .default(Some(Value::from(default)));
+    parameter(name, meaning, Required::False, schema)
+}
+
+fn text(name: &str, meaning: &str, required: Required) -> Parameter {
+    parameter(name, meaning, required, ObjectBuilder::new().schema_type(Type::String))
+}
+
+fn parameter(name: &str, meaning: &str, required: Required, schema: ObjectBuilder) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .description(Some(meaning))
+        .required(required)
+        .schema(Some(Schema::from(schema)))
+        .build()
 }

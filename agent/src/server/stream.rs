@@ -1,28 +1,68 @@
 //! `GET /api/stream`: server-sent events, one tick a second at most, carrying what changed and nothing else.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
+use utoipa::ToSchema;
 
 use super::AppState;
+use super::answer::{Problem, Refusal};
+use super::live::{LossCount, loss_counts};
 
 /// Streams open at once.
 const STREAMS: usize = 64;
 
 /// What a tick is made of, by name.
-type Parts = BTreeMap<&'static str, Value>;
+type Parts = Map<String, Value>;
+
+/// What the newest state is made of; a tick carries those parts that changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Tick {
+    /// Services with what a page shows of them all the time.
+    #[schema(required = false)]
+    services: Vec<TickService>,
+    /// Rows written since the start: when it changes there are new figures to ask for.
+    #[schema(required = false)]
+    rows: u64,
+    /// What is wrong beyond a single process.
+    #[schema(required = false)]
+    problems: Vec<String>,
+    /// Losses that are not zero.
+    #[schema(required = false)]
+    losses: Vec<LossCount>,
+    /// Watched processes.
+    #[schema(required = false)]
+    processes: Vec<TickProcess>,
+}
+
+/// A service at this second.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TickService {
+    service: String,
+    alive: bool,
+    in_flight: i64,
+    cpu_pct: Option<f64>,
+    mem_mb: Option<f64>,
+}
+
+/// A process at this second.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TickProcess {
+    pid: u32,
+    service: String,
+    state: String,
+}
 
 /// The newest state, for all streams.
 #[derive(Debug)]
@@ -68,34 +108,47 @@ pub(crate) async fn tick(app: AppState) {
 }
 
 async fn parts(app: &AppState) -> Parts {
-    let mut parts = Parts::new();
-    if let Ok(services) = app.services().await {
-        // Rounded to what a page shows, without the time of the last look: an idle second is no change.
-        let services = services.into_iter().map(|s| {
-            json!({
-                "service": s.service, "alive": s.alive, "in_flight": s.in_flight,
-                "cpu_pct": s.cpu_pct.map(|v| (v * 10.0).round() / 10.0), "mem_mb": s.mem_mb.map(f64::round),
-            })
-        });
-        parts.insert("services", services.collect());
-    }
+    let services = app.services().await;
     let status = app.status();
-    parts.insert("rows", status["store"]["rows_written"].clone());
-    parts.insert("problems", status["problems"].clone());
-    let losses = status["losses"].as_array().into_iter().flatten();
-    parts.insert("losses", losses.filter(|loss| loss["count"] != 0).cloned().collect());
-    let processes = status["processes"].as_array().into_iter().flatten();
-    let processes = processes.map(|p| json!({"pid": p["pid"], "service": p["service"], "state": p["state"]}));
-    parts.insert("processes", processes.collect());
+    let processes = status.live.processes.into_iter();
+    let tick = Tick {
+        // Rounded to what a page shows, without the time of the last look: an idle second is no change.
+        services: services
+            .iter()
+            .flatten()
+            .map(|s| TickService {
+                service: s.service.clone(),
+                alive: s.alive,
+                in_flight: s.in_flight,
+                cpu_pct: s.cpu_pct.map(|v| (v * 10.0).round() / 10.0),
+                mem_mb: s.mem_mb.map(f64::round),
+            })
+            .collect(),
+        rows: status.store.rows_written,
+        problems: status.live.problems,
+        losses: loss_counts(&status.live.losses).filter(|loss| loss.count > 0).collect(),
+        processes: processes
+            .map(|p| TickProcess { pid: p.pid, service: p.service, state: p.state })
+            .collect(),
+    };
+    let Value::Object(mut parts) = json!(tick) else { return Parts::new() };
+    if services.is_err() {
+        // Not known is not none.
+        parts.remove("services");
+    }
     parts
 }
 
-/// Sends the whole state first, then what changed.
+/// The live state as server-sent events of type `tick`: the whole of it first, then what changed, once a second at most.
+#[utoipa::path(get, path = "/api/stream", responses(
+    (status = 200, description = "Each event's data is a tick", content_type = "text/event-stream", body = Tick),
+    (status = "default", body = Problem),
+))]
 pub(crate) async fn stream(State(app): State<AppState>) -> Response {
     let ticks = Arc::clone(&app.ticks);
     if ticks.open.fetch_add(1, Ordering::Relaxed) >= STREAMS {
         ticks.open.fetch_sub(1, Ordering::Relaxed);
-        return (StatusCode::SERVICE_UNAVAILABLE, "too many streams are open").into_response();
+        return Refusal::Store("too many streams are open".into()).into_response();
     }
     let open = Open(Arc::clone(&ticks));
     let first = Arc::new(parts(&app).await);
@@ -131,8 +184,8 @@ fn changes(ticks: &Ticks, first: Arc<Parts>) -> impl Stream<Item = Event> + use<
             let Message::Parts(Some(parts)) = message else { return None };
             let changed: Parts = parts
                 .iter()
-                .filter(|(name, part)| last.get(*name) != Some(part))
-                .map(|(n, p)| (*n, p.clone()))
+                .filter(|(name, part)| last.get(name.as_str()) != Some(part))
+                .map(|(n, p)| (n.clone(), p.clone()))
                 .collect();
             last = parts;
             (!changed.is_empty()).then(|| Event::default().event("tick").data(json!(changed).to_string()))

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use apm_core::loss::{Loss, Losses};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::open::Location;
 use super::traffic::Traffic;
@@ -14,7 +15,7 @@ use super::traffic::Traffic;
 const NOTICES: usize = 20;
 
 /// How the store is doing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Health {
     /// See [`State`].
     pub state: State,
@@ -23,6 +24,7 @@ pub struct Health {
     /// When the problem began, Unix seconds.
     pub since: Option<f64>,
     /// The file, or `(memory)`.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// Bytes in use of the file.
     pub size_bytes: u64,
@@ -39,8 +41,9 @@ pub struct Health {
 }
 
 /// State of the store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = StoreState)]
 pub enum State {
     /// Rows go to the file.
     #[default]

@@ -74,7 +74,7 @@ fn has_shape(answer: &Value, shape: &Value) -> Result<(), String> {
     }
 }
 
-fn envelope() -> Value {
+pub(crate) fn envelope() -> Value {
     json!({
         "service": "api", "host": "box", "pid": 12, "cpu_pct": 3.5, "mem_mb": 60.0, "in_flight": 2,
         "events": [

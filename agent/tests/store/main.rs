@@ -3,6 +3,7 @@
 mod api;
 mod brute;
 mod faults;
+mod openapi;
 mod rows;
 mod security;
 mod support;

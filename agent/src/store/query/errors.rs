@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Scope;
 use super::figures::Service;
@@ -16,7 +17,7 @@ use crate::store::{ReadError, Reader};
 const AFFECTED: usize = 10;
 
 /// A failed request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RecentError {
     /// When it ended, Unix seconds.
     pub ts: f64,
@@ -37,7 +38,7 @@ pub struct RecentError {
 }
 
 /// Exceptions with the same code path.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ErrorGroup {
     /// Hash of the code path.
     pub fingerprint: String,
@@ -66,7 +67,7 @@ pub struct ErrorGroup {
 }
 
 /// A route in which exceptions of a group occurred.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct AffectedRoute {
     /// HTTP method.
     pub method: String,

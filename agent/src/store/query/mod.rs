@@ -21,7 +21,7 @@ pub use requests::{RequestRow, Sort};
 pub use routes::{Discovered, FolderRoute, FolderSnapshot, RouteFigures, ScanRoot};
 pub use services::ServiceState;
 pub use snapshot::{DbFigures, HostCalls, Outcome, RouteSnapshot, SlowStatement, WorstRequest};
-pub use trace::{Callee, Trace, TraceCall};
+pub use trace::{Trace, TraceCall};
 
 /// What a question is about: one service or all, and how far back from now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use apm_core::aggregate::Cell;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Scope;
 use super::overview::percentile;
@@ -12,7 +13,7 @@ use crate::store::series::Kind;
 use crate::store::{ReadError, Reader};
 
 /// Calls to a host.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Host {
     /// As the app named it; with its port where the URL had one.
     pub host: String,
@@ -35,7 +36,7 @@ pub struct Host {
 }
 
 /// Calls of a route to a host.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Edge {
     /// Method of the request that called.
     pub method: String,
@@ -58,7 +59,7 @@ pub struct Edge {
 }
 
 /// Requests of a route that another route caused.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Chain {
     /// Service of the causing request.
     pub parent_service: String,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use apm_core::aggregate::{Cell, LEVELS};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Scope;
 use super::figures::{Part, ratio};
@@ -13,7 +14,7 @@ use crate::store::series::{Key, Kind};
 use crate::store::{ReadError, Reader};
 
 /// A window's figures.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Overview {
     /// As asked; `null` for all.
     pub service: Option<String>,
@@ -40,7 +41,7 @@ pub struct Overview {
 }
 
 /// A bucket of a time series.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Point {
     /// Start, Unix seconds.
     pub ts: f64,
@@ -63,7 +64,7 @@ pub struct Point {
 }
 
 /// Requests by time and duration.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Heatmap {
     /// As asked.
     pub service: Option<String>,
@@ -78,7 +79,7 @@ pub struct Heatmap {
 }
 
 /// A column of a heatmap.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct HeatmapColumn {
     /// Start, Unix seconds.
     pub ts: f64,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use apm_core::aggregate::Cell;
 use rusqlite::OptionalExtension;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Scope;
 use super::figures::ratio;
@@ -14,7 +15,7 @@ use crate::store::series::Kind;
 use crate::store::{ReadError, Reader};
 
 /// Executions of a statement.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct QueryFigures {
     /// Hash of the normalised text, sixteen hexadecimal digits.
     pub fingerprint: String,
@@ -55,7 +56,7 @@ pub struct QueryFigures {
 }
 
 /// Failures of a statement with one code.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SqlErrors {
     /// SQLSTATE, or what went wrong when no reply came.
     pub code: String,
@@ -64,7 +65,7 @@ pub struct SqlErrors {
 }
 
 /// Requests of a route that ran one statement ten times or more.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct NPlusOne {
     /// Service of the route.
     pub service: String,

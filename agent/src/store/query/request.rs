@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::errors::json;
 use super::requests::RequestRow;
@@ -15,7 +16,7 @@ use crate::store::rollup::floors;
 const LISTED: usize = 1000;
 
 /// One request with all that is known of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RequestDetail {
     /// As in a list.
     #[serde(flatten)]
@@ -51,7 +52,7 @@ pub struct RequestDetail {
 }
 
 /// An exception of a request; all `null` where there was none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct ExceptionRow {
     /// Class.
     pub error_type: Option<String>,
@@ -66,7 +67,7 @@ pub struct ExceptionRow {
 }
 
 /// A query of a request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct QueryRow {
     /// When it began, Unix seconds.
     pub start: f64,
@@ -111,7 +112,7 @@ pub struct QueryRow {
 }
 
 /// An outgoing call of a request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct CallRow {
     /// When it began, Unix seconds.
     pub start: f64,

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use apm_core::aggregate::{Cell, LEVELS, Span};
 use rusqlite::params;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Scope;
 use crate::store::id::{first_row, ms, row_micros, seconds, unpack};
@@ -26,7 +27,7 @@ pub enum Sort {
 }
 
 /// A request in a list.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct RequestRow {
     /// Its id.
     pub request_id: Option<String>,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use apm_core::aggregate::{Cell, Sum};
 use rusqlite::params;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Scope;
 use super::figures::ratio;
@@ -15,7 +16,7 @@ use crate::store::series::Kind;
 use crate::store::{ReadError, Reader};
 
 /// A route's figures.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct RouteFigures {
     /// HTTP method.
     pub method: String,
@@ -52,7 +53,7 @@ pub struct RouteFigures {
 }
 
 /// A route found in source.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Discovered {
     /// Service it was found for.
     pub service: String,
@@ -75,7 +76,7 @@ pub struct Discovered {
 }
 
 /// A service's last scan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ScanRoot {
     /// The service.
     pub service: String,
@@ -88,7 +89,7 @@ pub struct ScanRoot {
 }
 
 /// Figures of the routes whose handlers lie in a folder.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct FolderSnapshot {
     /// As asked.
     pub service: String,
@@ -115,7 +116,7 @@ pub struct FolderSnapshot {
 }
 
 /// A route's figures within a folder.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct FolderRoute {
     /// HTTP method.
     pub method: String,

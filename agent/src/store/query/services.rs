@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::id::{micros, seconds};
 use crate::store::{ReadError, Reader};
@@ -11,7 +12,7 @@ use crate::store::{ReadError, Reader};
 const GONE: f64 = 15.0;
 
 /// A service's processes, summed up.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct ServiceState {
     /// Its name.
     pub service: String,

@@ -2,6 +2,7 @@
 
 use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::figures::ratio;
 use super::outgoing::most;
@@ -17,7 +18,7 @@ const OUTCOMES: usize = 10;
 const HOSTS: usize = 50;
 
 /// All about one route in a window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct RouteSnapshot {
     /// As asked.
     pub service: String,
@@ -56,7 +57,7 @@ pub struct RouteSnapshot {
 }
 
 /// Errors of a kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Outcome {
     /// HTTP status.
     pub status: i64,
@@ -67,7 +68,7 @@ pub struct Outcome {
 }
 
 /// Queries of a route's requests. `null` where no request carried the figure.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct DbFigures {
     /// Queries per request.
     pub avg_queries_per_request: Option<f64>,
@@ -82,7 +83,7 @@ pub struct DbFigures {
 }
 
 /// The request with the most time in queries.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct WorstRequest {
     /// Its queries.
     pub queries: Option<u64>,
@@ -97,7 +98,7 @@ pub struct WorstRequest {
 }
 
 /// A statement and its duration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SlowStatement {
     /// Normalised text.
     pub sql: String,
@@ -106,7 +107,7 @@ pub struct SlowStatement {
 }
 
 /// Calls of a route to a host.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct HostCalls {
     /// The host.
     pub host: String,

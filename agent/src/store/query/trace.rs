@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::request::{CallRow, RequestDetail};
 use crate::store::insert::target;
@@ -16,7 +17,7 @@ const REQUESTS: usize = 200;
 const DEPTH: usize = 20;
 
 /// A request with those it caused.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Trace {
     /// The request; its own `calls` are below.
     #[serde(flatten)]
@@ -25,13 +26,14 @@ pub struct Trace {
     #[serde(rename = "calls")]
     pub traced_calls: Vec<TraceCall>,
     /// Requests that name this one as their caller and that no call explains.
+    #[schema(no_recursion)]
     pub children: Vec<Trace>,
     /// More requests belong to the trace than are shown.
     pub truncated: bool,
 }
 
 /// An outgoing call with what it became.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct TraceCall {
     /// The call.
     #[serde(flatten)]
@@ -39,11 +41,9 @@ pub struct TraceCall {
     /// Id of the request that it became.
     pub callee_request_id: Option<String>,
     /// The request that it became.
-    pub callee: Option<Box<Callee>>,
+    #[schema(no_recursion)]
+    pub callee: Option<Box<Trace>>,
 }
-
-/// The request that a call became.
-pub type Callee = Trace;
 
 impl Reader {
     /// The newest request with this id, opened; what it caused in other processes is not. `None` when there is none

@@ -1,0 +1,111 @@
+//! Routes found in source, and what is measured of a folder of it.
+
+use std::collections::BTreeMap;
+use std::path::Path as FilePath;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Answer;
+use crate::server::AppState;
+use crate::server::answer::{Problem, Refusal};
+use crate::server::params::{Ask, OfService, OneFolder, Window};
+use crate::store::{Discovered, FolderSnapshot, ScanRoot};
+
+/// Routes found in source.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Found {
+    /// By service, file and line.
+    routes: Vec<Discovered>,
+    /// Where they were looked for.
+    scan_roots: Vec<ScanRoot>,
+}
+
+/// Where to look for routes.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct ScanRequest {
+    /// For which service; what was found for it before is replaced.
+    service: String,
+    /// A directory below the source of the watched processes.
+    path: String,
+}
+
+/// What a scan found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Scanned {
+    /// As asked.
+    service: String,
+    /// The directory, without links.
+    scan_root: String,
+    /// Routes found.
+    routes: usize,
+    /// Routes by framework.
+    by_framework: BTreeMap<String, usize>,
+}
+
+/// Routes found in source, and where they were looked for.
+#[utoipa::path(get, path = "/api/discovered", params(Ask<OfService>),
+    responses((status = 200, body = Found), (status = "default", body = Problem)))]
+pub(crate) async fn discovered(
+    State(app): State<AppState>,
+    Ask(OfService(service)): Ask<OfService>,
+) -> Answer<Found> {
+    let (routes, scan_roots) = app.ask(move |reader| reader.discovered(service.as_deref())).await?;
+    Ok(Json(Found { routes, scan_roots }))
+}
+
+/// Figures of the routes whose handlers lie in a folder.
+#[utoipa::path(get, path = "/api/folder/snapshot", params(Ask<(OneFolder, Window<600>)>),
+    responses((status = 200, body = FolderSnapshot), (status = "default", body = Problem)))]
+pub(crate) async fn folder_snapshot(
+    State(app): State<AppState>,
+    Ask((of, Window(seconds))): Ask<(OneFolder, Window<600>)>,
+) -> Answer<FolderSnapshot> {
+    Ok(Json(app.ask(move |reader| reader.folder_snapshot(&of.service, &of.folder, seconds)).await?))
+}
+
+/// Looks for routes in source.
+#[utoipa::path(post, path = "/api/scan", request_body = ScanRequest, responses(
+    (status = 200, body = Scanned), (status = 400, description = "No such directory", body = Problem),
+    (status = 403, description = "Outside the source of the watched processes", body = Problem),
+    (status = "default", body = Problem),
+))]
+pub(crate) async fn scan(State(app): State<AppState>, body: Bytes) -> Answer<Scanned> {
+    let request: ScanRequest =
+        serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("body: {error}")))?;
+    let Some(find) = app.scan.clone() else {
+        return Err(Refusal::NotHere("this agent was built without the route scanner".into()));
+    };
+    let roots = app.scan_roots.clone();
+    let writer = app.writer.clone();
+    let work = move || {
+        let path = FilePath::new(&request.path);
+        let root = path
+            .canonicalize()
+            .map_err(|error| Refusal::Bad(format!("path does not exist: {}: {error}", path.display())))?;
+        if !root.is_dir() {
+            return Err(Refusal::Bad(format!("not a directory: {}", root.display())));
+        }
+        let allowed = roots().iter().filter_map(|r| r.canonicalize().ok()).any(|r| root.starts_with(r));
+        if !allowed {
+            return Err(Refusal::Forbidden(format!(
+                "{} lies outside the source of the watched processes; name it with --scan to allow it",
+                root.display()
+            )));
+        }
+        let routes = find(&root).map_err(Refusal::Bad)?;
+        let mut by_framework = BTreeMap::<String, usize>::new();
+        for route in &routes {
+            *by_framework.entry(route.framework.clone()).or_default() += 1;
+        }
+        let scan_root = root.to_string_lossy().into_owned();
+        let routes = writer.replace_discovered(&request.service, &scan_root, routes)?;
+        Ok(Scanned { service: request.service, scan_root, routes, by_framework })
+    };
+    let answer =
+        tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::Store(error.to_string()))?;
+    Ok(Json(answer?))
+}
