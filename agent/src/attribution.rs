@@ -3,19 +3,22 @@
 //! The work is done by the probes (`agent-ebpf/src/attribution`); here their layouts are checked and handed over, and
 //! the functions that decide which code runs are probed, once per file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::capture::{Capture, Point};
 use crate::process::cpython::functions::{self, Found, Library, Role};
 use crate::process::cpython::{self, Refusal};
 use crate::process::{Attachment, PythonProcess};
 
+/// Times that a library is looked at whose functions are not found: it may be on its way into the process.
+const LOOKS_MAX: u32 = 200;
+
 /// What was done about a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttachReport {
     /// What was attached now, and what could not be.
     pub attachments: Vec<Attachment>,
-    /// The interpreter is still starting: attach again soon, or when it has loaded a library.
+    /// The interpreter is still starting, or loading a library: attach again soon, or when it has loaded another.
     pub not_ready: bool,
 }
 
@@ -24,6 +27,8 @@ pub struct AttachReport {
 pub struct Attribution {
     /// Processes whose layout the probes have.
     known: HashSet<u32>,
+    /// Processes that map a library whose functions were not found, with the number of looks.
+    loading: HashMap<u32, u32>,
 }
 
 impl Attribution {
@@ -53,6 +58,7 @@ impl Attribution {
                 self.known.insert(pid);
                 return report;
             }
+            Err(Refusal::Gone) => return report,
             Err(refusal) => {
                 put(WHAT, Some(refusal.to_string()));
                 return report;
@@ -63,10 +69,17 @@ impl Attribution {
                 if !self.known.contains(&pid) {
                     let _reported_below = capture.attribute_at_first(pid, cpython::by_thread());
                 }
+                let looks = self.loading.remove(&pid).unwrap_or(0) + 1;
                 for found in functions::libraries(process) {
-                    if let Some(result) = probe(capture, process, &found) {
-                        let what = format!("{} in {}", found.library.name(), found.path.display());
-                        put(&what, result.err());
+                    match probe(capture, process, &found) {
+                        Probed::Already => {}
+                        // The loader maps a library before it fills in its tables.
+                        Probed::NotFound(_) if found.library == Library::Queue && looks < LOOKS_MAX => {
+                            report.not_ready = true;
+                            self.loading.insert(pid, looks);
+                        }
+                        Probed::NotFound(problem) => put(&what(&found), Some(problem)),
+                        Probed::Now(result) => put(&what(&found), result.err()),
                     }
                 }
                 let problem = capture.attribute(pid, layout).err().map(|error| error.to_string());
@@ -75,31 +88,51 @@ impl Attribution {
                 }
             }
         }
+        if report.attachments.iter().any(|attachment| attachment.problem.is_some())
+            && !cpython::is_mapped(process)
+        {
+            // It ended, or began another program, while it was looked at: that is told by an event of its own.
+            return AttachReport::default();
+        }
         report
     }
 
     /// The process is gone, or runs another program. [`Capture::forget`] takes its layout and probes away.
     pub fn process_gone(&mut self, pid: u32) {
         self.known.remove(&pid);
+        self.loading.remove(&pid);
     }
 }
 
-/// `None`: it was probed already.
-fn probe(capture: &mut Capture, process: &PythonProcess, found: &Found) -> Option<Result<(), String>> {
+/// What came of probing a library.
+enum Probed {
+    /// It was probed before.
+    Already,
+    /// What is to be probed was not found in it.
+    NotFound(String),
+    /// It is probed now, or the kernel refused.
+    Now(Result<(), String>),
+}
+
+/// A library, in words for the user.
+fn what(found: &Found) -> String {
+    format!("{} in {}", found.library.name(), found.path.display())
+}
+
+fn probe(capture: &mut Capture, process: &PythonProcess, found: &Found) -> Probed {
     let (pid, what) = (process.id.pid, found.library.name());
     if capture.joins_functions(pid, found.key, what) {
-        return None;
+        return Probed::Already;
     }
-    let functions = functions::functions(process, found).map(|mut functions| {
-        if found.library == Library::Contexts {
-            functions.extend(functions::builtin_queue(process, found));
-        }
-        functions
-    });
-    Some(functions.and_then(|functions| {
-        let points: Vec<Point> = functions.iter().flat_map(|&(role, offset)| points(role, offset)).collect();
-        capture.attach_functions(pid, found.key, what, &found.access, &points)
-    }))
+    let mut functions = match functions::functions(process, found) {
+        Ok(functions) => functions,
+        Err(problem) => return Probed::NotFound(problem),
+    };
+    if found.library == Library::Contexts {
+        functions.extend(functions::builtin_queue(process, found));
+    }
+    let points: Vec<Point> = functions.iter().flat_map(|&(role, offset)| points(role, offset)).collect();
+    Probed::Now(capture.attach_functions(pid, found.key, what, &found.access, &points))
 }
 
 /// The programs for a function of this role.

@@ -11,4 +11,4 @@ mod memory;
 mod methods;
 pub mod objects;
 
-pub use check::{Refusal, by_thread, inspect};
+pub use check::{Refusal, by_thread, inspect, is_mapped};

@@ -90,7 +90,7 @@ fn base_name(path: &Path) -> String {
 }
 
 /// Path that the kernel wrote into `/proc`, without its mark of a deleted file, and whether it had one.
-fn without_deleted_mark(path: PathBuf) -> (PathBuf, bool) {
+pub(super) fn without_deleted_mark(path: PathBuf) -> (PathBuf, bool) {
     match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
         Some(name) => (name.into(), true),
         None => (path, false),

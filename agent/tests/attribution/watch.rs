@@ -1,5 +1,6 @@
 //! What the pipeline does about processes, and a log of what the probes tell.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use apm_agent::attribution::Attribution;
@@ -24,6 +25,7 @@ pub(crate) struct Watch {
     capture: Capture,
     attribution: Attribution,
     procfs: Procfs,
+    watched: BTreeSet<u32>,
     starting: Vec<u32>,
     problems: Vec<String>,
 }
@@ -34,6 +36,7 @@ impl Watch {
             capture: Capture::start(CaptureOptions { ring_bytes: 8 << 20 }).expect("capture starts"),
             attribution: Attribution::new(),
             procfs: Procfs::default(),
+            watched: BTreeSet::new(),
             starting: Vec::new(),
             problems: Vec::new(),
         }
@@ -56,6 +59,7 @@ impl Watch {
     }
 
     fn attach(&mut self, pid: u32) {
+        self.watched.insert(pid);
         let ready = match self.procfs.inspect(pid) {
             Ok(process) => {
                 let report = self.attribution.attach(&mut self.capture, &process);
@@ -92,7 +96,8 @@ impl Watch {
         }
     }
 
-    /// Takes events until `done`, and then what is still under way; returns the chunks.
+    /// Takes events until `done`, and then what is still under way; returns the chunks. Meanwhile the processes are
+    /// attached to again and again, as they are when they load a library: whatever their threads do, that succeeds.
     pub(crate) fn collect(&mut self, mut done: impl FnMut() -> bool) -> Vec<Seen> {
         let deadline = Instant::now() + PATIENCE;
         let mut log = Vec::new();
@@ -101,6 +106,9 @@ impl Watch {
         while quiet < 10 {
             assert!(Instant::now() < deadline, "the load did not end; {:?}", self.problems);
             quiet = if self.turn(&mut log) == 0 && done() { quiet + 1 } else { 0 };
+            for pid in self.watched.clone() {
+                self.attach(pid);
+            }
         }
         log
     }

@@ -3,11 +3,14 @@
 use apm_agent_ebpf::{Python, python_flags};
 
 use super::layout::{Layout, OBJECT_TYPE, THREAD_NEXT, TSS_FIRST_BLOCK, TSS_FIRST_BLOCK_KEYS, debug_offsets};
+use super::maps::mapped_code;
 use super::memory::Memory;
 use crate::process::{Implementation, PythonProcess};
 
 /// Thread states that are checked.
 const THREADS_MAX: usize = 1024;
+/// Walks that may each fail in another way: threads come and go while they are walked.
+const WALKS_MAX: usize = 64;
 
 /// Why a process's calls are not attributed to requests by context.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +18,9 @@ pub enum Refusal {
     /// The interpreter has not started yet: ask again.
     #[error("the interpreter is still starting")]
     NotReady,
+    /// It has ended or runs another program.
+    #[error("the process has ended or runs another program")]
+    Gone,
     /// Its layout is not known.
     #[error(
         "{0} is not known to the agent (it knows CPython 3.8 to 3.14): calls are attributed by thread only"
@@ -50,12 +56,44 @@ pub fn inspect(process: &PythonProcess) -> Result<Python, Refusal> {
     let (Some(runtime_address), Some(context_type)) = (runtime.runtime_address, context_type) else {
         return Err(Refusal::Misfit(name, "it does not export _PyRuntime and PyContext_Type".to_owned()));
     };
-    let memory = Memory::open(process.id.pid).map_err(|error| Refusal::Unreadable(error.to_string()))?;
+    let memory = match Memory::open(process.id.pid) {
+        Ok(memory) => memory,
+        Err(_) if !is_mapped(process) => return Err(Refusal::Gone),
+        Err(error) => return Err(Refusal::Unreadable(error.to_string())),
+    };
     let context_type = context_type.wrapping_add(runtime.file.load_bias);
-    check(&memory, *layout, runtime_address, context_type).map_err(|misfit| match misfit {
-        Some(reason) => Refusal::Misfit(name, reason),
-        None => Refusal::NotReady,
-    })
+    let walk = || check(&memory, *layout, runtime_address, context_type);
+    match settled(walk) {
+        Ok(python) => Ok(python),
+        Err(_) if !is_mapped(process) => Err(Refusal::Gone),
+        Err(Some(reason)) => Err(Refusal::Misfit(name, reason)),
+        Err(None) => Err(Refusal::NotReady),
+    }
+}
+
+/// What a walk finds, once it does not fail or fails twice in the same way: one that meets a thread on its way out may
+/// find anything, but not the same again.
+fn settled<T>(mut walk: impl FnMut() -> Result<T, Option<String>>) -> Result<T, Option<String>> {
+    let mut before = None;
+    for _ in 0..WALKS_MAX {
+        match walk() {
+            Err(Some(misfit)) if before.as_ref() != Some(&misfit) => before = Some(misfit),
+            done => return done,
+        }
+    }
+    Err(before)
+}
+
+/// Does the process still run the interpreter that was found in it?
+pub fn is_mapped(process: &PythonProcess) -> bool {
+    let Some(runtime) = &process.runtime else { return false };
+    let (offset, linked) = runtime.file.facts.first_segment;
+    let start = runtime.file.load_bias.wrapping_add(linked);
+    mapped_code(process.id.pid)
+        .iter()
+        .filter(|code| code.path == runtime.file.path)
+        .flat_map(|code| &code.pieces)
+        .any(|piece| (piece.start, piece.offset) == (start, offset))
 }
 
 /// What is left for an interpreter whose layout is not known: requests by thread.
@@ -87,12 +125,17 @@ fn check(
     let key = memory.half(runtime + u64::from(layout.tss) + 4).unwrap_or(u32::MAX);
     let slot = TSS_FIRST_BLOCK + key.min(TSS_FIRST_BLOCK_KEYS) * 16 + 8;
     let (mut threads, mut slots) = (0, 0);
-    while state != 0 && threads < THREADS_MAX {
+    for _ in 0..THREADS_MAX {
+        if state == 0 {
+            break;
+        }
         let thread =
             memory.word(state + u64::from(layout.thread_id)).ok_or_else(unreadable("a thread state"))?;
+        let next = memory.word(state + THREAD_NEXT).ok_or_else(unreadable("a thread state"))?;
         if thread == 0 {
             // Made, but its thread has not begun.
-            return Err(None);
+            state = next;
+            continue;
         }
         // The thread control block begins with its own address, in glibc (`tcbhead_t.tcb`) and in musl.
         if memory.word(thread) != Some(thread) {
@@ -106,7 +149,7 @@ fn check(
         slots +=
             usize::from(key < TSS_FIRST_BLOCK_KEYS && memory.word(thread + u64::from(slot)) == Some(state));
         threads += 1;
-        state = memory.word(state + THREAD_NEXT).ok_or_else(unreadable("a thread state"))?;
+        state = next;
     }
     if threads == 0 {
         return Err(None);
@@ -122,4 +165,28 @@ fn check(
         state_slot: if slots == threads { slot } else { 0 },
         flags: if layout.minor >= 14 { python_flags::THREAD_CONTEXTS } else { 0 },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walks(found: &[Result<u8, Option<&str>>]) -> Result<u8, Option<String>> {
+        let mut rest = found.iter();
+        settled(|| rest.next().expect("no more walks").map_err(|misfit| misfit.map(str::to_owned)))
+    }
+
+    #[test]
+    fn a_walk_that_met_an_ending_thread_is_walked_again() {
+        assert_eq!(walks(&[Err(Some("no thread")), Err(Some("unreadable")), Ok(7)]), Ok(7));
+        assert_eq!(walks(&[Err(Some("no thread")), Err(None)]), Err(None));
+    }
+
+    #[test]
+    fn what_is_found_twice_is_so() {
+        assert_eq!(
+            walks(&[Err(Some("no thread")), Err(Some("no thread"))]),
+            Err(Some("no thread".to_owned()))
+        );
+    }
 }

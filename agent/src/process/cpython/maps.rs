@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use procfs::process::{MMPermissions, MMapPath, Process};
 
 use crate::process::elf::FileKey;
+use crate::process::source::without_deleted_mark;
 
 /// A piece of a file in a process's memory.
 pub(super) struct Piece {
@@ -17,7 +18,7 @@ pub(super) struct Piece {
 
 /// A file that a process maps with code in it.
 pub(super) struct MappedCode {
-    /// As the process sees it.
+    /// As the process sees it, or saw it before the file was deleted.
     pub(super) path: PathBuf,
     /// Device and inode, as the kernel prints them for mappings.
     id: (i32, i32, u64),
@@ -65,7 +66,7 @@ pub(super) fn mapped_code(pid: u32) -> Vec<MappedCode> {
         // A file's pieces lie next to each other.
         match files.last_mut() {
             Some(last) if last.id == id => last.pieces.push(piece),
-            _ => files.push(MappedCode { path, id, pieces: vec![piece], pid }),
+            _ => files.push(MappedCode { path: without_deleted_mark(path).0, id, pieces: vec![piece], pid }),
         }
     }
     files.retain(|file| file.id.2 != 0 && file.pieces.iter().any(|piece| piece.executable));
