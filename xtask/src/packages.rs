@@ -13,9 +13,11 @@ pub(crate) const TEST_PACKAGES: &[&str] = &[
     "wrk",          // load for the benchmark
     "chromium",     // the page tests
     "postgresql",
-    "redis-server", // peers of the apps under test
-    "openssl",      // their certificate
-    "libpq-dev",    // psycopg2 from source
+    "redis-server",
+    "mariadb-server-core", // peers of the apps under test
+    "mariadb-client-core", // what makes its data directory
+    "openssl",             // their certificate
+    "libpq-dev",           // psycopg2 from source
     "libc6-dev",
     "gcc", // the linker that cargo needs
 ];

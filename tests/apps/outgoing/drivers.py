@@ -7,6 +7,8 @@ SQLSTATE. transaction(connection, statements) runs them between BEGIN and COMMIT
 
 import os
 
+TEXT = "o'brien" * 3
+MEGABYTE = "z" * 1_000_000
 HOST = "127.0.0.1"
 USER, PASSWORD, DATABASE = "apm", "secret", "shop"
 
@@ -28,6 +30,31 @@ class Driver:
 
     def __init__(self, directory, port, certificate):
         self.directory, self.port, self.certificate = directory, port, certificate
+
+    # Replies with more rows than these may be captured in part, and then nothing tells how many they were.
+    counted_rows = 1_000_000
+    # A statement that takes 30 ms, and one that all workers send alike.
+    slow = "SELECT pg_sleep(0.03) AS %s"
+    repeated = "SELECT {}::text || 'x' AS %s"
+
+    def statement(self, step):
+        """(SQL, parameter, rows, SQLSTATE) of one of 16 steps; `{id}` in the SQL stands for its id."""
+        step = {8: 0, 9: 1, 10: 2, 11: 4, 12: 0, 13: 1, 14: 2, 15: 7}.get(step, step)  # the large ones are rarer
+        if step == 0:
+            return "SELECT 42 AS {id}", None, 1, None
+        if step == 1:
+            return "SELECT {}::text AS {id}", TEXT, 1, None
+        if step == 2:
+            return "INSERT INTO items AS {id} (note) VALUES ({}::text)", TEXT, 1, None
+        if step == 3:
+            return "SELECT g AS {id} FROM generate_series(1, 5000) AS g", None, 5000, None
+        if step == 4:
+            return "SELECT 1/0 AS {id}", None, None, "22012"
+        if step == 5:
+            return "SELECT 1 AS {id}, length({}::text)", MEGABYTE, 1, None
+        if step == 6:
+            return "SELECT repeat('x', 1000000) AS {id}", None, 1, None
+        return "UPDATE items AS {id} SET note = {}::text WHERE id = -1", TEXT, 0, None
 
     def libpq(self, where):
         host = self.directory if where == "unix" else HOST

@@ -14,36 +14,12 @@ import time
 import wire
 from common import CALLS, TIMED, WORKERS, Log, clock_ms, ready_then_wait, tasks, threads
 from drivers import DRIVERS, Failed
-
-TEXT = "o'brien" * 3
-MEGABYTE = "z" * 1_000_000
-
-
-def statements(name, worker, n):
-    """(SQL, parameter, rows, SQLSTATE) of the nth step of a worker."""
-    step = (worker * 5 + n) % 16
-    step = {8: 0, 9: 1, 10: 2, 11: 4, 12: 0, 13: 1, 14: 2, 15: 7}.get(step, step)  # the large ones are rarer
-    if step == 0:
-        return "SELECT 42 AS {id}", None, 1, None
-    if step == 1:
-        return "SELECT {}::text AS {id}", TEXT, 1, None
-    if step == 2:
-        return "INSERT INTO items AS {id} (note) VALUES ({}::text)", TEXT, 1, None
-    if step == 3:
-        return "SELECT g AS {id} FROM generate_series(1, 5000) AS g", None, 5000, None
-    if step == 4:
-        return "SELECT 1/0 AS {id}", None, None, "22012"
-    if step == 5:
-        return "SELECT 1 AS {id}, length({}::text)", MEGABYTE, 1, None
-    if step == 6:
-        return "SELECT repeat('x', 1000000) AS {id}", None, 1, None
-    return "UPDATE items AS {id} SET note = {}::text WHERE id = -1", TEXT, 0, None
-
+from mysql_drivers import DRIVERS as MYSQL_DRIVERS
 
 class App:
     def __init__(self, name, log, directory, port, certificate):
         self.name, self.log = name.replace("-", "_"), Log(log)
-        self.driver = DRIVERS[name](directory, int(port), certificate)
+        self.driver = (DRIVERS | MYSQL_DRIVERS)[name](directory, int(port), certificate)
 
     def phases(self):
         for when in ("before", "after"):
@@ -54,11 +30,11 @@ class App:
         """What a worker does in a phase: (kind, argument) with the ids filled in."""
         for n in range(CALLS):
             name = "q_%s_%s_%s_%d_%d" % (self.name, where, when, worker, n)
-            sql, value, rows, sqlstate = statements(self.name, worker, n)
+            sql, value, rows, sqlstate = self.driver.statement((worker * 5 + n) % 16)
             yield sql.replace("{id}", name), name, value, rows, sqlstate
         repeated = "r_%s_%s_%s" % (self.name, where, when)
         for n in range(6):
-            yield "SELECT {}::text || 'x' AS %s" % repeated, repeated, "v%d" % n, 1, None
+            yield self.driver.repeated % repeated, repeated, "v%d" % n, 1, None
 
     def in_transaction(self, where, when, worker):
         return ["t_%s_%s_%s_%d_%d" % (self.name, where, when, worker, n) for n in range(3)]
@@ -66,6 +42,8 @@ class App:
     def note(self, where, when, name, rows, sqlstate, since, timed=None):
         phase = where + "/" + when
         bounds = timed and timed.bounds_ms()
+        if rows is not None and rows > self.driver.counted_rows:
+            rows = None
         self.log.add(
             phase=phase, id=name, rows=rows, sqlstate=sqlstate, ms=clock_ms(since), timed=timed is not None, wire=bounds
         )
@@ -113,7 +91,7 @@ class App:
             for _ in range(TIMED if when == "after" else 0):
                 name = "s_%s_%s_%s" % (self.name, where, when)
                 since, timed = time.monotonic(), wire.begin()
-                driver.query(connections[0], "SELECT pg_sleep(0.03) AS %s" % name)
+                driver.query(connections[0], driver.slow % name)
                 self.note(where, when, name, 1, None, since, timed)
 
     async def run_async(self):
@@ -149,7 +127,7 @@ class App:
             for _ in range(TIMED if when == "after" else 0):
                 name = "s_%s_%s_%s" % (self.name, where, when)
                 since, timed = time.monotonic(), wire.begin()
-                await driver.query(connections[0], "SELECT pg_sleep(0.03) AS %s" % name)
+                await driver.query(connections[0], driver.slow % name)
                 self.note(where, when, name, 1, None, since, timed)
 
 

@@ -38,11 +38,21 @@ pub(super) struct Redis {
     queue: VecDeque<Pending>,
     /// Commands behind the queue that found no room in it.
     unqueued: u64,
-    /// Order is no proof of anything, until a command comes whose predecessor was answered.
-    lost: bool,
-    /// While lost: since the last command a reply has come, to its end as far as that shows.
-    answered: bool,
+    order: Order,
     over: bool,
+}
+
+/// Which reply is whose: replies come in the order of the commands, and say nothing of them.
+#[derive(Debug)]
+enum Order {
+    /// Every command since a moment when none was open has been seen.
+    Known,
+    /// Joined in mid-life: commands from before may still be open. What was answered since is held back until a command
+    /// follows upon the last reply; a reply too many tells that replies were taken for those of the wrong commands.
+    Supposed { held: Vec<Exchange> },
+    /// Nothing can be told apart, until a command comes whose predecessor was answered: since the last command a reply
+    /// has come, to its end as far as that shows.
+    Lost { answered: bool },
 }
 
 impl Redis {
@@ -55,21 +65,35 @@ impl Redis {
             reply_began: None,
             queue: VecDeque::new(),
             unqueued: 0,
-            lost: !from_start,
-            answered: false,
+            order: if from_start { Order::Known } else { Order::Supposed { held: Vec::new() } },
             over: false,
         })
     }
 
     fn command_data(&mut self, at: &At, mut bytes: &[u8], out: &mut Output) -> Next {
-        if self.lost {
-            let begins = bytes.first() == Some(&b'*');
-            if !(begins && self.answered) {
-                out.losses.add(Loss::RequestsWithoutResponse, u64::from(begins));
-                self.answered = false;
-                return Next::Continue;
+        let begins = bytes.first() == Some(&b'*');
+        let idle = self.is_idle();
+        match &mut self.order {
+            Order::Known => {}
+            Order::Supposed { held } if idle => {
+                if held.is_empty() && !begins {
+                    // The rest of a command from before.
+                    return Next::Continue;
+                }
+                if !held.is_empty() {
+                    out.exchanges.append(held);
+                    self.order = Order::Known;
+                }
             }
-            self.lost = false;
+            Order::Supposed { .. } => {}
+            Order::Lost { answered } => {
+                if !(begins && *answered) {
+                    out.losses.add(Loss::RequestsWithoutResponse, u64::from(begins));
+                    *answered = false;
+                    return Next::Continue;
+                }
+                self.order = Order::Known;
+            }
         }
         while !bytes.is_empty() {
             let began = *self.command_began.get_or_insert(Began { time: at.time, origin: at.origin });
@@ -117,11 +141,19 @@ impl Redis {
     }
 
     fn reply_data(&mut self, at: &At, mut bytes: &[u8], out: &mut Output) -> Next {
-        if self.lost {
-            self.answered = bytes.ends_with(b"\r\n");
+        if let Order::Lost { answered } = &mut self.order {
+            *answered = bytes.ends_with(b"\r\n");
             return Next::Continue;
         }
         while !bytes.is_empty() {
+            if self.is_surplus(bytes[0]) {
+                let Order::Supposed { held } = &self.order else { return Next::Continue };
+                if !held.is_empty() {
+                    self.lose(out);
+                    self.order = Order::Lost { answered: bytes.ends_with(b"\r\n") };
+                }
+                return Next::Continue;
+            }
             self.reply_began.get_or_insert(Began { time: at.time, origin: at.origin });
             let (taken, value) = self.replies.next(bytes);
             bytes = &bytes[taken..];
@@ -143,6 +175,19 @@ impl Redis {
         Next::Continue
     }
 
+    /// No command is open, none has begun, and neither has a reply.
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+            && self.unqueued == 0
+            && self.commands.is_at_boundary()
+            && self.replies.is_at_boundary()
+    }
+
+    /// Does a reply begin with this byte that answers a command from before the agent came? A push answers none.
+    fn is_surplus(&self, first: u8) -> bool {
+        matches!(self.order, Order::Supposed { .. }) && self.is_idle() && first != b'>'
+    }
+
     /// A reply is complete.
     fn answer(&mut self, at: &At, value: Value, out: &mut Output) -> Next {
         let began = self.reply_began.take();
@@ -160,7 +205,16 @@ impl Redis {
             return Next::Continue;
         };
         let error = matches!(value.kind, b'-' | b'!').then(|| error_word(&value.word));
-        out.exchanges.push(exchange(pending, began, value.bytes, error, Outcome::Complete, at.time));
+        let answered = exchange(pending, began, value.bytes, error, Outcome::Complete, at.time);
+        match &mut self.order {
+            Order::Supposed { held } if !leaves && held.len() < QUEUE_CAP => held.push(answered),
+            // No command will follow that could prove it.
+            Order::Supposed { .. } => {
+                out.losses.add(Loss::RequestsWithoutResponse, 1);
+                self.lose(out);
+            }
+            Order::Known | Order::Lost { .. } => out.exchanges.push(answered),
+        }
         if leaves {
             // Commands behind it are answered inside the stream.
             out.losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64);
@@ -174,14 +228,14 @@ impl Redis {
     fn lose(&mut self, out: &mut Output) {
         out.losses.add(Loss::Resyncs, 1);
         let partial = u64::from(!self.commands.is_at_boundary());
-        out.losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64 + partial);
+        let order = std::mem::replace(&mut self.order, Order::Lost { answered: false });
+        let held = if let Order::Supposed { held } = order { held.len() } else { 0 };
+        out.losses.add(Loss::RequestsWithoutResponse, (self.queue.len() + held) as u64 + partial);
         self.queue.clear();
         self.unqueued = 0;
         self.commands.reset();
         self.replies.reset();
         (self.command_began, self.reply_began) = (None, None);
-        self.lost = true;
-        self.answered = false;
     }
 }
 
@@ -203,9 +257,12 @@ impl Session for Redis {
         if self.over || len == 0 {
             return;
         }
-        if self.lost {
+        if let Order::Lost { answered } = &mut self.order {
             // Whether what was lost ended a reply is not known.
-            self.answered = false;
+            *answered = false;
+            return;
+        }
+        if matches!(&self.order, Order::Supposed { held } if held.is_empty()) && self.is_idle() {
             return;
         }
         if at.direction.is_request(self.role) {
@@ -229,6 +286,14 @@ impl Session for Redis {
 
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
         self.over = true;
+        if let Order::Supposed { held } = &mut self.order {
+            if self.queue.is_empty() {
+                out.exchanges.append(held);
+            } else if !held.is_empty() {
+                // One reply is missing: it may be any of them.
+                self.lose(out);
+            }
+        }
         for pending in std::mem::take(&mut self.queue) {
             out.exchanges.push(exchange(pending, None, 0, None, reason.outcome(self.role), time));
         }

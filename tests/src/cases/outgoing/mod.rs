@@ -1,12 +1,15 @@
-//! What apps send out: HTTP calls and SQL, plain and through TLS, over connections that were open before
+//! What apps send out: HTTP calls, SQL and Redis commands, plain and through TLS, over connections that were open before
 //! the agent came and over new ones. The app's own log is the truth; for SQL, PostgreSQL's own count is a second one.
 
 mod app;
 mod calls;
+mod commands;
 mod failures;
 mod inbound;
+mod mysql;
 mod peers;
 mod queries;
+mod stores;
 mod tally;
 
 use std::cell::OnceCell;
@@ -44,6 +47,12 @@ pub(super) fn cases() -> Vec<Case> {
     let queries = queries::DRIVERS.iter().map(|&name| {
         case(format!("outgoing/{name}"), Box::new(move |places, peers| queries::judge(places, peers, name)))
     });
+    let mysql = mysql::DRIVERS.iter().map(|&name| {
+        case(format!("outgoing/{name}"), Box::new(move |places, peers| mysql::judge(places, peers, name)))
+    });
+    let commands = commands::CLIENTS.iter().map(|&name| {
+        case(format!("outgoing/{name}"), Box::new(move |places, peers| commands::judge(places, peers, name)))
+    });
     let servers = inbound::SERVERS.iter().map(|server| {
         case(
             format!("inbound-tls/{}", server.name),
@@ -51,5 +60,5 @@ pub(super) fn cases() -> Vec<Case> {
         )
     });
     let rest = [case("outgoing/failures".to_owned(), Box::new(failures::judge))];
-    calls.chain(queries).chain(servers).chain(rest).collect()
+    calls.chain(queries).chain(mysql).chain(commands).chain(servers).chain(rest).collect()
 }

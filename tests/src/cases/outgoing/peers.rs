@@ -1,6 +1,7 @@
 //! What the apps call: PostgreSQL as Debian packages it, HTTP servers with and without TLS, a proxy. Started once, by
 //! the first test that needs one, and gone with the last.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use super::stores::{MariaDb, Redis};
 use crate::places::Places;
 use crate::process::{Process, until};
 use crate::server::free_port;
@@ -42,8 +44,12 @@ pub(super) struct Peers {
     pub(super) http2_ports: [u16; 2],
     /// PostgreSQL.
     pub(super) postgres: Postgres,
+    /// Redis, once a test needs it.
+    redis: OnceCell<Redis>,
+    /// MariaDB, likewise.
+    mariadb: OnceCell<MariaDb>,
     _http2: Process,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Peers {
@@ -90,14 +96,34 @@ impl Peers {
             http_ports,
             http2_ports,
             postgres,
+            redis: OnceCell::new(),
+            mariadb: OnceCell::new(),
             _http2: http2,
-            _directory: directory,
+            directory,
         })
+    }
+
+    /// Redis.
+    pub(super) fn redis(&self) -> Result<&Redis> {
+        if let Some(started) = self.redis.get() {
+            return Ok(started);
+        }
+        let started = Redis::start(&self.directory.path().join("redis"), &self.certificate, &self.key)?;
+        Ok(self.redis.get_or_init(|| started))
+    }
+
+    /// MariaDB.
+    pub(super) fn mariadb(&self) -> Result<&MariaDb> {
+        if let Some(started) = self.mariadb.get() {
+            return Ok(started);
+        }
+        let started = MariaDb::start(&self.directory.path().join("mariadb"), &self.certificate, &self.key)?;
+        Ok(self.mariadb.get_or_init(|| started))
     }
 }
 
 /// Starts a server and waits until it accepts connections at all its ports.
-fn listening(name: &str, command: &mut Command, log: &Path, ports: &[u16]) -> Result<Process> {
+pub(super) fn listening(name: &str, command: &mut Command, log: &Path, ports: &[u16]) -> Result<Process> {
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore");
     let mut process = Process::start(name, command, log)?;
     let accepts = |port: &u16| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok();

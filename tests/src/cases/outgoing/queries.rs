@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::app::{self, Line};
+use super::app::{self, Line, Run};
 use super::peers::Peers;
 use super::tally::Tally;
 use crate::places::Places;
@@ -102,8 +102,23 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     let theirs = counted(&postgres.sql("shop", "SELECT calls, query FROM pg_stat_statements")?, &driver)?;
 
     let mut tally = Tally::default();
+    let shapes = compare_all(&mut tally, &run, name, postgres.port)?;
+    if shapes != theirs {
+        tally.fault("counted otherwise by PostgreSQL", format_args!("{theirs:?}, the agent {shapes:?}"));
+    }
+    tally.result()
+}
+
+/// Compares the agent's list with the app's log. Gives the agent's executions by shape, without those that failed, which
+/// PostgreSQL does not count.
+pub(super) fn compare_all(
+    tally: &mut Tally,
+    run: &Run,
+    name: &str,
+    port: u16,
+) -> Result<HashMap<String, u64>> {
+    let driver = name.replace('-', "_");
     let mut ours: HashMap<String, Vec<Query>> = HashMap::new();
-    // PostgreSQL does not count what failed.
     let mut shapes: HashMap<String, u64> = HashMap::new();
     for query in recorded(&run.database)? {
         if let Some(id) = id(&query.sql, &driver) {
@@ -137,21 +152,18 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
             continue;
         }
         for (one, query) in sent.iter().zip(&found) {
-            compare(&mut tally, one, query, control, postgres.port);
+            compare(tally, one, query, control, port);
         }
     }
     for (id, queries) in ours {
         tally.fault("invented by the agent", format_args!("{id}: {:?}", queries[0]));
-    }
-    if shapes != theirs {
-        tally.fault("counted otherwise by PostgreSQL", format_args!("{theirs:?}, the agent {shapes:?}"));
     }
     // Connections joined in mid-life begin with a resynchronisation.
     let lost: Vec<_> = run.losses.iter().filter(|(name, _)| name != "resyncs").collect();
     if !lost.is_empty() {
         tally.fault("counted as lost", format_args!("{lost:?}"));
     }
-    tally.result()
+    Ok(shapes)
 }
 
 fn compare(tally: &mut Tally, sent: &Sent, query: &Query, control: bool, port: u16) {

@@ -156,6 +156,14 @@ const LOGIN: &[u8] =
     false,
     Verdict::Mine(Role::Client)
 )]
+#[case::prepare(Direction::Write, b"\x09\0\0\0\x16SELECT ?", false, Verdict::Mine(Role::Client))]
+#[case::execute(
+    Direction::Write,
+    b"\x0a\0\0\0\x17\x05\0\0\0\0\x01\0\0\0",
+    false,
+    Verdict::Mine(Role::Client)
+)]
+#[case::no_execute(Direction::Write, b"\x0a\0\0\0\x17\x05\0\0\0\0\x02\0\0\0", false, Verdict::NotMine)]
 #[case::query_from_the_start(Direction::Write, b"\x09\0\0\0\x03SELECT 1", true, Verdict::NotMine)]
 #[case::postgres_startup(Direction::Write, b"\0\0\0\x08\x04\xd2\x16\x2f", true, Verdict::NotMine)]
 #[case::tls(Direction::Write, b"\x16\x03\x01\x02\0\x01", true, Verdict::NotMine)]

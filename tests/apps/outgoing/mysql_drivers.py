@@ -1,0 +1,124 @@
+"""MySQL drivers behind the interface of drivers.py."""
+
+from drivers import DATABASE, HOST, PASSWORD, USER, Driver, Failed
+
+TEXT = "o'brien" * 3
+
+
+class MysqlDriver(Driver):
+    slow = "SELECT SLEEP(0.03) AS %s"
+    repeated = "SELECT CONCAT({}, 'x') AS %s"
+    # The server sends no count of the rows: of a reply that is captured in part, it is not known.
+    counted_rows = 50
+
+    def __init__(self, directory, port, certificate):
+        super().__init__(directory, port, certificate)
+        self.socket = directory + "/mysql.sock"
+
+    def place(self, where):
+        at = {"unix_socket": self.socket} if where == "unix" else {"host": HOST, "port": self.port}
+        return dict(user=USER, password=PASSWORD, database=DATABASE, autocommit=True, **at)
+
+    def statement(self, step):
+        n, step = step, {8: 0, 9: 1, 10: 2, 11: 3, 12: 0, 13: 4, 14: 2, 15: 7}.get(step, step)
+        if step == 0:
+            return "SELECT 42 AS {id}", None, 1, None
+        if step == 1:
+            return "SELECT {} AS {id}", TEXT, 1, None
+        if step == 2:
+            return "INSERT INTO items (note) SELECT {} AS {id}", TEXT, 1, None
+        if step == 3:
+            rows = 50 if n == 3 else 5000
+            return "SELECT seq AS {id} FROM seq_1_to_%d" % rows, None, rows, None
+        if step == 4:
+            return "SELECT missing AS {id}", None, None, "42S22"
+        if step == 5:
+            return "SELECT 1 AS {id}, LENGTH({})", "z" * 10_000, 1, None
+        if step == 6:
+            return "SELECT REPEAT('x', 1000000) AS {id}", None, 1, None
+        return "UPDATE items AS {id} SET note = {} WHERE id = -1", TEXT, 0, None
+
+
+class PyMysql(MysqlDriver):
+    """Writes parameters into the text."""
+
+    def connect(self, where):
+        import pymysql
+
+        tls = {"ssl": {"ca": self.certificate}} if where == "tls" else {"ssl_disabled": True}
+        return pymysql.connect(**self.place(where), **tls)
+
+    def query(self, connection, sql, value=None):
+        import pymysql
+
+        with connection.cursor() as cursor:
+            try:
+                cursor.execute(sql.replace("{}", "%s"), None if value is None else (value,))
+            except pymysql.Error as error:
+                # It keeps the server's number, and drops the SQLSTATE that came with it.
+                raise Failed({1054: "42S22"}[error.args[0]]) from None
+            return len(cursor.fetchall()) if cursor.description else cursor.rowcount
+
+    def transaction(self, connection, statements):
+        connection.begin()
+        for sql in statements:
+            self.query(connection, sql)
+        connection.commit()
+
+
+class AioMysql(MysqlDriver):
+    asynchronous = True
+    wheres = ("tcp", "unix")  # its TLS needs a transport that asyncio has taken away
+
+    async def connect(self, where):
+        import aiomysql
+
+        place = self.place(where)
+        return await aiomysql.connect(db=place.pop("database"), **place)
+
+    async def query(self, connection, sql, value=None):
+        import pymysql
+
+        async with connection.cursor() as cursor:
+            try:
+                await cursor.execute(sql.replace("{}", "%s"), None if value is None else (value,))
+            except pymysql.Error as error:
+                raise Failed({1054: "42S22"}[error.args[0]]) from None
+            return len(await cursor.fetchall()) if cursor.description else cursor.rowcount
+
+    async def transaction(self, connection, statements):
+        await connection.begin()
+        for sql in statements:
+            await self.query(connection, sql)
+        await connection.commit()
+
+
+class Connector(MysqlDriver):
+    """Prepares every statement with a parameter; reads its replies packet by packet, so that they are captured whole."""
+
+    counted_rows = 1_000_000
+
+    def connect(self, where):
+        import mysql.connector
+
+        tls = {"ssl_ca": self.certificate} if where == "tls" else {"ssl_disabled": True}
+        return mysql.connector.connect(**self.place(where), use_pure=True, **tls)
+
+    def query(self, connection, sql, value=None):
+        import mysql.connector
+
+        with connection.cursor(prepared=value is not None) as cursor:
+            try:
+                cursor.execute(sql.replace("{}", "%s"), () if value is None else (value,))
+            except mysql.connector.Error as error:
+                raise Failed(error.sqlstate) from None
+            return len(cursor.fetchall()) if cursor.description else cursor.rowcount
+
+    def transaction(self, connection, statements):
+        connection.start_transaction()
+        for sql in statements:
+            self.query(connection, sql)
+        connection.commit()
+
+
+DRIVERS = {"pymysql": PyMysql, "aiomysql": AioMysql, "mysql-connector": Connector}
