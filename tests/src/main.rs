@@ -61,6 +61,9 @@ enum Task {
         /// Seconds per measurement
         #[arg(long)]
         seconds: u32,
+        /// Only workloads whose name contains this
+        #[arg(long)]
+        only: Option<String>,
         /// Where the report goes, as Markdown
         #[arg(long)]
         report: PathBuf,
@@ -94,7 +97,9 @@ fn main() -> ExitCode {
             let cases = if harness { cases::harness() } else { cases::all() };
             Ok(runner::run(&cases, filter.as_deref(), &places(long)))
         }
-        Task::Bench { rounds, seconds, report } => bench::run(&places(false), rounds, seconds, &report),
+        Task::Bench { rounds, seconds, only, report } => {
+            bench::run(&places(false), rounds, seconds, only.as_deref(), &report)
+        }
         Task::Demo { python, args } => demo::run(&places(false), &python, &args),
     };
     match done {

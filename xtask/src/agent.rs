@@ -29,8 +29,17 @@ pub(crate) fn demo(args: &[String]) -> Result<()> {
 }
 
 /// `cargo xtask bench`
-pub(crate) fn bench(rounds: u32, seconds: u32) -> Result<()> {
-    packages::require(&["python3", "python3-venv", "wrk"])?;
+pub(crate) fn bench(rounds: u32, seconds: u32, only: Option<&str>) -> Result<()> {
+    packages::require(&[
+        "python3",
+        "python3-venv",
+        "wrk",
+        "postgresql",
+        "openssl",
+        "libpq-dev",
+        "libc6-dev",
+        "gcc",
+    ])?;
     let absent = python::prepare()?;
     if absent.len() == python::VERSIONS.len() {
         bail!("no Python between {} and {} found", python::VERSIONS[0], python::VERSIONS[absent.len() - 1]);
@@ -45,8 +54,14 @@ pub(crate) fn bench(rounds: u32, seconds: u32) -> Result<()> {
         .arg("--venvs")
         .arg(places::target().join("venv"));
     bench.arg("bench").args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
+    if let Some(only) = only {
+        bench.args(["--only", only]);
+    }
     let report = places::target().join("bench.md");
     shell::run(bench.arg("--report").arg(&report))?;
+    if only.is_some() {
+        return Ok(());
+    }
     publish(&fs::read_to_string(report)?)
 }
 

@@ -67,6 +67,9 @@ enum Task {
         /// Seconds of load per measurement
         #[arg(long, default_value_t = 8)]
         seconds: u32,
+        /// Only workloads whose name contains this, as `/db`; nothing is written then
+        #[arg(long)]
+        only: Option<String>,
     },
     /// Run every fuzz target
     Fuzz {
@@ -98,7 +101,7 @@ fn main() -> ExitCode {
         Task::Demo { args } => agent::demo(&args),
         Task::Ebpf { check } => ebpf::task(check),
         Task::Dashboard => dashboard::build(),
-        Task::Bench { rounds, seconds } => agent::bench(rounds, seconds),
+        Task::Bench { rounds, seconds, only } => agent::bench(rounds, seconds, only.as_deref()),
         Task::Fuzz { seconds } => fuzz::task(seconds),
         Task::Vmtest { kernel, record } => vm::task(kernel.as_deref(), record),
         Task::Dist => dist::task(),

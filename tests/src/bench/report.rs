@@ -32,18 +32,31 @@ impl fmt::Display for Round {
         write!(f, "{:.0} -> {:.0} rps, ", bare.saturated.rate, watched.saturated.rate)?;
         write!(
             f,
-            "p99 {:.2} -> {:.2} ms, {} lost",
+            "p99 {:.2} -> {:.2} ms, {} lost, {} calls or statements lost",
             bare.paced.p99_ms,
             watched.paced.p99_ms,
-            self.usage.lost()
+            self.usage.lost(),
+            self.usage.not_made()
         )
     }
 }
 
-/// All rounds, and where they ran.
+impl Round {
+    /// Watched rate by bare rate.
+    fn ratio(&self) -> f64 {
+        self.watched.saturated.rate / self.bare.saturated.rate
+    }
+
+    /// What a request takes longer at full load, microseconds: the probes, and the agent where it has no core of its own.
+    fn added_us(&self) -> f64 {
+        1e6 / self.watched.saturated.rate - 1e6 / self.bare.saturated.rate
+    }
+}
+
+/// All rounds by workload, and where they ran.
 pub(super) struct Report {
     machine: String,
-    pub(super) rounds: Vec<Round>,
+    workloads: Vec<(&'static str, Vec<Round>)>,
 }
 
 impl Report {
@@ -58,75 +71,110 @@ impl Report {
         let model = model.trim_start_matches(['\t', ':', ' ']);
         let count = std::thread::available_parallelism()?;
         let machine = format!("{count} x {model}, Linux {}, {version}", kernel.trim());
-        Ok(Self { machine, rounds: Vec::new() })
+        Ok(Self { machine, workloads: Vec::new() })
     }
 
-    /// Median over the rounds.
-    fn median(&self, figure: impl Fn(&Round) -> f64) -> f64 {
-        let mut figures: Vec<f64> = self.rounds.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        let middle = figures.len() / 2;
-        match figures.len() {
-            0 => f64::NAN,
-            n if n % 2 == 1 => figures[middle],
-            _ => f64::midpoint(figures[middle - 1], figures[middle]),
+    /// Adds a round of a workload.
+    pub(super) fn add(&mut self, workload: &'static str, round: Round) {
+        match self.workloads.last_mut() {
+            Some((last, rounds)) if *last == workload => rounds.push(round),
+            _ => self.workloads.push((workload, vec![round])),
         }
     }
+}
 
-    /// A row with both sides' medians and the median of the rounds' ratios.
-    fn row(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        what: &str,
-        digits: usize,
-        figure: impl Fn(&Side) -> f64,
-    ) -> fmt::Result {
-        let bare = self.median(|round| figure(&round.bare));
-        let watched = self.median(|round| figure(&round.watched));
-        let ratio = self.median(|round| figure(&round.watched) / figure(&round.bare));
-        writeln!(f, "| {what} | {bare:.digits$} | {watched:.digits$} | {ratio:.2} |")
+/// Median over the rounds.
+fn median(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> f64 {
+    let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => figures[middle],
+        _ => f64::midpoint(figures[middle - 1], figures[middle]),
     }
+}
+
+/// The first workload in detail.
+fn detail(f: &mut fmt::Formatter<'_>, name: &str, rounds: &[Round]) -> fmt::Result {
+    let pace = PACE * 100.0;
+    writeln!(f, "| `{name}` | bare | watched | ratio |\n|---|---:|---:|---:|")?;
+    let mut row = |what: &str, digits: usize, figure: fn(&Side) -> f64| {
+        let bare = median(rounds, |round| figure(&round.bare));
+        let watched = median(rounds, |round| figure(&round.watched));
+        let ratio = median(rounds, |round| figure(&round.watched) / figure(&round.bare));
+        writeln!(f, "| {what} | {bare:.digits$} | {watched:.digits$} | {ratio:.2} |")
+    };
+    row("throughput, requests/s", 0, |side| side.saturated.rate)?;
+    row("p50 at full load, ms", 2, |side| side.saturated.p50_ms)?;
+    row("p99 at full load, ms", 2, |side| side.saturated.p99_ms)?;
+    row(&format!("p50 at {pace:.0} % load, ms"), 2, |side| side.paced.p50_ms)?;
+    row(&format!("p99 at {pace:.0} % load, ms"), 2, |side| side.paced.p99_ms)?;
+    let cpu = median(rounds, |round| round.usage.cpu_per_request_us());
+    let memory = median(rounds, |round| round.usage.memory_mb);
+    let requests: u64 = rounds.iter().map(|round| round.usage.answered).sum();
+    let lost: u64 = rounds.iter().map(|round| round.usage.lost()).sum();
+    writeln!(f, "| agent's CPU per request, us | | {cpu:.1} | |")?;
+    writeln!(f, "| agent's peak memory, MB | | {memory:.0} | |")?;
+    writeln!(f, "| requests without an event | | {lost} of {requests} | |")
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pace = PACE * 100.0;
+        let Some((first, rounds)) = self.workloads.first() else { return Ok(()) };
         writeln!(
             f,
-            "FastAPI `/ping` on one uvicorn worker (uvloop, httptools), `wrk` with {CONNECTIONS} connections on"
+            "FastAPI on one uvicorn worker (uvloop, httptools), `wrk` with {CONNECTIONS} connections on the same"
         )?;
         writeln!(
             f,
-            "the same machine; {} rounds, bare and watched in alternation; medians.",
-            self.rounds.len()
+            "machine, which the app's PostgreSQL and the server it calls share; {} rounds, bare and watched in",
+            rounds.len()
         )?;
-        writeln!(f, "{}.\n", self.machine)?;
-        writeln!(f, "| | bare | watched | ratio |\n|---|---:|---:|---:|")?;
-        self.row(f, "throughput, requests/s", 0, |side| side.saturated.rate)?;
-        self.row(f, "p50 at full load, ms", 2, |side| side.saturated.p50_ms)?;
-        self.row(f, "p99 at full load, ms", 2, |side| side.saturated.p99_ms)?;
-        self.row(f, &format!("p50 at {pace:.0} % load, ms"), 2, |side| side.paced.p50_ms)?;
-        self.row(f, &format!("p99 at {pace:.0} % load, ms"), 2, |side| side.paced.p99_ms)?;
-        let cpu = self.median(|round| round.usage.cpu_per_request_us());
-        let memory = self.median(|round| round.usage.memory_mb);
-        let requests: u64 = self.rounds.iter().map(|round| round.usage.answered).sum();
-        let lost: u64 = self.rounds.iter().map(|round| round.usage.lost()).sum();
-        writeln!(f, "| agent's CPU per request, us | | {cpu:.1} | |")?;
-        writeln!(f, "| agent's peak memory, MB | | {memory:.0} | |")?;
-        writeln!(f, "| requests without an event | | {lost} of {requests} | |")?;
+        writeln!(f, "alternation; medians. {}.\n", self.machine)?;
+        detail(f, first, rounds)?;
+        if self.workloads.len() > 1 {
+            writeln!(f, "\nThe same with a statement or a call per request, and through TLS:\n")?;
+            write!(f, "| | bare rps | watched rps | ratio | added per request, us ")?;
+            writeln!(
+                f,
+                "| p99 at {pace:.0} %: bare, ms | watched | agent's CPU per request, us | not recorded |"
+            )?;
+            writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|")?;
+        }
+        for (name, rounds) in self.workloads.iter().filter(|_| self.workloads.len() > 1) {
+            let of = |figure: fn(&Round) -> f64| median(rounds, figure);
+            let (bare, watched) =
+                (of(|round| round.bare.saturated.rate), of(|round| round.watched.saturated.rate));
+            write!(
+                f,
+                "| `{name}` | {bare:.0} | {watched:.0} | {:.2} | {:.0} ",
+                of(Round::ratio),
+                of(Round::added_us)
+            )?;
+            let missing: u64 = rounds.iter().map(|round| round.usage.lost() + round.usage.not_made()).sum();
+            let (bare, watched) =
+                (of(|round| round.bare.paced.p99_ms), of(|round| round.watched.paced.p99_ms));
+            let cpu = of(|round| round.usage.cpu_per_request_us());
+            writeln!(f, "| {bare:.2} | {watched:.2} | {cpu:.1} | {missing} |")?;
+        }
         let mut losses: Vec<String> = Vec::new();
-        for round in &self.rounds {
+        for round in self.workloads.iter().flat_map(|(_, rounds)| rounds) {
             losses.extend(round.usage.losses.iter().map(|(name, n)| format!("{name} {n}")));
         }
         let named = if losses.is_empty() { "none".to_owned() } else { losses.join(", ") };
         writeln!(f, "\nLosses the agent named itself: {named}.\n\nEach round:\n")?;
-        writeln!(f, "| bare rps | watched rps | ratio | bare p99 at {pace:.0} %, ms | watched | ratio |")?;
-        writeln!(f, "|---:|---:|---:|---:|---:|---:|")?;
-        for Round { bare, watched, .. } in &self.rounds {
-            let (rate, paced) =
-                (watched.saturated.rate / bare.saturated.rate, watched.paced.p99_ms / bare.paced.p99_ms);
-            write!(f, "| {:.0} | {:.0} | {rate:.3} ", bare.saturated.rate, watched.saturated.rate)?;
-            writeln!(f, "| {:.2} | {:.2} | {paced:.2} |", bare.paced.p99_ms, watched.paced.p99_ms)?;
+        writeln!(f, "| | bare rps | watched rps | ratio | bare p99 at {pace:.0} %, ms | watched | ratio |")?;
+        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|")?;
+        for (name, round) in
+            self.workloads.iter().flat_map(|(name, rounds)| rounds.iter().map(move |one| (name, one)))
+        {
+            let (bare, watched) = (&round.bare, &round.watched);
+            let paced = watched.paced.p99_ms / bare.paced.p99_ms;
+            write!(f, "| `{name}` | {:.0} | {:.0} ", bare.saturated.rate, watched.saturated.rate)?;
+            write!(f, "| {:.3} | {:.2} ", round.ratio(), bare.paced.p99_ms)?;
+            writeln!(f, "| {:.2} | {paced:.2} |", watched.paced.p99_ms)?;
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! What the agent takes.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rusqlite::{Connection, OpenFlags};
 
 /// The agent's side of one round.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub(super) struct Usage {
     pub(super) answered: u64,
     /// Events in the store. May exceed `answered` by the requests in flight when the load ended.
     pub(super) recorded: u64,
+    /// Calls or statements in the store, of which each request makes one.
+    pub(super) made: u64,
     /// Loss counters that are not zero.
     pub(super) losses: Vec<(String, u64)>,
 }
@@ -26,10 +30,36 @@ impl Usage {
         self.answered.saturating_sub(self.recorded)
     }
 
+    /// Calls or statements that are missing.
+    pub(super) fn not_made(&self) -> u64 {
+        self.answered.saturating_sub(self.made)
+    }
+
     /// CPU time per request, microseconds.
     pub(super) fn cpu_per_request_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.answered.max(1) as f64
     }
+}
+
+/// Outgoing calls in the database at `path`.
+pub(super) fn calls(path: &Path) -> Result<u64> {
+    count(path, "SELECT count(*) FROM call WHERE status = 200")
+}
+
+/// Statements of the app's own in the database at `path`; the pool has others. asyncpg has prepared them while it was warmed
+/// up, before the agent came.
+pub(super) fn queries(path: &Path) -> Result<u64> {
+    const QUERY: &str = "
+        SELECT count(*) FROM query
+        JOIN series ON series.id = query.series
+        JOIN statement ON statement.id = series.b
+        WHERE statement.text = '<prepared before attach>' AND query.row_count = 1";
+    count(path, QUERY)
+}
+
+fn count(path: &Path, query: &str) -> Result<u64> {
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    Ok(database.query_row(query, [], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }
 
 /// CPU time of a process so far: utime and stime of proc(5), in clock ticks of 10 ms on Linux.

@@ -10,7 +10,8 @@ use super::CONNECTIONS;
 
 /// wrk against one server.
 pub(super) struct Wrk {
-    pub(super) port: u16,
+    /// What it asks for.
+    pub(super) url: String,
     pub(super) seconds: u32,
     /// The script that paces.
     pub(super) script: PathBuf,
@@ -46,7 +47,7 @@ impl Wrk {
         if pause.is_some() {
             command.arg("-s").arg(&self.script);
         }
-        command.arg(format!("http://127.0.0.1:{}/ping", self.port));
+        command.arg(&self.url);
         if let Some(pause) = pause {
             command.args(["--", &format!("{:.3}", pause.as_secs_f64() * 1e3)]);
         }

@@ -5,7 +5,7 @@ mod ends;
 mod exceptions;
 mod faults;
 mod matrix;
-mod outgoing;
+pub(crate) mod outgoing;
 mod page;
 mod sockets;
 mod workers;

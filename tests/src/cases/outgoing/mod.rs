@@ -20,6 +20,7 @@ use anyhow::Result;
 use crate::places::Places;
 use crate::runner::{Case, Verdict};
 use peers::Peers;
+pub(crate) use peers::{Postgres, certificate, listening};
 
 /// Peers that the first test starts.
 type Shared = Rc<OnceCell<Peers>>;

@@ -63,14 +63,7 @@ impl Peers {
         // PostgreSQL does not run as root.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
         let at = |name: &str| directory.path().join(name);
-        let (certificate, key) = (at("certificate.pem"), at("key.pem"));
-        run(Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate))?;
+        let (certificate, key) = certificate(directory.path())?;
         let ports = || Ok::<_, anyhow::Error>([free_port()?, free_port()?, free_port()?]);
 
         let http_ports = ports()?;
@@ -122,8 +115,21 @@ impl Peers {
     }
 }
 
+/// A self-signed certificate for localhost and its key, as files in `directory`.
+pub(crate) fn certificate(directory: &Path) -> Result<(PathBuf, PathBuf)> {
+    let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
+    run(Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate))?;
+    Ok((certificate, key))
+}
+
 /// Starts a server and waits until it accepts connections at all its ports.
-pub(super) fn listening(name: &str, command: &mut Command, log: &Path, ports: &[u16]) -> Result<Process> {
+pub(crate) fn listening(name: &str, command: &mut Command, log: &Path, ports: &[u16]) -> Result<Process> {
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore");
     let mut process = Process::start(name, command, log)?;
     let accepts = |port: &u16| std::net::TcpStream::connect(("127.0.0.1", *port)).is_ok();
@@ -135,16 +141,17 @@ pub(super) fn listening(name: &str, command: &mut Command, log: &Path, ports: &[
 }
 
 /// A server with a database, TLS and its own count of statements.
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     _process: Process,
     /// Directory of its Unix socket.
     pub(super) directory: PathBuf,
     /// Its port.
-    pub(super) port: u16,
+    pub(crate) port: u16,
 }
 
 impl Postgres {
-    fn start(directory: &Path, certificate: &Path, key: &Path) -> Result<Self> {
+    /// Starts it with its files in `directory`, whose parent everybody may enter.
+    pub(crate) fn start(directory: &Path, certificate: &Path, key: &Path) -> Result<Self> {
         let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
             .context("no PostgreSQL server; install the package postgresql")?
             .map(|entry| Ok(entry?.path().join("bin")))
@@ -196,7 +203,7 @@ impl Postgres {
     }
 
     /// Runs one statement as the superuser; rows as lines, columns parted by tabs.
-    pub(super) fn sql(&self, database: &str, sql: &str) -> Result<String> {
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> Result<String> {
         let mut psql = Command::new("psql");
         psql.args(["-XqAt", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"]);
         psql.arg("-h").arg(&self.directory).args(["-p", &self.port.to_string(), "-d", database, "-c", sql]);

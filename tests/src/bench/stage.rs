@@ -1,0 +1,81 @@
+//! The servers under load, and those that they call.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::cases::outgoing::{Postgres, certificate, listening};
+use crate::places::Places;
+use crate::process::Process;
+use crate::server::free_port;
+
+const OPTIONS: &[&str] =
+    &["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"];
+
+/// A server that listens.
+pub(super) struct Served {
+    pub(super) process: Process,
+    pub(super) port: u16,
+}
+
+/// All of them.
+pub(super) struct Stage {
+    /// `/ping` alone.
+    pub(super) ping: Served,
+    /// The same through TLS.
+    pub(super) ping_tls: Served,
+    /// `/db`, `/call` and their likes.
+    pub(super) calling: Served,
+    _upstream: [Served; 2],
+    _postgres: Postgres,
+    _directory: TempDir,
+}
+
+impl Stage {
+    /// Starts them.
+    pub(super) fn start(places: &Places) -> Result<Self> {
+        let directory = places.scratch()?;
+        // PostgreSQL does not run as root.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+        let (certificate, key) = certificate(directory.path())?;
+        let postgres = Postgres::start(&directory.path().join("postgres"), &certificate, &key)?;
+        postgres.sql("shop", "INSERT INTO items (note) VALUES ('of the benchmark')")?;
+        let python = places.any_python()?;
+        let outgoing = fs::canonicalize(places.venvs.join("outgoing"))
+            .context("no environment with the clients; run `cargo xtask test`")?
+            .join("bin/python");
+        let start = |name: &str, python: &Path, app: &str, tls: bool, settings: &[(&str, String)]| {
+            let port = free_port()?;
+            let mut command = Command::new(python);
+            command.args(["-m", "uvicorn", app, "--host", "127.0.0.1", "--port", &port.to_string()]);
+            command.args(OPTIONS).envs(settings.iter().map(|(name, value)| (name, value)));
+            command.current_dir(places.apps().join("bench")).env_remove("PYTHONPATH");
+            if tls {
+                command.arg("--ssl-certfile").arg(&certificate).arg("--ssl-keyfile").arg(&key);
+            }
+            let log: PathBuf = directory.path().join(name).with_extension("log");
+            let process = listening(name, &mut command, &log, &[port])?;
+            Ok::<_, anyhow::Error>(Served { process, port })
+        };
+        let upstream = start("upstream", &python, "app:app", false, &[])?;
+        let upstream_tls = start("upstream-tls", &python, "app:app", true, &[])?;
+        let settings = [
+            ("BENCH_DATABASE", format!("postgres://apm:secret@127.0.0.1:{}/shop", postgres.port)),
+            ("BENCH_UPSTREAM", format!("http://127.0.0.1:{}", upstream.port)),
+            ("BENCH_UPSTREAM_TLS", format!("https://127.0.0.1:{}", upstream_tls.port)),
+            ("BENCH_CERTIFICATE", certificate.display().to_string()),
+        ];
+        Ok(Self {
+            ping: start("ping", &python, "app:app", false, &[])?,
+            ping_tls: start("ping-tls", &python, "app:app", true, &[])?,
+            calling: start("calling", &outgoing, "calling:app", false, &settings)?,
+            _upstream: [upstream, upstream_tls],
+            _postgres: postgres,
+            _directory: directory,
+        })
+    }
+}
