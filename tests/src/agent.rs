@@ -46,7 +46,11 @@ impl Agent {
 
     /// Starts an agent with `arguments` and waits until it answers.
     pub(crate) fn start(binary: &Path, arguments: &[String], scratch: &Path) -> Result<Self> {
-        let port = free_port()?;
+        Self::start_on(free_port()?, binary, arguments, scratch)
+    }
+
+    /// The same on a given port.
+    pub(crate) fn start_on(port: u16, binary: &Path, arguments: &[String], scratch: &Path) -> Result<Self> {
         let directory = scratch.join("store");
         std::fs::create_dir_all(&directory)?;
         let database = directory.join("apm.db");

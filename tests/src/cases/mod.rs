@@ -7,6 +7,7 @@ mod faults;
 mod matrix;
 pub(crate) mod outgoing;
 mod page;
+mod sdk;
 mod sockets;
 mod workers;
 
@@ -22,6 +23,7 @@ pub(crate) fn all() -> Vec<Case> {
         attach::cases(),
         workers::cases(),
         page::cases(),
+        sdk::cases(),
         outgoing::cases(),
         matrix::cases(),
     ];
