@@ -2,7 +2,7 @@
 
 use zerocopy::FromBytes;
 
-use crate::{Bound, Changed, Data, Opened, Process, Raised, kind};
+use crate::{Bound, Changed, Data, Opened, Process, Raised, Stack, kind};
 
 /// A decoded event; payloads borrow from the record.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub enum Event<'a> {
     Bound(Bound),
     /// An exception was being handled.
     Raised(&'a Raised),
+    /// A call stack that chunks name from now on.
+    Stack(&'a Stack),
 }
 
 /// Decodes one record; `None` where it is none of the kinds, too short, or contradicts itself.
@@ -40,6 +42,7 @@ pub fn decode(record: &[u8]) -> Option<Event<'_>> {
         kind::PROCESS => Process::read_from_prefix(record).ok().map(|(event, _)| Event::Process(event)),
         kind::BOUND => Bound::read_from_prefix(record).ok().map(|(event, _)| Event::Bound(event)),
         kind::RAISED => Raised::ref_from_prefix(record).ok().map(|(event, _)| Event::Raised(event)),
+        kind::STACK => Stack::ref_from_prefix(record).ok().map(|(event, _)| Event::Stack(event)),
         _ => None,
     }
 }

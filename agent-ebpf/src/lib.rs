@@ -7,6 +7,7 @@
 mod decode;
 mod python;
 mod raised;
+mod stack;
 
 pub use decode::{Event, decode};
 pub use python::{Python, link, python_flags};
@@ -14,6 +15,7 @@ pub use raised::{
     ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, Raised, RaisedFrame, RaisedValue, Raising, TEXT_MAX, raised_flags,
     relation, seen_at,
 };
+pub use stack::{STACK_MAX, Stack, Stacks, frame_shape};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Most bytes of a chunk's start in one event. One less than a power of two, so that it is a mask as well.
@@ -41,6 +43,8 @@ pub mod kind {
     pub const BOUND: u32 = 5;
     /// An exception was being handled: [`super::Raised`].
     pub const RAISED: u32 = 6;
+    /// A call stack that chunks name from now on: [`super::Stack`].
+    pub const STACK: u32 = 7;
 }
 
 /// Flags of [`Data`].
@@ -93,7 +97,7 @@ pub struct Origin {
     pub unit: u64,
     /// Generations it was copied from, nearest first.
     pub ancestors: [u64; 3],
-    /// Number of the call stack sent along; 0 = none.
+    /// Number of the call stack that made an outgoing call: [`Stack`]; 0 = none.
     pub stack: u64,
     /// How `request` is known: [`link`].
     pub how: u32,
@@ -305,6 +309,8 @@ pub mod counter {
     pub const ATTRIBUTION_TABLE_FULL: u32 = 9;
     /// Exceptions that found no room in the ring buffer.
     pub const EXCEPTIONS_LOST: u32 = 10;
+    /// Call stacks that found no room in the ring buffer.
+    pub const STACKS_LOST: u32 = 11;
     /// How many counters there are.
     pub const COUNT: u32 = 16;
 }

@@ -2,7 +2,7 @@
 //!
 //! One file per concern under `probes/`; `maps` is the shared state, `kernel` reads kernel structures, `connection`
 //! finds and numbers a socket's connection, `emit` fills the ring buffer, `attribution` says for which request code runs,
-//! `exceptions` sends the exception that a thread handles. See ARCHITECTURE.md for what a probe may do.
+//! `exceptions` sends the exception that a thread handles, `stacks` the Python code that makes a call. See ARCHITECTURE.md for what a probe may do.
 #![feature(asm_experimental_arch)]
 #![no_std]
 #![no_main]
@@ -17,6 +17,7 @@ mod kernel;
 mod maps;
 mod payload;
 mod probes;
+mod stacks;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

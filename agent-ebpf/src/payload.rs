@@ -9,7 +9,8 @@ use apm_agent_ebpf::{
 use aya_ebpf::helpers::{bpf_probe_read_user, generated as raw};
 
 use crate::{
-    attribution, emit, exceptions,
+    attribution::{self, chunk},
+    emit, exceptions,
     maps::{BUDGET_REPLY, BUDGET_REQUEST, BUDGET_RESPONSE, PAYLOAD_MAX, SCRATCH, Scratch, count},
 };
 
@@ -23,6 +24,10 @@ pub enum Shape {
     /// Nowhere (`sendfile`): only the length is known.
     Nowhere,
 }
+
+/// A larger chunk that follows another one is taken for the rest of a message, not for the next: where requests are
+/// pipelined, they are small.
+const MESSAGE_MAX: u64 = 16 * 1024 - 1;
 
 /// `struct iovec` of `include/uapi/linux/uio.h`.
 #[repr(C)]
@@ -259,7 +264,13 @@ pub fn fails(shape: Shape) -> bool {
 #[inline(always)]
 pub fn origin(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64, plan: &Plan, to: &mut Origin) {
     if write {
-        attribution::outgoing(conn, id, plan.run_starts, to);
+        let mut what = 0;
+        if plan.run_starts {
+            what = chunk::RUN_STARTS | chunk::MAY_BEGIN;
+        } else if total <= MESSAGE_MAX || conn.flags & conn_flags::WHOLE != 0 {
+            what = chunk::MAY_BEGIN;
+        }
+        attribution::outgoing(conn, id, what, to);
     } else {
         let begins = plan.run_starts && attribution::begins_request(first_bytes(shape, total), total);
         attribution::inbound(conn, id, begins, to);

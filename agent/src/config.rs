@@ -50,6 +50,8 @@ pub struct ScanRoot {
 pub struct Features {
     /// Which request caused a query or call.
     pub attribution: bool,
+    /// The application's code that makes a query or call; never without `attribution`.
+    pub call_sites: bool,
     /// Exceptions and tracebacks.
     pub exceptions: bool,
     /// Local variables of functions that raise; never without `exceptions`.
@@ -138,6 +140,7 @@ impl Settings {
                 "8, 16 or 32",
             ));
         }
+        let attribution = !options.no_attribution.unwrap_or(false);
         let exceptions = !options.no_exceptions.unwrap_or(false);
         Ok(Self {
             pids: options.pid,
@@ -150,7 +153,8 @@ impl Settings {
             max_db_bytes,
             scan: scan_root(options.scan, options.scan_service)?,
             features: Features {
-                attribution: !options.no_attribution.unwrap_or(false),
+                attribution,
+                call_sites: attribution && !options.no_call_sites.unwrap_or(false),
                 exceptions,
                 locals: exceptions && !options.no_locals.unwrap_or(false),
                 tls: !options.no_tls.unwrap_or(false),

@@ -51,7 +51,7 @@ impl Log {
                     self.opened.push((info.id, info.role, info.local, info.peer, info.from_start));
                 }
                 Captured::Changed(c) => self.changed.push((c.conn, c.change)),
-                Captured::Process(_) | Captured::Raised(_) | Captured::Bound { .. } => {}
+                Captured::Process(_) | Captured::Raised(_) | Captured::Stack(_) | Captured::Bound { .. } => {}
             });
         }
     }

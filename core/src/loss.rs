@@ -42,6 +42,8 @@ losses! {
     ExceptionsUnread = "exceptions_unread",
     /// Frames of tracebacks whose code object could not be read any more.
     FramesUnread = "frames_unread",
+    /// Call stacks of outgoing calls that found no room, or whose code could not be read: those calls have no call site.
+    StacksUnread = "stacks_unread",
     /// Exceptions that found no room among those that wait for the end of their request.
     ExceptionTableFull = "exception_table_full",
     /// Events that user space could not decode.

@@ -77,6 +77,18 @@ impl Agent {
         seen.with_context(|| self.process.output())
     }
 
+    /// Waits until the probe `name` is attached to the first process that is watched: one that has just begun may still be
+    /// starting threads, and is then looked at again.
+    pub(crate) fn attached_to_first(&self, name: &str) -> Result<()> {
+        until(START, &format!("{name} to be attached"), || {
+            let status = self.get("/api/status")?;
+            let probes =
+                status["processes"][0]["probes"].as_array().context("/api/status names no probes")?;
+            Ok(probes.iter().any(|probe| probe["name"] == name && probe["attached"] == true).then_some(()))
+        })
+        .with_context(|| self.process.output())
+    }
+
     /// The JSON answer of the API at `path`.
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
         Ok(serde_json::from_str(&get(self.port, path)?)?)

@@ -7,7 +7,7 @@ use super::{
     now::{Now, half, word},
     python,
 };
-use crate::{kernel::stream_socket, maps::CONNS};
+use crate::{kernel::stream_socket, maps::CONNS, stacks};
 
 /// `uv_stream_t.io_watcher.fd` of libuv, as every uvloop wheel bundles it.
 const UV_STREAM_FD: u64 = 184;
@@ -161,7 +161,7 @@ pub fn greenlet_switched(id: u64, greenlet: u64) {
 pub fn put(id: u64, python: &Python, item: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
-    let handover = Handover { request: resolved.request, from: now.lineage(&resolved) };
+    let handover = Handover { request: resolved.request, from: now.lineage(&resolved), stack: 0 };
     kept(HANDOVERS.insert(Key { address: item, tgid: u64::from(now.tgid) }, handover, 0));
 }
 
@@ -259,9 +259,10 @@ pub fn uvloop_queues(id: u64, python: &Python, transport: u64) {
     let Some(conn) = stream(word(transport + UV_HANDLE)) else { return };
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
-    let handover = Handover { request: resolved.request, from: now.lineage(&resolved) };
     // SAFETY: a live map value.
     let conn = unsafe { &mut *conn };
+    let stack = if conn.flags & conn_flags::SERVES == 0 { stacks::call_stack(id, now.state) } else { 0 };
+    let handover = Handover { request: resolved.request, from: now.lineage(&resolved), stack };
     kept(QUEUED.insert(conn.id, handover, 0));
     conn.flags |= conn_flags::QUEUED;
 }

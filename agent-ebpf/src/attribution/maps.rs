@@ -103,6 +103,8 @@ pub struct Handover {
     pub request: u64,
     /// That code.
     pub from: Lineage,
+    /// Number of its call stack, where it queues bytes of a call; else 0.
+    pub stack: u64,
 }
 
 /// Processes whose layout is known, by tgid. Absent: nothing is attributed.

@@ -23,6 +23,8 @@ use apm_agent_ebpf::{Conn, Origin, Python, conn_flags, link, opened_by, python_f
 use maps::*;
 use now::Now;
 
+use crate::stacks;
+
 /// The current thread's `PyThreadState` and the request that it works for; each 0 where there is none.
 #[inline(always)]
 pub fn running(id: u64) -> Option<(u64, u64)> {
@@ -136,14 +138,22 @@ fn start(conn: &mut Conn, id: u64, python: &Python) {
     }
 }
 
-/// Bytes are written to a connection; `run_starts` when what came before was read from it. `origin` is set to the
-/// request that they are written for and the unit that does it.
+/// What is known of bytes that are written.
+pub mod chunk {
+    /// What came before was read from the connection.
+    pub const RUN_STARTS: u64 = 1;
+    /// They may begin a request of the process's own.
+    pub const MAY_BEGIN: u64 = 2;
+}
+
+/// Bytes are written to a connection; `what` is known of them: [`chunk`]. `origin` is set to the request that they are
+/// written for, the unit that does it, and where they may begin a call, to the code that makes it.
 #[inline(always)]
-pub fn outgoing(conn: &mut Conn, id: u64, run_starts: bool, origin: &mut Origin) {
+pub fn outgoing(conn: &mut Conn, id: u64, what: u64, origin: &mut Origin) {
     *origin = NOWHERE;
     if python(id).is_some() {
         // SAFETY: a live map value, and memory of the caller.
-        unsafe { bytes_written(conn, id, u64::from(run_starts), origin) };
+        unsafe { bytes_written(conn, id, what, origin) };
     }
 }
 
@@ -151,17 +161,17 @@ pub fn outgoing(conn: &mut Conn, id: u64, run_starts: bool, origin: &mut Origin)
 /// `conn` must be null or a live map value, `origin` null or the caller's.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn bytes_written(conn: *mut Conn, id: u64, run_starts: u64, origin: *mut Origin) -> u32 {
+unsafe extern "C" fn bytes_written(conn: *mut Conn, id: u64, what: u64, origin: *mut Origin) -> u32 {
     if let (false, false, Some(python)) = (conn.is_null(), origin.is_null(), python(id)) {
         // SAFETY: by the caller, not null.
         let (conn, origin) = unsafe { (&mut *conn, &mut *origin) };
-        written(conn, id, python, run_starts != 0, origin);
+        written(conn, id, python, what, origin);
     }
     0
 }
 
 #[inline(always)]
-fn written(conn: &mut Conn, id: u64, python: &Python, run_starts: bool, origin: &mut Origin) {
+fn written(conn: &mut Conn, id: u64, python: &Python, what: u64, origin: &mut Origin) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
     let mut lineage = now.lineage(&resolved);
@@ -174,6 +184,7 @@ fn written(conn: &mut Conn, id: u64, python: &Python, run_starts: bool, origin: 
     {
         // SAFETY: a live map value.
         let by = unsafe { &*by };
+        origin.stack = by.stack;
         lineage = by.from;
         origin.request = by.request;
         origin.how = if by.request == 0 { link::NONE } else { link::CONTEXT };
@@ -182,7 +193,7 @@ fn written(conn: &mut Conn, id: u64, python: &Python, run_starts: bool, origin: 
     if conn.flags & conn_flags::SERVES != 0 {
         // SAFETY: a live map value.
         let thread = unsafe { &mut *now.thread };
-        if run_starts {
+        if what & chunk::RUN_STARTS != 0 {
             let _had_none = HAS_THREADS.remove(conn.request);
             if thread.request == conn.request {
                 thread.flags |= thread_flags::ANSWERED;
@@ -196,6 +207,8 @@ fn written(conn: &mut Conn, id: u64, python: &Python, run_starts: bool, origin: 
                 lineage = Lineage::default();
             }
         }
+    } else if what & chunk::MAY_BEGIN != 0 && origin.stack == 0 {
+        origin.stack = stacks::call_stack(id, now.state);
     }
     origin.unit = lineage.unit;
     origin.ancestors = lineage.ancestors;

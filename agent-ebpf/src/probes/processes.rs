@@ -3,7 +3,7 @@
 use apm_agent_ebpf::{life, target_flags};
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
 
-use crate::{attribution, emit, exceptions, kernel::read, maps::*};
+use crate::{attribution, emit, exceptions, kernel::read, maps::*, stacks};
 
 /// `sched_process_fork(parent, child)`; threads pass here as well.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
@@ -21,6 +21,7 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     }
     attribution::forks(parent, tgid);
     exceptions::forks(parent, tgid);
+    stacks::forks(parent, tgid);
     let _full = TARGETS.insert(tgid, target_flags::WATCHED, 0);
     emit::process(life::FORK, tgid, parent, true);
     0
@@ -36,6 +37,7 @@ pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
         // it where it is no Python any more.
         attribution::ends(tgid);
         exceptions::ends(tgid);
+        stacks::ends(tgid);
     }
     emit::process(life::EXEC, tgid, 0, watched);
     0
@@ -56,6 +58,7 @@ pub fn sched_process_exit(_ctx: RawTracePointContext) -> i32 {
     let _gone = TARGETS.remove(tgid);
     attribution::ends(tgid);
     exceptions::ends(tgid);
+    stacks::ends(tgid);
     emit::process(life::EXIT, tgid, 0, true);
     0
 }

@@ -62,6 +62,7 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
             time: Time(changed.time),
         }),
         wire::Event::Raised(raised) => Captured::Raised(raised),
+        wire::Event::Stack(stack) => Captured::Stack(stack),
         wire::Event::Bound(bound) => {
             Captured::Bound { stream: ConnId(bound.stream), socket: ConnId(bound.socket) }
         }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use apm_agent_ebpf::{Conn, Python, Raised, Raising, conn_flags, counter, target_flags};
+use apm_agent_ebpf::{Conn, Python, Raised, Raising, Stack, Stacks, conn_flags, counter, target_flags};
 use apm_core::connection::{Chunk, Info};
 use apm_core::exchange::ConnId;
 use apm_core::loss::{Loss, Losses};
@@ -86,6 +86,8 @@ pub enum Captured<'a> {
     },
     /// An exception was being handled: see [`crate::exceptions`].
     Raised(&'a Raised),
+    /// A call stack that chunks name from now on: see [`crate::call_sites`].
+    Stack(&'a Stack),
     /// A process came, changed or went.
     Process(ProcessEvent),
 }
@@ -97,6 +99,8 @@ pub struct Capture {
     conns: HashMap<MapData, u64, [u8; size_of::<Conn>()]>,
     pythons: HashMap<MapData, u32, [u8; size_of::<Python>()]>,
     raising: HashMap<MapData, u32, [u8; size_of::<Raising>()]>,
+    stacks: HashMap<MapData, u32, [u8; size_of::<Stacks>()]>,
+    stacks_sent: HashMap<MapData, u64, u64>,
     counters: PerCpuArray<MapData, u64>,
     ring_bytes: u32,
     undecodable: u64,
@@ -120,6 +124,8 @@ impl Capture {
             conns: HashMap::try_from(take(&mut ebpf, "CONNS")?).map_err(table("CONNS"))?,
             pythons: HashMap::try_from(take(&mut ebpf, "PYTHONS")?).map_err(table("PYTHONS"))?,
             raising: HashMap::try_from(take(&mut ebpf, "RAISING")?).map_err(table("RAISING"))?,
+            stacks: HashMap::try_from(take(&mut ebpf, "STACKS")?).map_err(table("STACKS"))?,
+            stacks_sent: HashMap::try_from(take(&mut ebpf, "STACKS_SENT")?).map_err(table("STACKS_SENT"))?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(table("COUNTERS"))?,
             ring_bytes: options.ring_bytes,
             undecodable: 0,
@@ -201,6 +207,21 @@ impl Capture {
         self.raising.insert(pid, bytes, 0).map_err(table("RAISING"))
     }
 
+    /// Sends the call stacks that make outgoing calls of `pid`. It has to be attributed as well.
+    ///
+    /// # Errors
+    /// The kernel's table is full.
+    pub fn walk_stacks(&mut self, pid: u32, layout: Stacks) -> Result<(), CaptureError> {
+        let bytes: [u8; size_of::<Stacks>()] = zerocopy::transmute!(layout);
+        self.stacks.insert(pid, bytes, 0).map_err(table("STACKS"))
+    }
+
+    /// A call stack is not known any more: it is to be sent again when it makes another call.
+    pub fn forget_stack(&mut self, number: u64) {
+        // Not there is what is wanted.
+        let _absent = self.stacks_sent.remove(&number);
+    }
+
     /// Captures nothing more of `pid`; it may be gone already.
     pub fn forget(&mut self, pid: u32) {
         self.libraries.forget(&mut self.ebpf, pid);
@@ -208,6 +229,7 @@ impl Capture {
         let _absent = self.targets.remove(&pid);
         let _absent = self.pythons.remove(&pid);
         let _absent = self.raising.remove(&pid);
+        let _absent = self.stacks.remove(&pid);
     }
 
     /// Tells the probes that nothing more of a connection is wanted but its end.
@@ -271,6 +293,7 @@ impl Capture {
         losses.set(Loss::ContextUnreadable, self.counter(counter::NO_CONTEXT));
         losses.set(Loss::AttributionTableFull, self.counter(counter::ATTRIBUTION_TABLE_FULL));
         losses.add(Loss::ExceptionsUnread, self.counter(counter::EXCEPTIONS_LOST));
+        losses.add(Loss::StacksUnread, self.counter(counter::STACKS_LOST));
         losses.set(Loss::Undecodable, self.undecodable);
     }
 

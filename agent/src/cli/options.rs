@@ -110,6 +110,18 @@ pub struct Options {
         help_heading = "Detail"
     )]
     pub no_attribution: Option<bool>,
+    /// Do not find out which code of the application makes a query or call
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "APM_AGENT_NO_CALL_SITES", hide_env = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true,
+        help_heading = "Detail"
+    )]
+    pub no_call_sites: Option<bool>,
     /// Do not read exceptions and their tracebacks
     #[arg(
         long,
@@ -195,6 +207,7 @@ impl Options {
             scan: self.scan.or(fallback.scan),
             scan_service: self.scan_service.or(fallback.scan_service),
             no_attribution: self.no_attribution.or(fallback.no_attribution),
+            no_call_sites: self.no_call_sites.or(fallback.no_call_sites),
             no_exceptions: self.no_exceptions.or(fallback.no_exceptions),
             no_locals: self.no_locals.or(fallback.no_locals),
             no_tls: self.no_tls.or(fallback.no_tls),

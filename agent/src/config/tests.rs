@@ -19,7 +19,10 @@ fn defaults_are_those_of_the_help() {
     assert_eq!(settings.max_db_bytes, 1_000_000_000);
     assert_eq!(settings.ring_bytes, 8 << 20);
     assert_eq!(settings.log, Log { level: LogLevel::Info, format: LogFormat::Text });
-    assert_eq!(settings.features, Features { attribution: true, exceptions: true, locals: true, tls: true });
+    assert_eq!(
+        settings.features,
+        Features { attribution: true, call_sites: true, exceptions: true, locals: true, tls: true }
+    );
     assert!(settings.pids.is_empty() && settings.token.is_none() && settings.service.is_none());
 }
 

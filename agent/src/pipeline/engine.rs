@@ -2,74 +2,29 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use apm_core::connection::{Limits, Progress, Table};
-use apm_core::correlate::{Correlator, LinkCounts, Surroundings};
+use apm_core::correlate::{Correlator, LinkCounts, Surroundings as _};
 use apm_core::loss::Losses;
 use apm_core::record::{ProcessSample, Record};
-use apm_core::time::Time;
 
-use super::source::{Routes, Scanner};
+use super::naming::Naming;
+use super::source::Scanner;
 use crate::attribution::Attribution;
+use crate::call_sites::CallSites;
 use crate::capture::{self, Capture, Captured, ProcessEvent};
 use crate::config::Features;
 use crate::exceptions::Exceptions;
 use crate::process::{self, Attachment, Decision, Policy, Procfs, Registry, Sample, Sampler, Watched};
+use crate::python::Interpreters;
 
 /// Events taken from the ring before records are handed on.
 const BATCH: usize = 8_192;
-/// How long an ended process's name is kept for what is still under way.
-const NAMES_MAX: usize = 65_536;
 /// Times a starting interpreter is looked at again, one turn apart, before it is left to the next library it loads.
 const STARTING_TURNS: u32 = 1_000;
 /// A full look at `/proc` makes up for events that were lost.
 const RESCAN: Duration = Duration::from_secs(60);
-
-/// Wall-clock time and the names of processes.
-pub(super) struct Naming {
-    /// Unix time minus monotonic time, nanoseconds.
-    offset: i128,
-    names: HashMap<u32, Arc<str>>,
-    unnamed: Arc<str>,
-    routes: Routes,
-}
-
-impl Naming {
-    fn new(routes: Routes) -> Self {
-        let mut naming = Self { offset: 0, names: HashMap::new(), unnamed: "unknown".into(), routes };
-        naming.set_clock();
-        naming
-    }
-
-    /// Follows a wall clock that was set.
-    fn set_clock(&mut self) {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        self.offset = i128::try_from(unix).unwrap_or(0) - i128::from(capture::now().0);
-    }
-
-    fn name(&mut self, pid: u32, service: &Arc<str>) {
-        if self.names.len() >= NAMES_MAX {
-            self.names.clear();
-        }
-        self.names.insert(pid, Arc::clone(service));
-    }
-}
-
-impl Surroundings for Naming {
-    #[allow(clippy::cast_precision_loss)] // a float is what the API gives: microseconds are kept
-    fn unix(&self, time: Time) -> f64 {
-        (i128::from(time.0) + self.offset) as f64 / 1e9
-    }
-
-    fn service(&self, pid: u32) -> Arc<str> {
-        Arc::clone(self.names.get(&pid).unwrap_or(&self.unnamed))
-    }
-
-    fn route_from_source(&self, service: &str, method: &str, path: &str) -> Option<Arc<str>> {
-        self.routes.find(service, method, path)
-    }
-}
 
 /// What the engine knows of itself, for the status page.
 pub struct EngineStatus<'a> {
@@ -105,6 +60,7 @@ pub struct Engine {
     attribution: Option<Attribution>,
     /// `None`: not wanted.
     exceptions: Option<Exceptions>,
+    interpreters: Interpreters,
     /// Processes that loaded libraries since the last turn.
     mapped: BTreeSet<u32>,
     /// Processes whose interpreter is starting, with the turns that is to be waited for.
@@ -127,10 +83,11 @@ impl Engine {
             registry: Registry::new(Procfs::default(), policy),
             table: Table::new(Limits::default()),
             correlator: Correlator::new(nonce),
-            naming: Naming::new(scanner.routes()),
+            naming: Naming::new(scanner.routes(), features.call_sites.then(CallSites::default)),
             scanner,
             attribution: features.attribution.then(Attribution::new),
             exceptions: features.exceptions.then(Exceptions::default),
+            interpreters: Interpreters::default(),
             mapped: BTreeSet::new(),
             starting: HashMap::new(),
             sampler: Sampler::default(),
@@ -158,7 +115,7 @@ impl Engine {
 
     /// Takes what the ring holds; pushes the records that are complete. Returns how many events there were.
     pub fn step(&mut self, out: &mut Vec<Record>) -> usize {
-        let Self { capture, table, progress, life, correlator, exceptions, .. } = self;
+        let Self { capture, table, progress, life, correlator, exceptions, interpreters, naming, .. } = self;
         let count = capture.drain(BATCH, |event| match event {
             Captured::Chunk(chunk) => table.chunk(&chunk, progress),
             Captured::Opened(info, error) => {
@@ -170,17 +127,25 @@ impl Engine {
             Captured::Changed(change) => table.changed(change.conn, change.change, change.time),
             Captured::Bound { stream, socket } => table.bound(stream, socket),
             Captured::Raised(event) => {
-                if let Some(raised) = exceptions.as_mut().and_then(|exceptions| exceptions.take(event)) {
+                let exceptions = exceptions.as_mut();
+                if let Some(raised) = exceptions.and_then(|exceptions| exceptions.take(event, interpreters)) {
                     correlator.raised(raised);
+                }
+            }
+            Captured::Stack(stack) => {
+                if let Some(call_sites) = &mut naming.call_sites {
+                    call_sites.sent(stack);
                 }
             }
             Captured::Process(event) => life.push(event),
         });
+        self.read_stacks(false);
         if !self.life.is_empty() {
             for event in std::mem::take(&mut self.life) {
                 self.process(event);
             }
         }
+        self.read_stacks(true);
         let now = capture::now();
         self.table.tick(now, &mut self.progress);
         self.correlator.take(&mut self.progress, &self.naming, out);
@@ -216,6 +181,10 @@ impl Engine {
         self.losses.merge(&self.table.take_losses());
         if let Some(exceptions) = &mut self.exceptions {
             self.losses.merge(&exceptions.take_losses());
+        }
+        if let Some(call_sites) = &mut self.naming.call_sites {
+            call_sites.second(&mut self.capture);
+            self.losses.merge(&call_sites.take_losses());
         }
         let own = std::process::id();
         let pids: Vec<u32> = self.registry.watched().map(|w| w.process.id.pid).chain([own]).collect();
@@ -290,7 +259,10 @@ impl Engine {
                 self.mapped.insert(pid);
                 return;
             }
-            ProcessEvent::Exec { pid, .. } => (process::ProcessEvent::Exec(pid), Some(pid)),
+            ProcessEvent::Exec { pid, .. } => {
+                self.program_gone(pid);
+                (process::ProcessEvent::Exec(pid), Some(pid))
+            }
             ProcessEvent::Exit { pid, time } => {
                 self.table.process_ended(pid, time);
                 (process::ProcessEvent::Exit(pid), None)
@@ -318,21 +290,13 @@ impl Engine {
                     }
                     tracing::debug!("watching process {pid} as {}", watched.service);
                     self.attach_libraries(&watched);
-                    if let Some(exceptions) = &mut self.exceptions {
-                        exceptions.process_gone(pid);
-                    }
                     self.attribute(&watched);
                     self.scanner.watch(&watched);
                 }
                 Decision::Forget(id) => {
                     self.capture.forget(id.pid);
                     self.starting.remove(&id.pid);
-                    if let Some(exceptions) = &mut self.exceptions {
-                        exceptions.process_gone(id.pid);
-                    }
-                    if let Some(attribution) = &mut self.attribution {
-                        attribution.process_gone(id.pid);
-                    }
+                    self.program_gone(id.pid);
                 }
             }
         }
@@ -358,17 +322,8 @@ impl Engine {
         let id = watched.process.id;
         let report = attribution.attach(&mut self.capture, &watched.process);
         let refused = report.attachments.iter().any(|a| a.what == "attribution" && a.problem.is_some());
-        if let Some(exceptions) = &mut self.exceptions
-            && !report.not_ready
-            && !refused
-            && !exceptions.knows(id.pid)
-        {
-            let problem = match exceptions.attach(&mut self.capture, &watched.process) {
-                Ok(true) => None,
-                Ok(false) => Some("exceptions of this version are not known to the agent".to_owned()),
-                Err(problem) => Some(problem),
-            };
-            self.registry.report(id, Attachment { what: "exceptions".to_owned(), problem });
+        if !report.not_ready && !refused && !self.interpreters.knows(id.pid) {
+            self.look_inside(watched);
         }
         for attachment in report.attachments {
             self.registry.report(id, attachment);
@@ -376,6 +331,53 @@ impl Engine {
         let left = self.starting.remove(&id.pid).unwrap_or(STARTING_TURNS);
         if report.not_ready && left > 0 {
             self.starting.insert(id.pid, left - 1);
+        }
+    }
+
+    /// Reads exceptions and call sites of a process from now on.
+    fn look_inside(&mut self, watched: &Watched) {
+        let id = watched.process.id;
+        let layout = match self.interpreters.open(&watched.process) {
+            Ok(Some(layout)) => Ok(layout),
+            Ok(None) => Err("of this version are not known to the agent".to_owned()),
+            Err(problem) => Err(problem),
+        };
+        let mut report = |what: &str, result: Result<(), String>| {
+            self.registry.report(id, Attachment { what: what.to_owned(), problem: result.err() });
+        };
+        let capture = &mut self.capture;
+        let words = |error: capture::CaptureError| error.to_string();
+        if self.exceptions.is_some() {
+            let looked = layout.as_ref().map_err(|problem| format!("exceptions {problem}"));
+            report(
+                "exceptions",
+                looked.and_then(|layout| capture.look_at_exceptions(id.pid, layout.raising).map_err(words)),
+            );
+        }
+        if self.naming.call_sites.is_some() {
+            let walked = layout.as_ref().map_err(|problem| format!("call stacks {problem}"));
+            report(
+                "call sites",
+                walked.and_then(|layout| capture.walk_stacks(id.pid, layout.stacks).map_err(words)),
+            );
+        }
+    }
+
+    /// What the process has run is gone.
+    fn program_gone(&mut self, pid: u32) {
+        self.interpreters.process_gone(pid);
+        if let Some(call_sites) = &mut self.naming.call_sites {
+            call_sites.process_gone(pid);
+        }
+        if let Some(attribution) = &mut self.attribution {
+            attribution.process_gone(pid);
+        }
+    }
+
+    /// Puts call stacks into words; those of processes that are not known wait, unless this is the `last` chance.
+    fn read_stacks(&mut self, last: bool) {
+        if let Some(call_sites) = &mut self.naming.call_sites {
+            call_sites.read(&mut self.interpreters, &mut self.capture, last);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The pipeline owns threads and channels; it alone sees both ends of the data path.
 
 mod engine;
+mod naming;
 mod run;
 mod source;
 mod status;

@@ -52,6 +52,10 @@ pub trait Surroundings {
     fn route_from_source(&self, _service: &str, _method: &str, _path: &str) -> Option<Arc<str>> {
         None
     }
+    /// The application's code that made a call, `file:line function`, by the number of its stack.
+    fn call_site(&self, _stack: u64) -> Option<Arc<str>> {
+        None
+    }
 }
 
 /// A call or query that waits for its request.
@@ -279,6 +283,7 @@ impl Correlator {
             }
             Detail::Sql(sql) => Record::Query(Box::new(rows::query(finished, sql, &service, around))),
         };
+        rows::set_call_site(&mut record, around.call_site(origin.stack));
         if origin.request != 0 {
             let link = self.count_link(origin.how);
             self.work(origin.request, finished.exchange.start).add(&mut record, link);

@@ -7,7 +7,7 @@ use crate::connection::Finished;
 use crate::exchange::{
     Command, Correlation, Endpoint, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction,
 };
-use crate::record::{Call, Event, Query};
+use crate::record::{Call, Event, Query, Record};
 
 /// The status that tells of a client that went away, as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -144,5 +144,15 @@ pub(super) fn query(finished: &Finished, sql: &Sql, service: &Arc<str>, around: 
         is_transaction_control: sql.is_transaction_control,
         tls: finished.conn.tls,
         ..Query::default()
+    }
+}
+
+/// The application's code that made a call or sent a query.
+pub(super) fn set_call_site(record: &mut Record, site: Option<Arc<str>>) {
+    let site = site.map(|site| site.to_string());
+    match record {
+        Record::Call(call) => call.call_site = site,
+        Record::Query(query) => query.call_site = site,
+        Record::Event(_) | Record::Sample(_) => {}
     }
 }

@@ -293,3 +293,34 @@ fn headers_win_over_sockets_and_other_paths_do_not_meet() {
     assert_eq!(rig.events()[0].parent_id.as_deref(), Some("p"));
     assert_eq!(rig.correlator.links().socket_pair, 0);
 }
+
+#[test]
+fn a_call_carries_the_code_that_makes_it() {
+    struct Sites;
+    impl Surroundings for Sites {
+        fn unix(&self, _time: Time) -> f64 {
+            0.0
+        }
+        fn service(&self, _pid: u32) -> Arc<str> {
+            "shop".into()
+        }
+        fn call_site(&self, stack: u64) -> Option<Arc<str>> {
+            (stack == 5).then(|| "/shop/views.py:7 show".into())
+        }
+    }
+    let mut correlator = Correlator::new(1);
+    let mut out = Vec::new();
+    for (stack, detail) in [(5, http("/a", Correlation::default())), (5, sql(1, false)), (6, sql(1, false))] {
+        let origin = Origin { stack, ..Origin::default() };
+        correlator.called(&finished(Role::Client, origin, Origin::default(), detail), &Sites, &mut out);
+    }
+    let sites: Vec<_> = out
+        .iter()
+        .map(|record| match record {
+            Record::Call(call) => call.call_site.as_deref(),
+            Record::Query(query) => query.call_site.as_deref(),
+            Record::Event(_) | Record::Sample(_) => None,
+        })
+        .collect();
+    assert_eq!(sites, [Some("/shop/views.py:7 show"), Some("/shop/views.py:7 show"), None]);
+}

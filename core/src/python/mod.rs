@@ -5,5 +5,6 @@
 
 pub mod lines;
 pub mod message;
+pub mod place;
 pub mod traceback;
 pub mod value;

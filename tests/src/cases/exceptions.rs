@@ -74,15 +74,7 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
     let apps = places.apps().join("exceptions");
     let server = Server::start_with(kind.name, kind.arguments, &python, &apps, scratch.path())?;
     let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
-    // A server that has just begun to listen may still be starting threads: then it is looked at again.
-    until(WAIT, "exceptions to be looked at", || {
-        let status = agent.get("/api/status")?;
-        let probes = status["processes"][0]["probes"].as_array().context("/api/status names no probes")?;
-        Ok(probes
-            .iter()
-            .any(|probe| probe["name"] == "exceptions" && probe["attached"] == true)
-            .then_some(()))
-    })?;
+    agent.attached_to_first("exceptions")?;
     // A connection for each request: servers close theirs after an exception, and one of the pool would be reset.
     let config = ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build();
     let web = ureq::Agent::new_with_config(config);

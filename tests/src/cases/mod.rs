@@ -1,6 +1,7 @@
 //! The end-to-end tests.
 
 mod attach;
+mod call_sites;
 mod ends;
 mod exceptions;
 mod faults;
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Case> {
         page::cases(),
         sdk::cases(),
         outgoing::cases(),
+        call_sites::cases(),
         matrix::cases(),
     ];
     all.into_iter().flatten().collect()

@@ -4,7 +4,7 @@
 
 use super::memory::Memory;
 use crate::process::PythonVersion;
-use apm_agent_ebpf::Raising;
+use apm_agent_ebpf::{Raising, Stacks, frame_shape};
 
 /// Offsets of what describes code and exceptions, one row a minor version, in bytes; from CPython's headers, compared
 /// with what `ctypes` sees in each version.
@@ -12,8 +12,10 @@ use apm_agent_ebpf::Raising;
 pub struct ObjectLayout {
     /// 3.`minor`
     pub minor: u8,
-    /// What the probes need.
+    /// What the probes need to read exceptions.
     pub raising: Raising,
+    /// What the probes need to walk frames.
+    pub stacks: Stacks,
     /// `co_filename`; `co_name` follows.
     file: u64,
     /// `co_qualname`; 0 where there is none.
@@ -64,10 +66,48 @@ const fn row(minor: u8, [exc_info, code, first_line, file, lines, class_name]: [
             ascii: strings[0],
             compact: strings[1],
         },
+        stacks: frames(minor, file + 8, first_line),
         file: file as u64,
         qualified: if old { 0 } else { file as u64 + 16 },
         lines: lines as u64,
         class_name: class_name as u64,
+    }
+}
+
+/// Frames: where the thread state leads to the current one, and where a frame's code begins.
+const fn frames(minor: u8, name: u32, first_line: u32) -> Stacks {
+    // `PyThreadState.frame`; `PyThreadState.cframe` and `_PyCFrame.current_frame`; `PyThreadState.current_frame`.
+    let (frame, inner) = match minor {
+        ..=10 => (24, 0),
+        11 => (56, 8 + 1),
+        12 => (56, 1),
+        _ => (72, 0),
+    };
+    Stacks {
+        shape: match minor {
+            ..=10 => frame_shape::OBJECT,
+            11 => frame_shape::FUNCTION_FIRST,
+            12 | 13 => frame_shape::CODE_FIRST,
+            _ => frame_shape::STACK_POINTER,
+        },
+        frame,
+        inner,
+        lasti: match minor {
+            ..=9 => 104,
+            10 => 96,
+            _ => 0,
+        },
+        // In 3.10 in units of two bytes.
+        lasti_shift: if minor == 10 { 1 } else { 0 },
+        instructions: match minor {
+            ..=10 => 0,
+            11 => 184,
+            12 => 192,
+            13 => 200,
+            _ => 208,
+        },
+        name,
+        first_line,
     }
 }
 

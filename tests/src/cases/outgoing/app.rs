@@ -82,6 +82,7 @@ pub(super) fn run(
     let mut app = Process::start(name, &mut command, &scratch.path().join("app.log"))?;
     says(&mut app, "ready")?;
     let mut agent = Agent::watch(&places.agent, app.pid(), scratch.path())?;
+    agent.attached_to_first("call sites")?;
     meanwhile()?;
     app.signal(libc::SIGUSR1);
     let limit = Duration::from_secs(if places.long { 300 } else { 90 });
@@ -99,6 +100,15 @@ fn says(app: &mut Process, word: &str) -> Result<()> {
         app.check_alive()?;
         Ok(app.output().lines().any(|line| line == word).then_some(()))
     })
+}
+
+/// Is this a line of the app's module `file`, in one of `functions`?
+pub(super) fn is_site(site: Option<&str>, file: &str, functions: &[&str]) -> bool {
+    let Some((place, function)) = site.and_then(|site| site.split_once(' ')) else { return false };
+    let Some((path, line)) = place.rsplit_once(':') else { return false };
+    path.ends_with(file)
+        && line.parse::<u32>().is_ok()
+        && functions.iter().any(|name| function.rsplit('.').next() == Some(name))
 }
 
 /// Parses a log of JSON lines.

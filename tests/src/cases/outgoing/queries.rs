@@ -49,12 +49,13 @@ struct Query {
     ms: f64,
     tls: bool,
     server: Option<String>,
+    call_site: Option<String>,
 }
 
 fn recorded(database: &rusqlite::Connection) -> Result<Vec<Query>> {
     const QUERY: &str = "
         SELECT statement.text, operation.text, query.row_count, code.text, error.text, query.duration, query.tls,
-               server.text
+               server.text, site.text
         FROM query
         JOIN series ON series.id = query.series
         JOIN statement ON statement.id = series.b
@@ -62,6 +63,7 @@ fn recorded(database: &rusqlite::Connection) -> Result<Vec<Query>> {
         LEFT JOIN name AS code ON code.id = query.error_code
         LEFT JOIN name AS error ON error.id = query.error
         LEFT JOIN name AS server ON server.id = query.server
+        LEFT JOIN name AS site ON site.id = query.call_site
         ORDER BY query.id";
     let mut statement = database.prepare(QUERY)?;
     let rows = statement.query_map([], |row| {
@@ -74,6 +76,7 @@ fn recorded(database: &rusqlite::Connection) -> Result<Vec<Query>> {
             ms: row.get::<_, i64>(5)? as f64 / 1e6,
             tls: row.get(6)?,
             server: row.get(7)?,
+            call_site: row.get(8)?,
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -183,6 +186,9 @@ fn compare(tally: &mut Tally, sent: &Sent, query: &Query, control: bool, port: u
     // BEGIN and COMMIT of all phases look the same, and cannot be told apart.
     if !control && (!there || query.tls != phase.starts_with("tls")) {
         tally.fault("shown with another server", format_args!("{query:?} for {phase}"));
+    }
+    if !app::is_site(query.call_site.as_deref(), "/drivers.py", &["query", "transaction", "connect"]) {
+        tally.fault("without the app's line", format_args!("{:?} of {}", query.call_site, sent.id));
     }
     tally.matched(phase);
     if sent.line.timed {

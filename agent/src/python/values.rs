@@ -3,12 +3,12 @@
 use apm_agent_ebpf::RaisedValue;
 use apm_core::python::value::Value;
 
-use super::Process;
+use super::Interpreter;
 use crate::process::cpython::objects::decode;
 
-impl Process {
+impl Interpreter {
     /// The value of an object that the probes have read.
-    pub(super) fn value(&mut self, read: &RaisedValue) -> Value {
+    pub fn value(&mut self, read: &RaisedValue) -> Value {
         if read.ty == 0 {
             return Value::Unbound;
         }

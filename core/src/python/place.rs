@@ -1,0 +1,95 @@
+//! Whose code a file is: the application's, a library's, or that of what runs the application.
+
+/// Functions of event loops and servers that run the application's code: whatever called them is no caller of it. Part of
+/// the file's path, and the function; empty for all of the file.
+const RUNNERS: &[(&str, &str)] = &[
+    ("/asyncio/base_events.py", "_run_once"),
+    ("/asyncio/base_events.py", "run_forever"),
+    ("/asyncio/base_events.py", "run_until_complete"),
+    ("/asyncio/events.py", "_run"),
+    ("/asyncio/runners.py", ""),
+    ("/concurrent/futures/thread.py", ""),
+    ("/site-packages/aiohttp/web.py", ""),
+    ("/site-packages/aiohttp/web_protocol.py", ""),
+    ("/site-packages/gevent/baseserver.py", ""),
+    ("/site-packages/gevent/pywsgi.py", ""),
+    ("/site-packages/gunicorn/", ""),
+    ("/site-packages/hypercorn/", ""),
+    ("/site-packages/trio/_core/_run.py", ""),
+    ("/site-packages/uvicorn/", ""),
+    ("/site-packages/uvloop/", ""),
+    ("/site-packages/waitress/", ""),
+    ("/site-packages/werkzeug/serving.py", ""),
+    ("/socketserver.py", ""),
+    ("/threading.py", "_bootstrap_inner"),
+    ("/wsgiref/handlers.py", ""),
+];
+
+/// Whose code it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The application's: in no `site-packages` and not in the standard library.
+    Application,
+    /// A library's.
+    Library,
+    /// An event loop's or a server's.
+    Runner,
+}
+
+/// Whose code a function is, by its `co_filename` and `co_name`.
+pub fn place(file: &str, function: &str) -> Place {
+    let file = file.replace("/dist-packages/", "/site-packages/");
+    let is_library = file.starts_with('<') || file.contains("/site-packages/") || in_standard_library(&file);
+    if !is_library {
+        Place::Application
+    } else if RUNNERS.iter().any(|(path, name)| file.contains(path) && (name.is_empty() || *name == function))
+    {
+        Place::Runner
+    } else {
+        Place::Library
+    }
+}
+
+/// The standard library lies in `lib/python3.N` (or in `lib/python3.N.zip`), wherever Python is installed.
+fn in_standard_library(file: &str) -> bool {
+    ["/lib/python3.", "/lib64/python3.", "/lib/pypy3."].iter().any(|directory| {
+        file.match_indices(directory).any(|(at, _)| {
+            let rest = &file[at + directory.len()..];
+            let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            let after = after.strip_prefix('t').unwrap_or(after);
+            after.len() < rest.len() && (after.starts_with('/') || after.starts_with(".zip/"))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_library_is_the_application() {
+        for file in ["/srv/shop/views.py", "app.py", "/home/ann/lib/python3.py", "/srv/uvicorn/app.py"] {
+            assert_eq!(place(file, "run_forever"), Place::Application, "{file}");
+        }
+        for file in [
+            "/v/lib/python3.11/site-packages/httpx/_client.py",
+            "/usr/lib/python3/dist-packages/requests/api.py",
+            "/usr/lib/python3.12/http/client.py",
+            "/opt/python/lib/python3.13t/json/decoder.py",
+            "/usr/lib/python311.zip/lib/python3.11.zip/x.py",
+            "<frozen importlib._bootstrap>",
+            "<string>",
+        ] {
+            assert_eq!(place(file, "run_forever"), Place::Library, "{file}");
+        }
+        for file in [
+            "/usr/lib/python3.12/asyncio/base_events.py",
+            "/usr/lib/python3/dist-packages/gunicorn/workers/sync.py",
+            "/v/lib/python3.8/site-packages/uvicorn/server.py",
+        ] {
+            assert_eq!(place(file, "run_forever"), Place::Runner, "{file}");
+        }
+        let connects = place("/usr/lib/python3.12/asyncio/base_events.py", "create_connection");
+        assert_eq!(connects, Place::Library);
+    }
+}
