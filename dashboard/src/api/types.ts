@@ -171,6 +171,8 @@ export interface Host {
   error_rate: number;
   avg_ms: number;
   max_ms: number;
+  p50_ms?: number;
+  p95_ms?: number;
   total_ms: number;
 }
 export interface Outgoing {

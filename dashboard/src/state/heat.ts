@@ -14,11 +14,14 @@ export interface Grid {
   most: number;
 }
 
-/** Lays the answer on the whole buckets of the window that ends at `now`; null when nothing was counted. */
+/**
+ * Lays the answer on the buckets of the window that ends at `now`, the one that is still filling among them: a count is
+ * right at any time, a rate is not. Null when nothing was counted.
+ */
 export function grid(of: Heatmap, w: number, now: number): Grid | null {
   const bucket = of.bucket_seconds;
   const from = Math.ceil((now - w) / bucket) * bucket;
-  const buckets = Math.max(1, Math.floor(now / bucket) - from / bucket);
+  const buckets = Math.max(1, Math.floor(now / bucket) - from / bucket + 1);
   const size = of.bounds_ms.length + 1;
   const counts = Array.from({ length: size }, () => new Array<number>(buckets).fill(0));
   for (const column of of.columns) {

@@ -65,7 +65,7 @@ export function Chart({ title, ts, lines, axis, axis2, min2, log, height = 190 }
         width: element.clientWidth,
         height,
         legend: { show: false },
-        padding: [8, axis2 ? 0 : 10, 0, 0],
+        padding: [8, axis2 ? 0 : 20, 0, 0],
         cursor: { sync: { key: cursorSync.key }, points: { size: 6 }, drag: { x: false, y: false } },
         scales: {
           x: { time: true },

@@ -1,6 +1,7 @@
 /** Name, service, window, live state, health, and the tabs. */
 
 import type { JSX } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { useApi, url, pace } from "../api/hooks";
 import { mode, pause, resume } from "../api/live";
 import type { Overview, Services } from "../api/types";
@@ -108,8 +109,14 @@ function LiveButton(): JSX.Element {
 function Tabs(): JSX.Element {
   const { view: current, service, w } = view.value;
   const { data } = useApi<Overview>(url("/api/overview", { service, w }), pace(1, w));
+  const tabs = useRef<HTMLElement>(null);
+  // On a phone the tabs are wider than the screen: the chosen one is brought into it.
+  useLayoutEffect(() => {
+    const here = tabs.current?.querySelector<HTMLElement>("[aria-current]");
+    if (here) tabs.current?.scrollTo({ left: here.offsetLeft - (tabs.current.clientWidth - here.offsetWidth) / 2 });
+  }, [current]);
   return (
-    <nav class="tabs" aria-label="Views">
+    <nav class="tabs" aria-label="Views" ref={tabs}>
       {TABS.map(([key, name]) => {
         const here = key === current || (key === "overview" && current === "route");
         return (

@@ -1,6 +1,7 @@
 /** The page in front of the real agent: on real traffic, and on what SDKs post. Skipped where there is no agent to start. */
 
 import type { ChildProcess } from "node:child_process";
+import { get } from "node:http";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Outgoing, Overview, Requests, Routes, Services, Status } from "../../src/api/types";
@@ -36,6 +37,22 @@ const chains = async (limit: number) =>
 const until = (condition: () => Promise<boolean>) =>
   vi.waitFor(async () => expect(await condition()).toBe(true), { timeout: 15_000, interval: 100 });
 
+/** Words of those views that show nothing that an SDK sends. */
+const TEXT: Record<string, string> = { agent: "sockets", queries: "statement" };
+
+/** What markup would leave behind that was not shown as text. */
+const traces = (page: Page) =>
+  page.evaluate(() => [
+    (window as { pwned?: number }).pwned,
+    document.querySelectorAll("main img, main script, dialog img, dialog script").length,
+  ]);
+
+/** Sends a GET whose path is written as it is: `fetch` would escape it. */
+const raw = (port: number, path: string, headers: Record<string, string>) =>
+  new Promise<void>((done, failed) => {
+    get({ host: "127.0.0.1", port, path, headers }, (answer) => answer.resume().on("end", done)).on("error", failed);
+  });
+
 /** Ends what a suite has started. */
 async function end(): Promise<void> {
   await agent?.close();
@@ -43,8 +60,11 @@ async function end(): Promise<void> {
 }
 
 describe.skipIf(!BINARY)("the agent on real traffic", () => {
+  let front: number;
+
   beforeAll(async () => {
-    const [front, back] = [await freePort(), await freePort()];
+    const back = await freePort();
+    front = await freePort();
     apps = [await startApp("back", back), await startApp("front", front, back)];
     agent = await startAgent(apps.map((app) => app.pid ?? 0));
     await until(async () => (await api<Status>("/api/status")).processes.length === 2);
@@ -82,10 +102,7 @@ describe.skipIf(!BINARY)("the agent on real traffic", () => {
     await page.close();
   });
 
-  test("a real request opens with the callee's own request inside", async ({ skip }) => {
-    const { links } = await api<Status>("/api/status");
-    const bound = links?.filter((link) => link.kind !== "none").reduce((sum, link) => sum + link.count, 0) ?? 0;
-    skip(bound === 0, "this agent bound no call to its request");
+  test("a real request opens with the callee's own request inside", async () => {
     const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
     const said = complaints(page);
     const [newest] = await chains(1);
@@ -94,6 +111,56 @@ describe.skipIf(!BINARY)("the agent on real traffic", () => {
     expect(await page.locator("#request .wf.request").allInnerTexts()).toHaveLength(2);
     expect(await page.locator("#request .wf.request").nth(1).innerText()).toContain("back");
     await page.screenshot({ path: `${SCREENS}/real-request.png` });
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test("a path and a header that hold markup are shown as text", async () => {
+    const [path, header] = ["/plain/<img/src=x/onerror=window.pwned=1>", HOSTILE];
+    await raw(front, path, { "user-agent": header, "x-request-id": HOSTILE });
+    const sent = async () =>
+      (await api<Requests>("/api/requests?service=front&limit=20")).requests.find((row) => row.path === path);
+    await until(async () => (await sent()) !== undefined);
+    const id = (await sent())?.request_id ?? "";
+    const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+    const said = complaints(page);
+    await page.goto(`${agent.base}/?view=requests&request=${encodeURIComponent(id)}`);
+    await page.locator("#request .waterfall").waitFor();
+    const shown = await page.locator("#request").innerText();
+    expect(shown).toContain(path);
+    expect(shown).toContain(header);
+    expect(await page.locator("#requests").innerText()).toContain(path);
+    expect(await traces(page)).toEqual([undefined, 0]);
+    expect(said).toEqual([]);
+    await page.close();
+  });
+
+  test("every window asks for itself, and the link keeps it", async () => {
+    const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+    const said = complaints(page);
+    await page.goto(`${agent.base}/?service=front`);
+    for (const [name, w] of [
+      ["1m", 60],
+      ["5m", 300],
+      ["15m", 900],
+      ["1h", 3600],
+      ["6h", 21_600],
+      ["24h", 86_400],
+      ["7d", 604_800],
+    ] as const) {
+      const asked = ["overview", "timeseries", "heatmap", "routes"].map((path) =>
+        page.waitForResponse((answer) => {
+          const { pathname, searchParams } = new URL(answer.url());
+          return pathname === `/api/${path}` && searchParams.get("w") === String(w);
+        }),
+      );
+      // Another one first: a click on the chosen window asks nothing.
+      await page.goto(`${agent.base}/?service=front&w=${w === 60 ? 300 : 60}`);
+      await page.click(`button:text-is('${name}')`);
+      for (const answer of await Promise.all(asked)) expect(answer.status()).toBe(200);
+      expect(new URL(page.url()).searchParams.get("w") ?? "300").toBe(String(w));
+      await page.locator("#heatmap canvas").waitFor();
+    }
     expect(said).toEqual([]);
     await page.close();
   });
@@ -158,13 +225,16 @@ describe.skipIf(!BINARY)("the agent on what SDKs post", () => {
         .locator(ready ?? "")
         .first()
         .waitFor();
-      expect(
-        await page.evaluate(() => [(window as { pwned?: number }).pwned, document.querySelectorAll("main img").length]),
-      ).toEqual([undefined, 0]);
+      expect(await page.locator("main").innerText()).toContain(TEXT[view ?? ""] ?? "<img");
+      expect(await traces(page)).toEqual([undefined, 0]);
     }
-    await page.goto(`${agent.base}/?view=route&method=POST&route=/checkout&${query}`);
+    await page.goto(
+      `${agent.base}/?view=route&method=POST&route=${encodeURIComponent(`/checkout${HOSTILE}`)}&${query}`,
+    );
     await page.locator("#heatmap canvas").waitFor();
     await page.locator("#calls tbody tr").nth(1).waitFor();
+    expect(await page.locator("#db").innerText()).toContain("<img src=x onerror=");
+    expect(await traces(page)).toEqual([undefined, 0]);
     expect(said).toEqual([]);
     await page.close();
   });

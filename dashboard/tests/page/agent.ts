@@ -86,7 +86,10 @@ export async function startAgent(pids: readonly number[], options: readonly stri
   };
 }
 
-/** Posts the made-up shop as SDKs would, the service named `suffix` more; returns the number of requests. */
+/**
+ * Posts the made-up shop as SDKs would, `suffix` added to every text that an app can choose; returns the number of
+ * requests.
+ */
 export async function feed(base: string, suffix: string): Promise<number> {
   const shop = makeShop(Date.now() / 1000 - 2, 120, 10);
   const services = [...new Set(shop.events.map((row) => row.service))];
@@ -95,15 +98,29 @@ export async function feed(base: string, suffix: string): Promise<number> {
       .filter((row) => row.service === service)
       .map(({ exception, start: _, ...row }) => ({
         ...row,
+        route: row.route + suffix,
+        path: row.path + suffix,
+        error: row.error && row.error + suffix,
         ...exception,
+        ...(exception && {
+          error_message: exception.error_message + suffix,
+          error_type: exception.error_type + suffix,
+          error_traceback: exception.error_traceback + suffix,
+        }),
         db_slow: shop.queries
           .filter((query) => query.request === row.request_id)
           .slice(0, 3)
-          .map(({ sql, duration_ms }) => ({ sql, ms: duration_ms })),
+          // A name in quotes is no literal: the agent keeps it.
+          .map(({ sql, duration_ms }) => ({ sql: `${sql} AS "${suffix.replaceAll('"', "")}"`, ms: duration_ms })),
       }));
     const outgoing_calls = shop.calls
       .filter((row) => row.service === service)
-      .map(({ request, start: _, ...row }) => ({ ...row, source_request_id: request }));
+      .map(({ request, start: _, ...row }) => ({
+        ...row,
+        host: row.host + suffix,
+        path: row.path + suffix,
+        source_request_id: request,
+      }));
     const body = JSON.stringify({
       service: service + suffix,
       host: "test",

@@ -238,6 +238,41 @@ test("without the stream the page polls", async () => {
   said.splice(0, said.length, ...said.filter((line) => !line.includes("404")));
 });
 
+test("a lost stream is asked for again, each time later, until it is there", async () => {
+  await page.clock.install();
+  // When the page asked for it, by the page's own clock.
+  await page.addInitScript(() => {
+    const asked: number[] = [];
+    Object.assign(window, {
+      asked,
+      EventSource: class extends EventSource {
+        constructor(address: string) {
+          super(address);
+          asked.push(Date.now());
+        }
+      },
+    });
+  });
+  let refused = 0;
+  await page.route("**/api/stream", (route) =>
+    refused++ < 4 ? route.fulfill({ status: 503, body: "" }) : route.continue(),
+  );
+  await open("", "button:has-text('Polling')");
+  const asked = () => page.evaluate(() => (window as unknown as { asked: number[] }).asked);
+  await eventually(async () => {
+    await page.clock.runFor(1000);
+    return (await asked()).length;
+  }, 5);
+  await page.waitForSelector("button:has-text('Live')");
+  const times = await asked();
+  for (const [i, pause] of [2000, 4000, 8000, 16_000].entries()) {
+    const waited = (times[i + 1] ?? 0) - (times[i] ?? 0);
+    expect(waited).toBeGreaterThanOrEqual(pause);
+    expect(waited).toBeLessThan(2 * pause);
+  }
+  said.splice(0, said.length, ...said.filter((line) => !line.includes("503")));
+});
+
 test("a link reproduces the view, and going back returns to the last", async () => {
   await open("?view=queries&w=3600&service=pricing", "#queries tbody tr");
   expect(await page.inputValue("select[aria-label=Service]")).toBe("pricing");

@@ -32,7 +32,10 @@ for (const scheme of ["light", "dark"] as const) {
       await page.goto(`${base}/?${await named(base, query)}`);
       await page.waitForSelector(ready);
       await page.waitForLoadState("load");
-      await page.screenshot({ path: `${SCREENS}/${name}-${scheme}-${size}.png`, fullPage: true });
+      await page.screenshot({
+        path: `${SCREENS}/${name}-${scheme}-${size}.png`,
+        fullPage: !query.includes("request="),
+      });
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       expect(overflow, "the page scrolls sideways").toBeLessThanOrEqual(0);
       expect(said).toEqual([]);

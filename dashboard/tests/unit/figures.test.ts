@@ -75,6 +75,7 @@ test("the heatmap keeps the bands that hold something, slow ones on top", () => 
       columns: [
         { ts: 100, counts: [0, 3, 0, 0] },
         { ts: 110, counts: [0, 1, 7, 0] },
+        { ts: 115, counts: [0, 2, 0, 0] },
         { ts: 60, counts: [9, 9, 9, 9] },
       ],
     },
@@ -86,10 +87,10 @@ test("the heatmap keeps the bands that hold something, slow ones on top", () => 
     { from: 2, to: 4 },
   ]);
   expect(cells?.cells).toEqual([
-    [0, 0, 7],
-    [3, 0, 1],
+    [0, 0, 7, 0],
+    [3, 0, 1, 2],
   ]);
-  expect([cells?.from, cells?.buckets, cells?.most]).toEqual([100, 3, 7]);
+  expect([cells?.from, cells?.buckets, cells?.most]).toEqual([100, 4, 7]);
   expect(grid({ bucket_seconds: 5, bounds_ms: [], columns: [] }, 20, 117)).toBeNull();
 });
 

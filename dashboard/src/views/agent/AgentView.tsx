@@ -8,6 +8,9 @@ import { lost } from "../../state/health";
 import { Empty, Panel, Waiting } from "../../ui/bits";
 import { Table, type Column } from "../../ui/Table";
 
+/** Kinds of loss shown while none is above zero. */
+const QUIET = 8;
+
 type Loss = Status["losses"][number];
 type Link = NonNullable<Status["links"]>[number];
 
@@ -27,7 +30,12 @@ const PROCESSES: readonly Column<ProcessStatus>[] = [
     label: "Command",
     class: "route",
     optional: true,
-    cell: (row) => <span class="mono small clip">{row.command}</span>,
+    cell: (row) => (
+      <span class="mono small clip" title={row.command ?? undefined}>
+        {/* Which directory the interpreter lies in says less than what it runs. */}
+        {row.command?.replace(/^\/\S*\//, "")}
+      </span>
+    ),
   },
 ];
 
@@ -127,7 +135,7 @@ export function AgentView(): JSX.Element {
           rows={status.losses}
           id={(row) => row.name}
           sort="-count"
-          limit={50}
+          limit={Math.max(QUIET, lost(status).length)}
         />
       </Panel>
     </>

@@ -2,36 +2,17 @@
 
 import type { JSX } from "preact";
 import { url, useApi } from "../../api/hooks";
-import { now } from "../../api/resource";
 import type { RecentError, RecentErrors } from "../../api/types";
-import { ago, num, stamp } from "../../format";
 import { follow, link, view } from "../../state/view";
-import { Empty, Method, Panel, StatusCode, Waiting } from "../../ui/bits";
+import { Empty, Panel, Waiting } from "../../ui/bits";
+import { millis, route, service, status, when } from "../../ui/columns";
 import { Table, type Column } from "../../ui/Table";
 import { ErrorsPanel } from "./ErrorsPanel";
 
 const COLUMNS: readonly Column<RecentError>[] = [
-  {
-    key: "ts",
-    label: "When",
-    by: (row) => row.ts,
-    cell: (row) => <span title={stamp(row.ts)}>{ago(row.ts, now())}</span>,
-  },
-  { key: "status", label: "Status", by: (row) => row.status, cell: (row) => <StatusCode code={row.status} /> },
-  {
-    key: "route",
-    label: "Route",
-    class: "route",
-    by: (row) => row.route,
-    cell: (row) => {
-      const to = { view: "route", method: row.method, route: row.route } as const;
-      return (
-        <a class="mono" href={link(to)} onClick={follow(to)}>
-          <Method name={row.method} /> {row.route}
-        </a>
-      );
-    },
-  },
+  when(),
+  status(),
+  route(),
   {
     key: "error",
     label: "Error",
@@ -46,20 +27,13 @@ const COLUMNS: readonly Column<RecentError>[] = [
         <span class="clip">{row.error}</span>
       ),
   },
-  { key: "service", label: "Service", optional: true, by: (row) => row.service, cell: (row) => row.service },
-  {
-    key: "ms",
-    label: "ms",
-    title: "Duration, milliseconds",
-    num: true,
-    by: (row) => row.duration_ms,
-    cell: (row) => num(row.duration_ms),
-  },
+  service(),
+  millis("ms", "ms", "Duration, milliseconds", (row) => row.duration_ms),
 ];
 
 export function ErrorsView(): JSX.Element {
-  const { service } = view.value;
-  const recent = useApi<RecentErrors>(url("/api/recent_errors", { service, limit: 100 }), 2);
+  const of = view.value.service;
+  const recent = useApi<RecentErrors>(url("/api/recent_errors", { service: of, limit: 100 }), 2);
   const rows = recent.data?.errors ?? [];
   return (
     <>

@@ -3,44 +3,18 @@
 import type { JSX } from "preact";
 import { pace, url, useApi } from "../../api/hooks";
 import type { Host, Outgoing } from "../../api/types";
-import { count, num, pct, plural, windowWords } from "../../format";
+import { count, plural, windowWords } from "../../format";
 import { follow, link, view } from "../../state/view";
-import { Empty, Panel, Rate, Waiting } from "../../ui/bits";
+import { Empty, Panel, Waiting } from "../../ui/bits";
+import { calls, host, millis } from "../../ui/columns";
 import { Table, type Column } from "../../ui/Table";
 
+const SHORT: readonly Column<Host>[] = [host(), ...calls<Host>().slice(0, 3)];
 const COLUMNS: readonly Column<Host>[] = [
-  {
-    key: "host",
-    label: "Host",
-    class: "route",
-    by: (row) => row.host,
-    cell: (row) => <span class="mono">{row.host}</span>,
-  },
-  { key: "calls", label: "Calls", num: true, by: (row) => row.calls, cell: (row) => count(row.calls) },
-  {
-    key: "err",
-    label: "Err %",
-    title: "Share of calls that failed or were answered with 400 or more",
-    num: true,
-    by: (row) => row.error_rate,
-    cell: (row) => <Rate rate={row.error_rate} text={pct(row.error_rate)} />,
-  },
-  {
-    key: "avg",
-    label: "Avg",
-    title: "Average duration, milliseconds",
-    num: true,
-    by: (row) => row.avg_ms,
-    cell: (row) => num(row.avg_ms),
-  },
-  {
-    key: "max",
-    label: "Max",
-    title: "Slowest call, milliseconds",
-    num: true,
-    by: (row) => row.max_ms,
-    cell: (row) => num(row.max_ms),
-  },
+  host(),
+  ...calls<Host>(),
+  millis("p50", "p50", "Half of the calls were faster, milliseconds", (row) => row.p50_ms, true),
+  millis("p95", "p95", "95% of the calls were faster, milliseconds", (row) => row.p95_ms, true),
   {
     key: "total",
     label: "Total ms",
@@ -83,7 +57,7 @@ export function HostsPanel({ short = false }: { short?: boolean }): JSX.Element 
         <Table
           name={short ? "hosts_short" : "hosts"}
           caption="Outgoing hosts"
-          columns={short ? COLUMNS.slice(0, 4) : COLUMNS}
+          columns={short ? SHORT : COLUMNS}
           rows={hosts}
           id={(row) => row.host}
           sort="-calls"

@@ -3,59 +3,14 @@
 import type { JSX } from "preact";
 import { pace, url, useApi } from "../../api/hooks";
 import type { Edge, RouteHostCalls } from "../../api/types";
-import { count, num, pct, windowWords } from "../../format";
-import { follow, link, view } from "../../state/view";
-import { Empty, Method, Panel, Rate, Waiting } from "../../ui/bits";
+import { windowWords } from "../../format";
+import { view } from "../../state/view";
+import { Empty, Panel, Waiting } from "../../ui/bits";
+import { calls, host, route } from "../../ui/columns";
 import { Table, type Column } from "../../ui/Table";
 import { HostsPanel } from "./HostsPanel";
 
-const COLUMNS: readonly Column<Edge>[] = [
-  {
-    key: "route",
-    label: "Route",
-    class: "route",
-    by: (row) => row.route,
-    cell: (row) => {
-      const to = { view: "route", method: row.method, route: row.route } as const;
-      return (
-        <a class="mono" href={link(to)} onClick={follow(to)}>
-          <Method name={row.method} /> {row.route}
-        </a>
-      );
-    },
-  },
-  {
-    key: "host",
-    label: "Host",
-    class: "route",
-    by: (row) => row.host,
-    cell: (row) => <span class="mono">{row.host}</span>,
-  },
-  { key: "calls", label: "Calls", num: true, by: (row) => row.calls, cell: (row) => count(row.calls) },
-  {
-    key: "err",
-    label: "Err %",
-    num: true,
-    by: (row) => row.error_rate,
-    cell: (row) => <Rate rate={row.error_rate} text={pct(row.error_rate)} />,
-  },
-  {
-    key: "avg",
-    label: "Avg",
-    title: "Average duration, milliseconds",
-    num: true,
-    by: (row) => row.avg_ms,
-    cell: (row) => num(row.avg_ms),
-  },
-  {
-    key: "max",
-    label: "Max",
-    title: "Slowest call, milliseconds",
-    num: true,
-    by: (row) => row.max_ms,
-    cell: (row) => num(row.max_ms),
-  },
-];
+const COLUMNS: readonly Column<Edge>[] = [route(), host(), ...calls<Edge>()];
 
 export function OutgoingView(): JSX.Element {
   const { service, w } = view.value;

@@ -3,16 +3,15 @@
 import type { JSX } from "preact";
 import type { Route } from "../../api/types";
 import { count, num, pct } from "../../format";
-import { follow, go, link } from "../../state/view";
-import { Method, Rate } from "../../ui/bits";
+import { go } from "../../state/view";
+import { Rate } from "../../ui/bits";
+import { route } from "../../ui/columns";
 import { Table, type Column } from "../../ui/Table";
 import { AnalyzeButton } from "../analyze/AnalyzeButton";
 import { TimeBar } from "../../ui/TimeBar";
 
 /** Queries per request from which a route is marked. */
 const MANY_QUERIES = 10;
-
-const to = (row: Route) => ({ view: "route", method: row.method, route: row.route }) as const;
 
 const figure = (
   key: string,
@@ -34,17 +33,7 @@ const figure = (
 });
 
 const COLUMNS: readonly Column<Route>[] = [
-  {
-    key: "route",
-    label: "Route",
-    class: "route",
-    by: (row) => row.route,
-    cell: (row) => (
-      <a class="mono" href={link(to(row))} onClick={follow(to(row))}>
-        <Method name={row.method} /> {row.route}
-      </a>
-    ),
-  },
+  route(),
   figure("rps", "RPS", "Requests per second", (row) => row.rps),
   {
     key: "err",
@@ -109,7 +98,7 @@ export function RoutesTable({ rows, owner }: { rows: readonly Route[]; owner: (r
       rows={rows}
       id={(row) => `${row.method} ${row.route}`}
       sort="-total"
-      open={(row) => go(to(row))}
+      open={(row) => go({ view: "route", method: row.method, route: row.route })}
     />
   );
 }

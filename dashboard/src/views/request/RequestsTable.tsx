@@ -2,24 +2,19 @@
 
 import type { JSX } from "preact";
 import { pace, url, useApi } from "../../api/hooks";
-import { now } from "../../api/resource";
 import type { RequestRow, Requests } from "../../api/types";
-import { ago, count, num, stamp, windowWords } from "../../format";
+import { count, windowWords } from "../../format";
 import { matches } from "../../state/filter";
 import { REQUEST_KINDS } from "../../state/url";
 import { go, view } from "../../state/view";
-import { Empty, Method, Panel, Segments, StatusCode, Waiting } from "../../ui/bits";
+import { Empty, Method, Panel, Segments, Waiting } from "../../ui/bits";
+import { millis, service, status, when } from "../../ui/columns";
 import { Table, type Column } from "../../ui/Table";
 import { TimeBar } from "../../ui/TimeBar";
 
 const COLUMNS: readonly Column<RequestRow>[] = [
-  {
-    key: "ts",
-    label: "When",
-    by: (row) => row.ts,
-    cell: (row) => <span title={stamp(row.ts)}>{ago(row.ts, now())}</span>,
-  },
-  { key: "status", label: "Status", by: (row) => row.status, cell: (row) => <StatusCode code={row.status} /> },
+  when(),
+  status(),
   {
     key: "path",
     label: "Request",
@@ -31,14 +26,7 @@ const COLUMNS: readonly Column<RequestRow>[] = [
       </span>
     ),
   },
-  {
-    key: "ms",
-    label: "ms",
-    title: "Duration, milliseconds",
-    num: true,
-    by: (row) => row.duration_ms,
-    cell: (row) => num(row.duration_ms),
-  },
+  millis("ms", "ms", "Duration, milliseconds", (row) => row.duration_ms),
   {
     key: "time",
     label: "Time",
@@ -77,7 +65,7 @@ const COLUMNS: readonly Column<RequestRow>[] = [
     by: (row) => row.error,
     cell: (row) => <span class="clip bad">{row.error}</span>,
   },
-  { key: "service", label: "Service", optional: true, by: (row) => row.service, cell: (row) => row.service },
+  service(),
 ];
 
 const SORT = { recent: "-ts", slow: "-ms", failed: "-ts" } as const;
@@ -88,9 +76,9 @@ const NONE_YET = {
 } as const;
 
 export function RequestsTable({ method = "", route = "" }: { method?: string; route?: string }): JSX.Element {
-  const { service, w, kind, q } = view.value;
+  const { service: of, w, kind, q } = view.value;
   const answer = useApi<Requests>(
-    url("/api/requests", { service, w, method, route, sort: kind, limit: 100 }),
+    url("/api/requests", { service: of, w, method, route, sort: kind, limit: 100 }),
     pace(2, w),
   );
   const filter = route ? "" : q;
