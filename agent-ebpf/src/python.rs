@@ -21,6 +21,8 @@ pub mod python_flags {
     pub const THREAD_CONTEXTS: u32 = 1;
     /// Nothing is known of its structures: requests are attributed by thread, and to no thread that waits on epoll.
     pub const THREADS_ONLY: u32 = 2;
+    /// `frame` leads to a `_PyCFrame` that holds the pointer to the frame (3.11 and 3.12).
+    pub const FRAME_WITHIN: u32 = 4;
 }
 
 /// Where a CPython process keeps what tells which code runs: the value of the map `PYTHONS`, keyed by tgid.
@@ -46,4 +48,12 @@ pub struct Python {
     pub state_slot: u32,
     /// [`python_flags`]
     pub flags: u32,
+    /// `PyThreadState.frame` or `current_frame`; with [`python_flags::FRAME_WITHIN`] `cframe`.
+    pub frame: u32,
+    /// `_PyCFrame.current_frame`
+    pub frame_within: u32,
+    /// `PyFrameObject.f_back` or `_PyInterpreterFrame.previous`
+    pub frame_previous: u32,
+    /// `f_localsplus` or `localsplus` of a frame.
+    pub frame_locals: u32,
 }

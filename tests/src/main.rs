@@ -50,6 +50,9 @@ enum Task {
         /// More requests per test
         #[arg(long)]
         long: bool,
+        /// Write the tables of results in docs
+        #[arg(long)]
+        write_docs: bool,
         /// Part of a name
         filter: Option<String>,
     },
@@ -83,24 +86,25 @@ fn main() -> ExitCode {
     let Cli { agent, root, venvs, screens, node, task } = Cli::parse();
     // Apps run in directories of their own.
     let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-    let places = |long| Places {
+    let places = |long, write_docs| Places {
         agent: absolute(agent),
         root: absolute(root),
         venvs: absolute(venvs),
         screens: absolute(screens),
         node,
         long,
+        write_docs,
     };
     let done = match task {
-        Task::Run { long, filter } => {
+        Task::Run { long, write_docs, filter } => {
             let harness = filter.as_deref().is_some_and(|part| part.starts_with("harness"));
             let cases = if harness { cases::harness() } else { cases::all() };
-            Ok(runner::run(&cases, filter.as_deref(), &places(long)))
+            Ok(runner::run(&cases, filter.as_deref(), &places(long, write_docs)))
         }
         Task::Bench { rounds, seconds, only, report } => {
-            bench::run(&places(false), rounds, seconds, only.as_deref(), &report)
+            bench::run(&places(false, false), rounds, seconds, only.as_deref(), &report)
         }
-        Task::Demo { python, args } => demo::run(&places(false), &python, &args),
+        Task::Demo { python, args } => demo::run(&places(false, false), &python, &args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -22,6 +22,8 @@ pub(crate) struct Places {
     pub(crate) node: Option<PathBuf>,
     /// Long tests too.
     pub(crate) long: bool,
+    /// Write what was measured into the documents.
+    pub(crate) write_docs: bool,
 }
 
 impl Places {

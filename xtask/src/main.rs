@@ -42,6 +42,9 @@ enum Task {
         /// Also run the long tests (more requests per server)
         #[arg(long)]
         long: bool,
+        /// Write what the tests measure into docs (the table of attribution)
+        #[arg(long)]
+        write_docs: bool,
         /// Part of a test's name; formatting, lints, fuzzing and the eBPF check are left out then
         filter: Option<String>,
     },
@@ -97,7 +100,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Run { args } => agent::run(&args),
-        Task::Test { long, filter } => suite::test(long, filter.as_deref()),
+        Task::Test { long, write_docs, filter } => suite::test(long, write_docs, filter.as_deref()),
         Task::Demo { args } => agent::demo(&args),
         Task::Ebpf { check } => ebpf::task(check),
         Task::Dashboard => dashboard::build(),

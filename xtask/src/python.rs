@@ -15,6 +15,9 @@ pub(crate) const VERSIONS: &[&str] = &["3.8", "3.9", "3.10", "3.11", "3.12", "3.
 /// The one that runs the clients and drivers of the tests of outgoing traffic.
 const CLIENTS_ON: &str = "3.11";
 
+/// Name of the environment with every server and framework.
+const APPLICATIONS: &str = "applications";
+
 /// Makes the virtual environments that are missing or out of date. Gives back the versions this machine lacks.
 pub(crate) fn prepare() -> Result<Vec<&'static str>> {
     let mut absent = Vec::new();
@@ -26,8 +29,14 @@ pub(crate) fn prepare() -> Result<Vec<&'static str>> {
     }
     if let Some(python) = interpreter(CLIENTS_ON) {
         clients(&python)?;
+        environment(APPLICATIONS, "applications.txt", &python)?;
     }
     Ok(absent)
+}
+
+/// The environment of the tests that follow requests through servers and frameworks, if this machine can have it.
+pub(crate) fn applications() -> Option<PathBuf> {
+    Some(home(APPLICATIONS)).filter(|home| home.join("bin/python").exists())
 }
 
 /// The environment of the tests of outgoing traffic: psycopg2 twice, from its wheel and from source.

@@ -9,8 +9,8 @@ use crate::{agent, dashboard, ebpf, fuzz, node, packages, places, python, shell,
 const FUZZ_SECONDS: u32 = 8;
 
 /// Everything, or with a filter the tests whose name contains it.
-pub(crate) fn test(long: bool, filter: Option<&str>) -> Result<()> {
-    let mut steps = Steps::new(if filter.is_some() { 6 } else { 13 });
+pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result<()> {
+    let mut steps = Steps::new(if filter.is_some() { 6 } else { 13 + usize::from(long) });
     steps.step("Debian packages", || {
         Ok(packages::install(packages::TEST_PACKAGES)?
             .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
@@ -26,6 +26,9 @@ pub(crate) fn test(long: bool, filter: Option<&str>) -> Result<()> {
         checks(&mut steps);
     }
     steps.step("unit tests", || unit_tests(filter));
+    if long && filter.is_none() {
+        steps.step("routes of large applications", large_applications);
+    }
     steps.step("agent, release build", || {
         agent::with_page();
         agent::build()?;
@@ -39,7 +42,7 @@ pub(crate) fn test(long: bool, filter: Option<&str>) -> Result<()> {
         steps.step("eBPF object", ebpf::check);
         steps.step("fuzz targets", || fuzz::run(FUZZ_SECONDS));
     }
-    steps.step("end-to-end tests", || end_to_end(long, filter));
+    steps.step("end-to-end tests", || end_to_end(long, write_docs, filter));
     steps.finish()
 }
 
@@ -80,10 +83,24 @@ fn unit_tests(filter: Option<&str>) -> Result<Outcome> {
         .args(["test", "--locked", "--workspace", "--no-fail-fast"])
         .args(filter)
         .args(["--", "--show-output"]);
-    counted(&mut command, |line| line.contains("... FAILED") || line.contains("panicked at"))
+    cargo_tests(&mut command)
 }
 
-fn end_to_end(long: bool, filter: Option<&str>) -> Result<Outcome> {
+/// The scanner on two applications that pip installs, which takes minutes.
+fn large_applications() -> Result<Outcome> {
+    let mut command = shell::cargo();
+    command.args(["test", "--locked", "--package", "apm-routes", "--test", "large"]);
+    cargo_tests(command.args(["--", "--ignored", "--show-output"]))
+}
+
+fn cargo_tests(command: &mut std::process::Command) -> Result<Outcome> {
+    if let Some(home) = python::applications() {
+        command.env("APM_TEST_PYTHON", home.join("bin/python")).env("APM_TEST_VENV", home);
+    }
+    counted(command, |line| line.contains("... FAILED") || line.contains("panicked at"))
+}
+
+fn end_to_end(long: bool, write_docs: bool, filter: Option<&str>) -> Result<Outcome> {
     let release = places::target().join("release");
     let mut command = shell::as_root(release.join("apm-tests"))?;
     command.arg("--agent").arg(release.join("apm-agent")).arg("--root").arg(places::root());
@@ -92,7 +109,7 @@ fn end_to_end(long: bool, filter: Option<&str>) -> Result<Outcome> {
     if let Ok(node) = node::directory()? {
         command.arg("--node").arg(node.join("node"));
     }
-    command.arg("run").args(long.then_some("--long")).args(filter);
+    command.arg("run").args(long.then_some("--long")).args(write_docs.then_some("--write-docs")).args(filter);
     counted(&mut command, |line| !line.trim().is_empty())
 }
 

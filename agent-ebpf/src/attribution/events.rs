@@ -178,8 +178,15 @@ pub fn got(id: u64, item: u64) {
         let _not_needed = HANDOVERS.remove(key);
         return;
     }
+    takes_over(thread, key);
+}
+
+/// The thread begins to execute a work item.
+#[inline(always)]
+pub fn takes_over(thread: &mut Thread, key: Key) {
+    use thread_flags::*;
     thread.context = 0;
-    thread.flags &= LOOP;
+    thread.flags &= LOOP | LOOKED;
     thread.request = 0;
     thread.lineage = Lineage::default();
     let Some(handover) = HANDOVERS.get_ptr(key) else { return };

@@ -63,6 +63,8 @@ pub mod thread_flags {
     pub const LOOP: u32 = 8;
     /// The thread has begun to answer it.
     pub const ANSWERED: u32 = 16;
+    /// Its frames were looked through for work that it took over unseen.
+    pub const LOOKED: u32 = 32;
 }
 
 /// A thread.

@@ -11,6 +11,7 @@
 //! Where a process has no entry in `PYTHONS`, all of it costs one lookup.
 
 mod events;
+mod frames;
 mod maps;
 mod now;
 
@@ -118,11 +119,11 @@ fn start(conn: &mut Conn, id: u64, python: &Python) {
         thread.request = request;
         thread.context = now.context;
         thread.home_epoll = thread.last_epoll;
-        thread.flags &= LOOP;
+        thread.flags &= LOOP | LOOKED;
         // A thread that waits on epoll may run an event loop, whose tasks cannot be told apart there.
         let loops = python.flags & python_flags::THREADS_ONLY != 0 && thread.last_epoll != 0;
-        if thread.flags == 0 && !loops {
-            thread.flags = VALID;
+        if thread.flags & LOOP == 0 && !loops {
+            thread.flags |= VALID;
         }
     }
     let address = if now.entered { now.context } else { greenlet };

@@ -5,7 +5,7 @@ use core::{ffi::c_void, ptr::null_mut};
 use apm_agent_ebpf::{Python, counter, link, python_flags};
 use aya_ebpf::helpers::{bpf_probe_read_user, generated as raw};
 
-use super::maps::*;
+use super::{events::takes_over, frames::work_item, maps::*};
 use crate::{kernel, maps::OFF_TASK_FSBASE};
 
 /// Thread states that are looked through where no slot leads to the right one.
@@ -129,6 +129,9 @@ impl Now {
         now.state = state;
         let context = word(state + u64::from(python.context));
         if context == 0 {
+            if now.is_bare() {
+                now.look_back(python);
+            }
             return Some(now);
         }
         // SAFETY: the helper checks the address.
@@ -142,7 +145,28 @@ impl Now {
         let threads_own =
             python.flags & python_flags::THREAD_CONTEXTS != 0 && head[2] == 0 && id as u32 != tgid;
         now.entered = head[5] & 0xff != 0 && !threads_own;
+        if now.is_bare() {
+            now.look_back(python);
+        }
         Some(now)
+    }
+
+    /// Once for each thread: the work that it has taken over unseen.
+    #[inline(always)]
+    fn look_back(&self, python: &Python) {
+        use thread_flags::*;
+        // SAFETY: a live map value.
+        let thread = unsafe { &mut *self.thread };
+        if thread.flags & (VALID | LOOKED) != 0 {
+            return;
+        }
+        thread.flags |= LOOKED;
+        let tgid = u64::from(self.tgid);
+        // SAFETY: a live map value.
+        let address = unsafe { work_item(python, self.state, tgid) };
+        if address != 0 {
+            takes_over(thread, Key { address, tgid });
+        }
     }
 
     /// Address of the greenlet, where it is the unit; else 0.

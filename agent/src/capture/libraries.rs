@@ -27,6 +27,9 @@ const FUNCTIONS: &[(&str, &str, Option<&str>)] = &[
 /// Files probed at a time.
 const FILES_MAX: usize = 256;
 
+/// Threads that take probes off.
+const DETACHERS: usize = 16;
+
 /// A probed file.
 #[derive(Default)]
 struct Library {
@@ -118,13 +121,20 @@ impl Libraries {
         known.map(|library| library.pids.insert(pid)).is_some()
     }
 
+    /// Takes all probes off.
+    pub(super) fn detach_all(&mut self, ebpf: &mut Ebpf) {
+        detach(ebpf, self.0.drain().flat_map(|(_, library)| library.links).collect());
+    }
+
     /// The process is gone: files that no other watched one maps are left alone again.
     pub(super) fn forget(&mut self, ebpf: &mut Ebpf, pid: u32) {
-        for (_, library) in self.0.extract_if(|_, library| {
+        let unused = self.0.extract_if(|_, library| {
             library.pids.remove(&pid);
             library.pids.is_empty()
-        }) {
-            detach(ebpf, library.links);
+        });
+        let links: Vec<_> = unused.flat_map(|(_, library)| library.links).collect();
+        if !links.is_empty() {
+            detach(ebpf, links);
         }
     }
 }
@@ -147,11 +157,19 @@ fn attach(ebpf: &mut Ebpf, name: &str, path: &Path, offset: u64) -> Result<UProb
         .map_err(|e| chain(&e))
 }
 
+/// Waits until they are off: a file probed again meanwhile would be probed twice.
 fn detach(ebpf: &mut Ebpf, links: Vec<(&'static str, UProbeLinkId)>) {
-    for (name, link) in links {
-        if let Ok(program) = program(ebpf, name) {
-            // Gone already is what is wanted.
-            let _gone = program.detach(link);
+    // Gone already is what is wanted.
+    let owned = links.into_iter().filter_map(|(name, link)| program(ebpf, name).ok()?.take_link(link).ok());
+    let mut owned: Vec<_> = owned.collect();
+    // The kernel waits for every CPU to pass a quiet state before a probe is gone, tens of milliseconds on a busy machine:
+    // those who wait at the same time wait for the same.
+    let each = owned.len().div_ceil(DETACHERS);
+    std::thread::scope(|scope| {
+        while owned.len() > each {
+            let part = owned.split_off(owned.len() - each);
+            scope.spawn(move || drop(part));
         }
-    }
+        drop(owned);
+    });
 }

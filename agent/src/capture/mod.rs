@@ -110,6 +110,12 @@ pub struct Capture {
     ebpf: Ebpf,
 }
 
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.libraries.detach_all(&mut self.ebpf);
+    }
+}
+
 impl Capture {
     /// Loads and attaches every probe.
     ///

@@ -1,6 +1,7 @@
 //! The end-to-end tests.
 
 mod attach;
+mod attribution;
 mod call_sites;
 mod ends;
 mod exceptions;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Case> {
         page::cases(),
         sdk::cases(),
         outgoing::cases(),
+        attribution::cases(),
         call_sites::cases(),
         matrix::cases(),
     ];

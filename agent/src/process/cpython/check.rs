@@ -163,7 +163,12 @@ fn check(
         context: layout.context,
         // Not where a single thread has it elsewhere: then it only looks as if.
         state_slot: if slots == threads { slot } else { 0 },
-        flags: if layout.minor >= 14 { python_flags::THREAD_CONTEXTS } else { 0 },
+        flags: if layout.minor >= 14 { python_flags::THREAD_CONTEXTS } else { 0 }
+            | if layout.frames.within.is_some() { python_flags::FRAME_WITHIN } else { 0 },
+        frame: layout.frames.first,
+        frame_within: layout.frames.within.unwrap_or(0),
+        frame_previous: layout.frames.previous,
+        frame_locals: layout.frames.locals,
     })
 }
 

@@ -19,10 +19,34 @@ pub struct Layout {
     pub thread_id: u32,
     /// `PyThreadState.context`
     pub context: u32,
+    /// How to find the frames of a thread.
+    pub frames: Frames,
+}
+
+/// Frames of a thread, from the innermost out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// `PyThreadState.frame`, `cframe` (3.11, 3.12) or `current_frame`.
+    pub first: u32,
+    /// `_PyCFrame.current_frame`, where there is one.
+    pub within: Option<u32>,
+    /// `PyFrameObject.f_back`, from 3.11 on `_PyInterpreterFrame.previous`.
+    pub previous: u32,
+    /// `PyFrameObject.f_localsplus`, from 3.11 on `_PyInterpreterFrame.localsplus`.
+    pub locals: u32,
 }
 
 const fn row(minor: u8, [interpreters_head, tss, threads_head, thread_id, context]: [u32; 5]) -> Layout {
-    Layout { minor, interpreters_head, tss, threads_head, thread_id, context }
+    let (first, within, previous, locals) = match minor {
+        ..=9 => (24, None, 24, 360),
+        10 => (24, None, 24, 352),
+        11 => (56, Some(8), 48, 72),
+        12 => (56, Some(0), 8, 72),
+        13 => (72, None, 8, 72),
+        _ => (72, None, 8, 80),
+    };
+    let frames = Frames { first, within, previous, locals };
+    Layout { minor, interpreters_head, tss, threads_head, thread_id, context, frames }
 }
 
 /// The versions we know.

@@ -7,7 +7,7 @@ mod commands;
 mod failures;
 mod inbound;
 mod mysql;
-mod peers;
+pub(super) mod peers;
 mod queries;
 mod stores;
 mod tally;

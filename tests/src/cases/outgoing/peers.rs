@@ -20,30 +20,30 @@ use crate::server::free_port;
 const START: Duration = Duration::from_secs(30);
 
 /// Runs a command to its end; its output is the error when it fails.
-pub(super) fn run(command: &mut Command) -> Result<String> {
+pub(in crate::cases) fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Where the peers are and how to reach them.
-pub(super) struct Peers {
+pub(in crate::cases) struct Peers {
     /// The Python with all clients.
-    pub(super) python: PathBuf,
+    pub(in crate::cases) python: PathBuf,
     /// Apps and their modules.
-    pub(super) apps: PathBuf,
+    pub(in crate::cases) apps: PathBuf,
     /// Self-signed, for 127.0.0.1.
-    pub(super) certificate: PathBuf,
+    pub(in crate::cases) certificate: PathBuf,
     /// Its key.
-    pub(super) key: PathBuf,
+    pub(in crate::cases) key: PathBuf,
     /// Answers HTTP/1.1, at ports of its own for plain, TLS and as a proxy.
-    pub(super) http: Process,
+    pub(in crate::cases) http: Process,
     /// Ports of it.
-    pub(super) http_ports: [u16; 3],
+    pub(in crate::cases) http_ports: [u16; 3],
     /// The same over HTTP/2: plain and TLS.
-    pub(super) http2_ports: [u16; 2],
+    pub(in crate::cases) http2_ports: [u16; 2],
     /// PostgreSQL.
-    pub(super) postgres: Postgres,
+    pub(in crate::cases) postgres: Postgres,
     /// Redis, once a test needs it.
     redis: OnceCell<Redis>,
     /// MariaDB, likewise.
@@ -54,7 +54,7 @@ pub(super) struct Peers {
 
 impl Peers {
     /// Starts them all; the error of a machine without the Python environment says so.
-    pub(super) fn start(places: &Places) -> Result<Self> {
+    pub(in crate::cases) fn start(places: &Places) -> Result<Self> {
         let python = fs::canonicalize(places.venvs.join("outgoing"))
             .context("no environment with the clients; run `cargo xtask test`")?
             .join("bin/python");
@@ -144,7 +144,7 @@ pub(crate) fn listening(name: &str, command: &mut Command, log: &Path, ports: &[
 pub(crate) struct Postgres {
     _process: Process,
     /// Directory of its Unix socket.
-    pub(super) directory: PathBuf,
+    pub(in crate::cases) directory: PathBuf,
     /// Its port.
     pub(crate) port: u16,
 }

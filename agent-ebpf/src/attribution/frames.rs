@@ -1,0 +1,47 @@
+//! Work that a thread took over unseen: it was waiting in `SimpleQueue.get` already when the probes came, and its return
+//! from there was not seen.
+//!
+//! `_WorkItem.run(self)` of `concurrent.futures.thread` is a Python function: the work item is the first local of one of
+//! the frames that the thread runs. An object there that was put into a queue and has not been taken out by anybody is
+//! that work item; what a thread merely holds is elsewhere.
+
+use apm_agent_ebpf::{Python, python_flags};
+
+use super::{
+    maps::{HANDOVERS, Key},
+    now::word,
+};
+
+/// Frames that are looked through.
+const FRAMES_MAX: usize = 96;
+/// Tags of a stack reference (3.14's `Py_TAG_BITS`); no object lies at such an address.
+const TAGS: u64 = 3;
+
+/// Address of the work item that a thread runs; 0 if it runs none that is known.
+///
+/// # Safety
+/// `python` must be null or a live map value.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn work_item(python: *const Python, state: u64, tgid: u64) -> u64 {
+    if python.is_null() {
+        return 0;
+    }
+    // SAFETY: by the caller, not null.
+    let python = unsafe { &*python };
+    let mut frame = word(state + u64::from(python.frame));
+    if python.flags & python_flags::FRAME_WITHIN != 0 {
+        frame = word(frame + u64::from(python.frame_within));
+    }
+    for _ in 0..FRAMES_MAX {
+        if frame == 0 {
+            break;
+        }
+        let first = word(frame + u64::from(python.frame_locals)) & !TAGS;
+        if HANDOVERS.get_ptr(Key { address: first, tgid }).is_some() {
+            return first;
+        }
+        frame = word(frame + u64::from(python.frame_previous));
+    }
+    0
+}

@@ -1,0 +1,74 @@
+"""Load: 50 clients at a time, each asking for another kind of work in turn.
+
+    drive.py BASE_URL CERTIFICATE REQUESTS KIND..
+
+Prints `ready` once every client has had some answers, waits for a line on standard input, and then asks for
+`/KIND/ID` with ids from 100000 on: REQUESTS in all, by clients that keep the connection they have or make a new one for
+each request.
+"""
+
+import http.client
+import itertools
+import ssl
+import sys
+import threading
+from urllib.parse import urlsplit
+
+CLIENTS = 50
+FIRST = 100_000
+
+
+def main(base, certificate, requests, *kinds):
+    url = urlsplit(base)
+    context = ssl.create_default_context(cafile=certificate)
+    ids = itertools.count()
+    failures = []
+    warm = threading.Barrier(CLIENTS + 1)
+    go = threading.Event()
+
+    def connect():
+        if url.scheme == "https":
+            return http.client.HTTPSConnection(url.hostname, url.port, timeout=60, context=context)
+        return http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+
+    def ask(connection, kind, rid):
+        connection.request("GET", "/%s/%d" % (kind, rid))
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise RuntimeError("/%s/%d: %d %r" % (kind, rid, response.status, body[:300]))
+
+    def client(number):
+        connection = connect()
+        try:
+            for n in range(2):
+                ask(connection, kinds[(number + n) % len(kinds)], number * 10 + n)
+            warm.wait()
+            go.wait()
+            while (n := next(ids)) < int(requests):
+                if number % 3 == 0:
+                    connection.close()
+                    connection = connect()
+                ask(connection, kinds[n % len(kinds)], FIRST + n)
+        except Exception as error:  # told by the exit status
+            failures.append(error)
+            warm.abort()
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        warm.wait()
+        print("ready", flush=True)
+        sys.stdin.readline()
+    except threading.BrokenBarrierError:
+        pass
+    go.set()
+    for thread in threads:
+        thread.join()
+    if failures:
+        sys.exit("%d clients failed: %r" % (len(failures), failures[0]))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,115 @@
+//! Which request caused it, from the kernel to the store: every call and statement that the agent recorded is linked to the
+//! request whose id it carries in its own bytes, or, where nobody could tell, to none.
+
+mod score;
+mod servers;
+mod table;
+
+use std::cell::OnceCell;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::outgoing::peers::Peers;
+use crate::agent::Agent;
+use crate::places::Places;
+use crate::process::{Process, until};
+use crate::runner::{Case, Verdict};
+use crate::server::free_port;
+use score::Score;
+use servers::{SERVERS, Server};
+
+/// Requests per server, in turn for each kind of work; `--long` sends ten times as many.
+const REQUESTS: usize = 300;
+/// What goes on after the last answer is awaited for this long.
+const WAIT: Duration = Duration::from_secs(20);
+
+pub(super) fn cases() -> Vec<Case> {
+    let shared: Rc<OnceCell<Peers>> = Rc::default();
+    let case = |server: &'static Server| {
+        let shared = Rc::clone(&shared);
+        Case::new(format!("attribution/{}", server.name), move |places| {
+            if shared.get().is_none() {
+                let _first = shared.set(Peers::start(places)?);
+            }
+            judge(places, shared.get().context("no peers")?, server).map(Verdict::Passed)
+        })
+    };
+    SERVERS.iter().map(case).collect()
+}
+
+/// Puts load on one server and scores what the agent made of it.
+fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
+    let python = std::fs::canonicalize(places.venvs.join("applications"))
+        .context("no environment with the servers; run `cargo xtask test`")?
+        .join("bin/python");
+    let scratch = places.scratch()?;
+    let port = free_port()?;
+    let secure = server.arguments.contains("{certificate}");
+    let arguments = server
+        .arguments
+        .replace("{port}", &port.to_string())
+        .replace("{certificate}", &peers.certificate.display().to_string())
+        .replace("{key}", &peers.key.display().to_string());
+    let apps = std::fs::canonicalize(places.apps().join("requests"))?;
+    let mut command = Command::new(&python);
+    command.args(arguments.split_whitespace()).current_dir(&apps);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore").env_remove("PYTHONPATH");
+    command.env("APM_HTTP", format!("http://127.0.0.1:{}", peers.http_ports[0]));
+    command.env("APM_HTTPS", format!("https://127.0.0.1:{}", peers.http_ports[1]));
+    command.env("APM_CERTIFICATE", &peers.certificate);
+    command.env("APM_POSTGRES", peers.postgres.port.to_string());
+    let mut process = Process::start(server.name, &mut command, &scratch.path().join("server.log"))?;
+    until(WAIT, "the server to listen", || {
+        process.check_alive()?;
+        Ok(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()))
+    })?;
+
+    // Connections, tasks and threads of before: the agent comes when all are there.
+    let requests = if places.long { 10 * REQUESTS } else { REQUESTS };
+    let scheme = if secure { "https" } else { "http" };
+    let mut load = Command::new(&python);
+    load.arg(apps.join("drive.py")).arg(format!("{scheme}://127.0.0.1:{port}")).arg(&peers.certificate);
+    load.arg(requests.to_string()).args(server.kinds).env("PYTHONDONTWRITEBYTECODE", "1");
+    load.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut load = load.spawn().context("the load cannot be started")?;
+    let mut word = [0; 6];
+    let ready = load.stdout.as_mut().context("no output")?;
+    let ready = std::io::Read::read_exact(ready, &mut word);
+    let mut agent = None;
+    if ready.is_ok() {
+        agent = Some(Agent::watch(&places.agent, process.pid(), scratch.path())?);
+        load.stdin.take().context("no input")?.write_all(b"go\n")?;
+    }
+    let done = load.wait_with_output()?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    let peer = || peers.http.output();
+    ensure!(done.status.success(), "the load failed: {said}\n{}\n{}", process.output(), peer());
+    let mut agent = agent.context("the load ended before it began")?;
+
+    let wanted = Score::expected(server.kinds, requests);
+    let database = agent.store().join("apm.db");
+    // Work in the background goes on for some milliseconds; what does not come is told by the scores.
+    let _told_below = until(WAIT, "all calls to be recorded", || {
+        Ok((score::recorded(&database).unwrap_or(0) >= wanted).then_some(()))
+    });
+    let losses = agent.losses()?;
+    agent.stop()?;
+    let scores = score::scores(&database, server.kinds, requests)?;
+    if places.write_docs {
+        table::write(&places.root.join("docs/attribution.md"), server.name, &scores)?;
+    }
+    for score in &scores {
+        score.check().with_context(|| format!("{score}\nlosses: {losses:?}\n{}", agent.process.output()))?;
+    }
+    let calls: usize = scores.iter().map(Score::calls).sum();
+    // A connection that was in use when the agent came begins with a resynchronisation, and a call of the warm-up that was
+    // under way then has an answer only.
+    let of_before = ["resyncs", "responses_without_request"];
+    let lost: Vec<_> = losses.iter().filter(|(name, _)| !of_before.contains(&name.as_str())).collect();
+    ensure!(lost.is_empty(), "counted as lost: {lost:?}");
+    Ok(format!("{calls} calls and statements of {requests} requests, none wrong"))
+}

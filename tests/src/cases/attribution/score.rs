@@ -1,0 +1,189 @@
+//! What the agent's store says against the ids in the calls themselves.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use rusqlite::{Connection, OpenFlags};
+
+/// Requests of the scored phase have ids from here on (`drive.py`).
+const FIRST: usize = 100_000;
+
+/// How a link is known, in the order of the table.
+pub(super) const HOW: [&str; 4] = ["context", "thread", "handover", "response"];
+
+/// Calls and statements that each kind of work makes (`work.py`).
+const COUNTS: &[(&str, usize)] = &[
+    ("series", 4),
+    ("gather", 4),
+    ("group", 2),
+    ("to_thread", 3),
+    ("executor", 2),
+    ("forget", 2),
+    ("consumer", 1),
+    ("background", 2),
+    ("background_def", 1),
+    ("plain", 4),
+    ("pool", 3),
+    ("child", 2),
+    ("to_sync", 5),
+    ("to_async", 3),
+    ("async_alone", 2),
+];
+
+/// One kind of work on one server.
+#[derive(Debug)]
+pub(super) struct Score {
+    pub(super) kind: &'static str,
+    /// Calls and statements that were made.
+    wanted: usize,
+    pub(super) right: usize,
+    /// Linked to another request, or to one that is not recorded.
+    pub(super) wrong: usize,
+    /// Linked to none.
+    pub(super) none: usize,
+    pub(super) how: [usize; 4],
+    examples: Vec<String>,
+}
+
+impl Score {
+    /// Calls and statements of all kinds.
+    pub(super) fn expected(kinds: &[&'static str], requests: usize) -> usize {
+        kinds.iter().enumerate().map(|(at, kind)| wanted(kind, at, kinds.len(), requests)).sum()
+    }
+
+    /// Calls and statements that were recorded.
+    pub(super) fn calls(&self) -> usize {
+        self.right + self.wrong + self.none
+    }
+
+    /// What a global queue's consumer does belongs to no request; all else does.
+    pub(super) fn check(&self) -> Result<()> {
+        let right = if self.kind == "consumer" { self.none } else { self.right };
+        ensure!(
+            self.wrong == 0 && right == self.wanted && self.calls() == self.wanted,
+            "not all calls are linked as they should be"
+        );
+        Ok(())
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, wanted, right, wrong, none, how, examples } = self;
+        write!(f, "{kind}: {right} right, {wrong} wrong, {none} none of {wanted} {how:?} {examples:?}")
+    }
+}
+
+fn wanted(kind: &str, at: usize, kinds: usize, requests: usize) -> usize {
+    let of_kind = (requests + kinds - 1 - at) / kinds;
+    let each = COUNTS.iter().find(|(name, _)| *name == kind).map_or(0, |(_, calls)| *calls);
+    of_kind * each
+}
+
+/// A call or statement: what it carries, the path of the request it is linked to, and how that is known. The path is
+/// `None` where the link leads to no recorded request.
+struct Linked {
+    carries: (String, usize),
+    link: Option<(Option<String>, String)>,
+}
+
+fn open(database: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+/// Kind and id in `/ok/KIND/ID/N`, or in a statement's `r_KIND_ID_N`; those of the scored phase only.
+fn carried(text: &str) -> Option<(String, usize)> {
+    let rest = match text.strip_prefix("/ok/") {
+        Some(rest) => rest.replace('/', "_"),
+        None => {
+            let at = text.find(" r_")?;
+            text[at + 3..].to_owned()
+        }
+    };
+    let word = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next()?;
+    let (rest, _n) = word.rsplit_once('_')?;
+    let (kind, id) = rest.rsplit_once('_')?;
+    let id = id.parse().ok().filter(|id| *id >= FIRST)?;
+    Some((kind.to_owned(), id))
+}
+
+/// All marked calls and statements that the store holds.
+fn all(connection: &Connection) -> Result<Vec<Linked>> {
+    const CALLS: &str = "
+        SELECT call.path, call.request_id IS NOT NULL, link.text,
+               (SELECT coalesce(event.path, route.text) FROM event JOIN series ON series.id = event.series
+                JOIN name AS route ON route.id = series.c WHERE event.id = found.id)
+        FROM call LEFT JOIN name AS link ON link.id = call.link
+        LEFT JOIN requests AS found ON found.request_id = call.request_id";
+    const QUERIES: &str = "
+        SELECT statement.text, query.request_id IS NOT NULL, link.text,
+               (SELECT coalesce(event.path, route.text) FROM event JOIN series ON series.id = event.series
+                JOIN name AS route ON route.id = series.c WHERE event.id = found.id)
+        FROM query JOIN series ON series.id = query.series JOIN statement ON statement.id = series.b
+        LEFT JOIN name AS link ON link.id = query.link
+        LEFT JOIN requests AS found ON found.request_id = query.request_id";
+    connection.execute_batch(
+        "DROP TABLE IF EXISTS temp.requests;
+         CREATE TEMP TABLE requests AS SELECT request_id, id FROM event WHERE request_id IS NOT NULL;
+         CREATE INDEX temp.by_request ON requests (request_id);",
+    )?;
+    let mut found = Vec::new();
+    for sql in [CALLS, QUERIES] {
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let text: String = row.get(0)?;
+            let Some(carries) = carried(&text) else { continue };
+            let how: Option<String> = row.get(2)?;
+            let link = if row.get(1)? {
+                Some((row.get(3)?, how.context("a link without how it is known")?))
+            } else {
+                None
+            };
+            found.push(Linked { carries, link });
+        }
+    }
+    Ok(found)
+}
+
+/// How many marked calls and statements the store holds so far.
+pub(super) fn recorded(database: &Path) -> Result<usize> {
+    Ok(all(&open(database)?)?.len())
+}
+
+/// Scores each kind of work; the agent has ended.
+pub(super) fn scores(database: &Path, kinds: &[&'static str], requests: usize) -> Result<Vec<Score>> {
+    let mut by_kind: HashMap<String, Vec<Linked>> = HashMap::new();
+    for linked in all(&open(database)?)? {
+        by_kind.entry(linked.carries.0.clone()).or_default().push(linked);
+    }
+    let score = |(at, &kind): (usize, &&'static str)| {
+        let wanted = wanted(kind, at, kinds.len(), requests);
+        let mut score =
+            Score { kind, wanted, right: 0, wrong: 0, none: 0, how: [0; 4], examples: Vec::new() };
+        for Linked { carries, link } in by_kind.remove(kind).unwrap_or_default() {
+            let request = format!("/{}/{}", carries.0, carries.1);
+            let Some((path, how)) = link else {
+                score.none += 1;
+                continue;
+            };
+            if path.as_deref() == Some(request.as_str()) {
+                score.right += 1;
+                if let Some(at) = HOW.iter().position(|name| *name == how) {
+                    score.how[at] += 1;
+                }
+            } else {
+                score.wrong += 1;
+                if score.examples.len() < 3 {
+                    score.examples.push(format!("{request} is linked to {path:?} by {how}"));
+                }
+            }
+        }
+        score
+    };
+    Ok(kinds.iter().enumerate().map(score).collect())
+}

@@ -1,0 +1,49 @@
+//! The table of results in `docs/attribution.md`.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::score::{HOW, Score};
+use super::servers::SERVERS;
+
+const HEAD: &str = "\
+# Which request caused it: what was measured
+
+Written by `cargo xtask test --write-docs attribution/`; do not edit. CPython 3.11, 50 clients at a time, half of the load on
+connections that were open before the agent came; each call and statement carries the id of the request that caused it,
+and is compared with the request that the agent's store links it to. Calls alternate between plain connections and TLS,
+and between requests, httpx and aiohttp; statements between psycopg and asyncpg. `consumer` is work that a request puts
+into a global queue for others: nothing tells whose it is, and the agent says so.
+
+";
+
+/// Puts the rows of one server in the place of those of an earlier run.
+pub(super) fn write(path: &Path, server: &str, scores: &[Score]) -> Result<()> {
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    let name = |line: &str| line.split('|').nth(1).unwrap_or_default().trim().to_owned();
+    let kept = before.lines().filter(|line| line.starts_with("| ") && name(line) != server);
+    let mut rows: Vec<String> = kept.map(str::to_owned).collect();
+    for score in scores {
+        let Score { kind, right, wrong, none, how, .. } = score;
+        let calls = score.calls();
+        let mut row = format!("| {server} | {kind} | {calls} | {right} | {wrong} | {none} |");
+        for count in how {
+            write!(row, " {count} |")?;
+        }
+        rows.push(row);
+    }
+    // The rows of one server stay in their order; other lines, such as the table's head, have no place.
+    let place = |row: &String| SERVERS.iter().position(|server| server.name == name(row));
+    rows.retain(|row| place(row).is_some());
+    rows.sort_by_key(place);
+    let mut text = HEAD.to_owned();
+    writeln!(text, "| server | work | calls | right | wrong | no request | {} |", HOW.join(" | "))?;
+    writeln!(text, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+    for row in rows {
+        writeln!(text, "{row}")?;
+    }
+    std::fs::write(path, text)?;
+    Ok(())
+}
