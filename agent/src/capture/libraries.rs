@@ -162,8 +162,8 @@ fn detach(ebpf: &mut Ebpf, links: Vec<(&'static str, UProbeLinkId)>) {
     // Gone already is what is wanted.
     let owned = links.into_iter().filter_map(|(name, link)| program(ebpf, name).ok()?.take_link(link).ok());
     let mut owned: Vec<_> = owned.collect();
-    // The kernel waits for every CPU to pass a quiet state before a probe is gone, tens of milliseconds on a busy machine:
-    // those who wait at the same time wait for the same.
+    // The kernel waits several times for all CPUs to pass a quiet state before a probe is gone, tens of milliseconds each on
+    // a busy machine. One of these waits is under a lock; the others are shared by those who wait at the same time.
     let each = owned.len().div_ceil(DETACHERS);
     std::thread::scope(|scope| {
         while owned.len() > each {

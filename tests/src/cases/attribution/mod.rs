@@ -1,12 +1,14 @@
 //! Which request caused it, from the kernel to the store: every call and statement that the agent recorded is linked to the
 //! request whose id it carries in its own bytes, or, where nobody could tell, to none.
 
+mod compared;
 mod score;
 mod servers;
 mod table;
 
 use std::cell::OnceCell;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,6 +24,9 @@ use crate::server::free_port;
 use score::Score;
 use servers::{SERVERS, Server};
 
+/// What a test does; gives the note that is printed.
+type Test = Box<dyn Fn(&Places, &Peers) -> Result<String>>;
+
 /// Requests per server, in turn for each kind of work; `--long` sends ten times as many.
 const REQUESTS: usize = 300;
 /// What goes on after the last answer is awaited for this long.
@@ -29,23 +34,42 @@ const WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn cases() -> Vec<Case> {
     let shared: Rc<OnceCell<Peers>> = Rc::default();
-    let case = |server: &'static Server| {
+    let case = |name: &str, test: Test| {
         let shared = Rc::clone(&shared);
-        Case::new(format!("attribution/{}", server.name), move |places| {
+        Case::new(format!("attribution/{name}"), move |places| {
             if shared.get().is_none() {
                 let _first = shared.set(Peers::start(places)?);
             }
-            judge(places, shared.get().context("no peers")?, server).map(Verdict::Passed)
+            test(places, shared.get().context("no peers")?).map(Verdict::Passed)
         })
     };
-    SERVERS.iter().map(case).collect()
+    let servers = SERVERS.iter();
+    let mut cases: Vec<Case> = servers
+        .map(|server| case(server.name, Box::new(|places, peers| judge(places, peers, server))))
+        .collect();
+    cases.push(case("compared-with-middleware", Box::new(compared::judge)));
+    cases
+}
+
+/// The Python with every server and framework.
+fn python(places: &Places) -> Result<PathBuf> {
+    let python = places.venvs.join("applications/bin/python");
+    ensure!(python.exists(), "no environment with the servers; run `cargo xtask test`");
+    Ok(python)
+}
+
+/// Where an app finds what it calls.
+fn environment(command: &mut Command, peers: &Peers) {
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore").env_remove("PYTHONPATH");
+    command.env("APM_HTTP", format!("http://127.0.0.1:{}", peers.http_ports[0]));
+    command.env("APM_HTTPS", format!("https://127.0.0.1:{}", peers.http_ports[1]));
+    command.env("APM_CERTIFICATE", &peers.certificate);
+    command.env("APM_POSTGRES", peers.postgres.port.to_string());
 }
 
 /// Puts load on one server and scores what the agent made of it.
 fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
-    let python = std::fs::canonicalize(places.venvs.join("applications"))
-        .context("no environment with the servers; run `cargo xtask test`")?
-        .join("bin/python");
+    let python = python(places)?;
     let scratch = places.scratch()?;
     let port = free_port()?;
     let secure = server.arguments.contains("{certificate}");
@@ -54,14 +78,10 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
         .replace("{port}", &port.to_string())
         .replace("{certificate}", &peers.certificate.display().to_string())
         .replace("{key}", &peers.key.display().to_string());
-    let apps = std::fs::canonicalize(places.apps().join("requests"))?;
+    let apps = places.apps().join("requests");
     let mut command = Command::new(&python);
     command.args(arguments.split_whitespace()).current_dir(&apps);
-    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore").env_remove("PYTHONPATH");
-    command.env("APM_HTTP", format!("http://127.0.0.1:{}", peers.http_ports[0]));
-    command.env("APM_HTTPS", format!("https://127.0.0.1:{}", peers.http_ports[1]));
-    command.env("APM_CERTIFICATE", &peers.certificate);
-    command.env("APM_POSTGRES", peers.postgres.port.to_string());
+    environment(&mut command, peers);
     let mut process = Process::start(server.name, &mut command, &scratch.path().join("server.log"))?;
     until(WAIT, "the server to listen", || {
         process.check_alive()?;
@@ -90,11 +110,12 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
     ensure!(done.status.success(), "the load failed: {said}\n{}\n{}", process.output(), peer());
     let mut agent = agent.context("the load ended before it began")?;
 
-    let wanted = Score::expected(server.kinds, requests);
+    let wanted = Score::to_be_linked(server.kinds, requests);
     let database = agent.store().join("apm.db");
-    // Work in the background goes on for some milliseconds; what does not come is told by the scores.
+    // Work in the background goes on for some milliseconds; what does not come is told by the scores. What belongs to no
+    // request is stored at the end.
     let _told_below = until(WAIT, "all calls to be recorded", || {
-        Ok((score::recorded(&database).unwrap_or(0) >= wanted).then_some(()))
+        Ok((score::linked(&database).unwrap_or(0) >= wanted).then_some(()))
     });
     let losses = agent.losses()?;
     agent.stop()?;

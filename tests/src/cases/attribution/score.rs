@@ -13,6 +13,9 @@ const FIRST: usize = 100_000;
 /// How a link is known, in the order of the table.
 pub(super) const HOW: [&str; 4] = ["context", "thread", "handover", "response"];
 
+/// What a global queue's consumer does belongs to no request; all else does.
+const OF_NO_REQUEST: &str = "consumer";
+
 /// Calls and statements that each kind of work makes (`work.py`).
 const COUNTS: &[(&str, usize)] = &[
     ("series", 4),
@@ -48,9 +51,10 @@ pub(super) struct Score {
 }
 
 impl Score {
-    /// Calls and statements of all kinds.
-    pub(super) fn expected(kinds: &[&'static str], requests: usize) -> usize {
-        kinds.iter().enumerate().map(|(at, kind)| wanted(kind, at, kinds.len(), requests)).sum()
+    /// Calls and statements of all kinds that belong to a request.
+    pub(super) fn to_be_linked(kinds: &[&'static str], requests: usize) -> usize {
+        let all = kinds.iter().enumerate().filter(|(_, kind)| **kind != OF_NO_REQUEST);
+        all.map(|(at, kind)| wanted(kind, at, kinds.len(), requests)).sum()
     }
 
     /// Calls and statements that were recorded.
@@ -58,9 +62,9 @@ impl Score {
         self.right + self.wrong + self.none
     }
 
-    /// What a global queue's consumer does belongs to no request; all else does.
+    /// Is every call linked as it should be?
     pub(super) fn check(&self) -> Result<()> {
-        let right = if self.kind == "consumer" { self.none } else { self.right };
+        let right = if self.kind == OF_NO_REQUEST { self.none } else { self.right };
         ensure!(
             self.wrong == 0 && right == self.wanted && self.calls() == self.wanted,
             "not all calls are linked as they should be"
@@ -150,9 +154,9 @@ fn all(connection: &Connection) -> Result<Vec<Linked>> {
     Ok(found)
 }
 
-/// How many marked calls and statements the store holds so far.
-pub(super) fn recorded(database: &Path) -> Result<usize> {
-    Ok(all(&open(database)?)?.len())
+/// How many marked calls and statements the store has linked to requests so far.
+pub(super) fn linked(database: &Path) -> Result<usize> {
+    Ok(all(&open(database)?)?.iter().filter(|linked| linked.link.is_some()).count())
 }
 
 /// Scores each kind of work; the agent has ended.
