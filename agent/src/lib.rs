@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod exceptions;
+pub mod footprint;
 pub mod pipeline;
 pub mod privileges;
 pub mod problem;

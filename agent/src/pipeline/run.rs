@@ -17,6 +17,7 @@ use super::source::{self, Scanner};
 use super::{Engine, status};
 use crate::capture::{self, Capture, CaptureOptions};
 use crate::config::Settings;
+use crate::footprint;
 use crate::privileges;
 use crate::process::Policy;
 use crate::server::live::Live;
@@ -36,6 +37,8 @@ const IDLE_AFTER: u32 = 100;
 /// # Errors
 /// What keeps the store, the probes or the server from starting.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
+    footprint::share_heap();
+    footprint::stand_back();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build()?;
     // First, so that a taken port is known before anything is attached.
@@ -79,6 +82,8 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         let work = move || {
             let mut engine = Engine::new(capture, policy, scanner, features);
             let watched = announce(&engine, address);
+            // The kernel's types and the symbols of libraries were large.
+            footprint::give_back_memory();
             let mut supervisor = Supervisor::from_environment();
             supervisor.ready(&format!("watching {watched} Python processes, dashboard at http://{address}"));
             turn(&mut engine, &writer, &publish, &stop, &mut supervisor);

@@ -33,8 +33,9 @@ use work::Work;
 
 pub use raised::Raised;
 
-/// Requests remembered, open or lately ended.
-const REQUESTS_MAX: usize = 65_536;
+/// Requests remembered, open or lately ended: what a hash table of 65,536 places takes, less what may come in the second
+/// until the next look.
+const REQUESTS_MAX: usize = 48_000;
 /// How long a request is remembered after its end: what it left running in the background still belongs to it.
 const REMEMBERED: Duration = Duration::from_secs(120);
 /// How long a call without a request waits for the response that tells whose it was.
@@ -175,9 +176,9 @@ impl Correlator {
                 self.order.pop_front();
                 continue;
             };
-            let over = work.ended.is_some_and(|ended| now.since(ended) > REMEMBERED);
+            let over = work.ended().is_some_and(|ended| now.since(ended) > REMEMBERED);
             if !over && self.requests.len() <= REQUESTS_MAX {
-                if work.ended.is_none() && now.since(seen) > REMEMBERED {
+                if work.ended().is_none() && now.since(seen) > REMEMBERED {
                     // Long-lived (a stream, a WebSocket): look again later, others wait behind it.
                     self.order.pop_front();
                     self.order.push_back((now, request));
@@ -264,8 +265,7 @@ impl Correlator {
             self.bind_to_response(exchange.response_origin, request, out);
             let work = self.work(request, exchange.start);
             work.name(&http.correlation);
-            work.ended = Some(exchange.end);
-            work.describe(&mut event);
+            work.end(exchange.end, &mut event);
         }
         let failed = event.status >= 500 || exchange.outcome == Outcome::ServerGone;
         if let Some(event) = self.exceptions.ended(request, exchange.end, failed, event) {

@@ -15,11 +15,20 @@ const SLOW_MAX: usize = 3;
 /// Characters kept of each.
 const SLOW_SQL_MAX: usize = 400;
 
-/// A request and what is known to have been done for it.
+/// A request. Tens of thousands that have ended are remembered, so what is only needed until then stands apart.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    id: String,
-    correlation_id: Option<String>,
+    id: Box<str>,
+    correlation_id: Option<Box<str>>,
+    /// `None`: it has ended.
+    open: Option<Box<Open>>,
+    /// When its response was complete.
+    ended: Option<Time>,
+}
+
+/// What is known to have been done for a request so far.
+#[derive(Debug, Default)]
+struct Open {
     parent_id: Option<String>,
     named: bool,
     queries: u32,
@@ -28,63 +37,89 @@ pub(super) struct Work {
     fingerprints: HashMap<u64, u32>,
     calls: u32,
     call_ms: f64,
-    /// When its response was complete.
-    pub(super) ended: Option<Time>,
 }
 
 impl Work {
     /// A request that has no id yet but `made_id`.
     pub(super) fn new(made_id: String) -> Self {
-        Self { id: made_id, ..Self::default() }
+        Self { id: made_id.into(), open: Some(Box::default()), ..Self::default() }
+    }
+
+    /// When its response was complete.
+    pub(super) fn ended(&self) -> Option<Time> {
+        self.ended
     }
 
     /// The request's head has been read: the ids it came with replace those made for it.
     pub(super) fn name(&mut self, headers: &Correlation) {
-        if self.named {
-            return;
-        }
-        self.named = true;
+        let Some(open) = self.open.as_mut().filter(|open| !open.named) else { return };
+        open.named = true;
         if let Some(id) = &headers.request_id {
-            self.id.clone_from(id);
+            self.id = id.as_str().into();
         }
-        self.correlation_id.clone_from(&headers.correlation_id);
-        self.parent_id.clone_from(&headers.parent_id);
+        self.correlation_id = headers.correlation_id.as_deref().map(Box::from);
+        open.parent_id.clone_from(&headers.parent_id);
+    }
+
+    fn chain(&self) -> &str {
+        self.correlation_id.as_deref().unwrap_or(&self.id)
     }
 
     /// Its id, and that of its chain.
     pub(super) fn ids(&self) -> (String, String) {
-        (self.id.clone(), self.correlation_id.as_ref().unwrap_or(&self.id).clone())
+        (self.id.to_string(), self.chain().to_owned())
     }
 
-    /// A call of the request `id` in the chain `chain` made this one. True unless the headers say so already.
+    /// A call of the request `id` in the chain `chain` made this one. True unless the headers say so already, or it is
+    /// too late to tell.
     pub(super) fn caused_by(&mut self, id: String, chain: String) -> bool {
-        if self.parent_id.is_some() {
-            return false;
-        }
-        self.parent_id = Some(id);
-        self.correlation_id.get_or_insert(chain);
+        let Some(open) = self.open.as_mut().filter(|open| open.parent_id.is_none()) else { return false };
+        open.parent_id = Some(id);
+        self.correlation_id.get_or_insert_with(|| chain.into());
         true
     }
 
-    /// Links `record` to this request and counts it.
+    /// Links `record` to this request, and counts it unless the request has ended.
     pub(super) fn add(&mut self, record: &mut Record, link: &'static str) {
+        let (id, chain) = self.ids();
         match record {
             Record::Query(query) => {
-                query.source_request_id = Some(self.id.clone());
+                query.source_request_id = Some(id);
                 query.link = Some(link);
-                self.count_query(query);
+                if let Some(open) = &mut self.open {
+                    open.count_query(query);
+                }
             }
             Record::Call(call) => {
-                call.source_request_id = Some(self.id.clone());
-                call.correlation_id = Some(self.correlation_id.as_ref().unwrap_or(&self.id).clone());
+                call.source_request_id = Some(id);
+                call.correlation_id = Some(chain);
                 call.link = Some(link);
-                self.calls += 1;
-                self.call_ms += call.duration_ms;
+                if let Some(open) = &mut self.open {
+                    open.calls += 1;
+                    open.call_ms += call.duration_ms;
+                }
             }
             Record::Event(_) | Record::Sample(_) => {}
         }
     }
 
+    /// The response was complete at `end`: writes what is known into the request's event.
+    pub(super) fn end(&mut self, end: Time, event: &mut Event) {
+        self.ended = Some(end);
+        let (id, chain) = self.ids();
+        (event.request_id, event.correlation_id) = (Some(id), Some(chain));
+        let Some(open) = self.open.take() else { return };
+        event.n_plus_one = open.n_plus_one();
+        event.parent_id = open.parent_id;
+        event.db_query_count = Some(open.queries);
+        event.db_total_ms = Some(open.query_ms);
+        event.db_slow = open.slow;
+        event.outgoing_count = Some(open.calls);
+        event.outgoing_total_ms = Some(open.call_ms);
+    }
+}
+
+impl Open {
     fn count_query(&mut self, query: &Query) {
         self.queries += 1;
         self.query_ms += query.duration_ms;
@@ -102,21 +137,11 @@ impl Work {
         }
     }
 
-    /// Writes what is known into the request's event.
-    pub(super) fn describe(&self, event: &mut Event) {
-        event.request_id = Some(self.id.clone());
-        event.correlation_id = Some(self.correlation_id.as_ref().unwrap_or(&self.id).clone());
-        event.parent_id.clone_from(&self.parent_id);
-        event.db_query_count = Some(self.queries);
-        event.db_total_ms = Some(self.query_ms);
-        event.db_slow.clone_from(&self.slow);
-        event.outgoing_count = Some(self.calls);
-        event.outgoing_total_ms = Some(self.call_ms);
-        event.n_plus_one = self
-            .fingerprints
+    fn n_plus_one(&self) -> Option<u64> {
+        self.fingerprints
             .iter()
             .filter(|(_, n)| **n >= N_PLUS_ONE)
             .max_by_key(|(fingerprint, n)| (**n, **fingerprint))
-            .map(|(fingerprint, _)| *fingerprint);
+            .map(|(fingerprint, _)| *fingerprint)
     }
 }
