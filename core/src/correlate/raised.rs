@@ -99,6 +99,8 @@ impl Exceptions {
 
 fn describe(event: &mut Event, chain: &[Exception]) {
     let Some(exception) = chain.first() else { return };
+    // What the connection told of the failure goes before what Python did.
+    event.error.get_or_insert_with(|| exception.class.clone());
     event.error_type = Some(exception.class.clone());
     event.error_message = Some(exception.message.clone());
     event.error_traceback = Some(traceback::text(chain));
@@ -136,6 +138,7 @@ mod tests {
         let event = exceptions.ended(1, Time(0), failed, Event::default());
         let event = event.or_else(|| exceptions.next(None)).expect("the event comes out");
         assert!(exceptions.raised.is_empty() && exceptions.held.is_empty());
+        assert_eq!(event.error, event.error_type, "in a list it is named by its class");
         event.error_traceback
     }
 

@@ -15,6 +15,27 @@ export interface Grid {
 }
 
 /**
+ * Where round durations lie on the axis of `of`: each with its distance from the top in bands, slow to fast. Steps of
+ * ten where these are enough to read it by, else of one, two and five.
+ */
+export function ticks(of: Grid): { ms: number; at: number }[] {
+  const find = (steps: readonly number[]) => {
+    const found: { ms: number; at: number }[] = [];
+    for (const power of [1000, 100, 10, 1, 0.1, 0.01, 10_000, 100_000])
+      for (const step of steps) {
+        const value = step * power;
+        const band = of.bands.findIndex(({ from, to }) => from > 0 && value >= from && value < (to ?? from * 1.19));
+        const { from, to } = of.bands[band] ?? {};
+        if (!from) continue;
+        found.push({ ms: value, at: band + 1 - Math.log(value / from) / Math.log((to ?? from * 1.19) / from) });
+      }
+    return found.sort((a, b) => a.at - b.at);
+  };
+  const tens = find([1]);
+  return tens.length >= 3 ? tens : find([5, 2, 1]);
+}
+
+/**
  * Lays the answer on the buckets of the window that ends at `now`, the one that is still filling among them: a count is
  * right at any time, a rate is not. Null when nothing was counted.
  */

@@ -6,7 +6,7 @@ import { pace, url, useApi } from "../api/hooks";
 import { beat, now } from "../api/resource";
 import type { Heatmap as Answer } from "../api/types";
 import { clock, ms, plural } from "../format";
-import { grid, type Grid } from "../state/heat";
+import { grid, ticks, type Grid } from "../state/heat";
 import { bucketFor } from "../state/series";
 import { colours, type Palette } from "./theme";
 
@@ -117,9 +117,10 @@ function draw(canvas: HTMLCanvasElement, of: Grid, palette: Palette, width: numb
   context.fillStyle = palette.muted;
   context.font = `11px ${palette.sans}`;
   context.textAlign = "right";
-  const every = Math.max(1, Math.ceil(22 / h));
-  of.bands.forEach((band, y) => {
-    if ((of.bands.length - 1 - y) % every === 0)
-      context.fillText(ms(band.from), LEFT - 6, Math.min(HEIGHT - 1, (y + 1) * h));
-  });
+  context.textBaseline = "middle";
+  for (const tick of ticks(of)) {
+    const y = tick.at * h;
+    context.fillText(ms(tick.ms), LEFT - 6, Math.min(HEIGHT - 6, Math.max(6, y)));
+    context.fillRect(LEFT - 4, Math.min(HEIGHT - 1, y), 3, 1);
+  }
 }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { DiscoveredRoute, Route, Status } from "../../src/api/types";
 import { graph, MAX_EDGES, width } from "../../src/state/graph";
 import { blind, lost } from "../../src/state/health";
-import { grid } from "../../src/state/heat";
+import { grid, ticks } from "../../src/state/heat";
 import { sqlState } from "../../src/state/sqlstate";
 import { sorted } from "../../src/state/sort";
 import { inFolder, tree } from "../../src/state/tree";
@@ -92,6 +92,11 @@ test("the heatmap keeps the bands that hold something, slow ones on top", () => 
   ]);
   expect([cells?.from, cells?.buckets, cells?.most]).toEqual([100, 4, 7]);
   expect(grid({ bucket_seconds: 5, bounds_ms: [], columns: [] }, 20, 117)).toBeNull();
+  // Bands of 4 to 8 ms and, beneath, 2 to 4 ms: 5 ms is a third of the way up the upper one.
+  expect(cells && ticks(cells).map(({ ms, at }) => [ms, Math.round(at * 100)])).toEqual([
+    [5, 68],
+    [2, 200],
+  ]);
 });
 
 test("the graph joins routes, hosts and callees, and leaves out the quiet edges of a crowd", () => {

@@ -10,6 +10,7 @@ mod matrix;
 pub(crate) mod outgoing;
 mod page;
 mod sdk;
+mod shop;
 mod sockets;
 mod workers;
 
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Case> {
         attach::cases(),
         workers::cases(),
         page::cases(),
+        shop::cases(),
         sdk::cases(),
         outgoing::cases(),
         attribution::cases(),

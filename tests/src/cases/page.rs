@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::agent::Agent;
 use crate::demo;
@@ -35,12 +36,6 @@ struct Shown {
 
 /// Under traffic the page shows tiles with figures, charts that are drawn, and the routes; and it changes by itself.
 fn live(places: &Places) -> Result<Verdict> {
-    let Some(browser) = browser() else {
-        return Ok(Verdict::Skipped("no Chromium on this machine".to_owned()));
-    };
-    let Some(node) = &places.node else {
-        return Ok(Verdict::Skipped("no Node to drive the browser with".to_owned()));
-    };
     let scratch = places.scratch()?;
     let python = places.any_python()?;
     let server = Server::start_with(
@@ -56,10 +51,13 @@ fn live(places: &Places) -> Result<Verdict> {
     let stop = AtomicBool::new(false);
     let shown = thread::scope(|scope| {
         scope.spawn(|| demo::traffic(server.address.port(), &stop));
-        let shown = look(places, node, &browser, &agent, &picture);
+        let shown = drive::<Shown>(places, "page.mjs", &agent, &[&picture.to_string_lossy()]);
         stop.store(true, Ordering::Relaxed);
         shown
     })?;
+    let Some(shown) = shown else {
+        return Ok(Verdict::Skipped("no Chromium or no Node on this machine".to_owned()));
+    };
     for tile in ["rps", "error_rate", "avg", "max", "in_flight", "cpu", "mem"] {
         let figure = shown.tiles.get(tile).with_context(|| format!("no tile {tile}: {shown:?}"))?;
         ensure!(figure.contains(|c: char| c.is_ascii_digit()), "tile {tile} shows {figure:?}");
@@ -78,13 +76,21 @@ fn live(places: &Places) -> Result<Verdict> {
     )))
 }
 
-fn look(places: &Places, node: &Path, browser: &Path, agent: &Agent, picture: &Path) -> Result<Shown> {
+/// Runs a script of ours that looks at the agent's page, in Node; gives what it found. `None` where there is no browser.
+pub(super) fn drive<T: DeserializeOwned>(
+    places: &Places,
+    script: &str,
+    agent: &Agent,
+    arguments: &[&str],
+) -> Result<Option<T>> {
+    let (Some(browser), Some(node)) = (browser(), &places.node) else { return Ok(None) };
     let mut command = Command::new(node);
-    command.arg(places.root.join("tests/page.mjs")).arg(places.root.join("dashboard"));
-    let done = command.arg(agent.page()).arg(browser).arg(picture).output().context("cannot start Node")?;
+    command.arg(places.root.join("tests").join(script)).arg(places.root.join("dashboard"));
+    let done =
+        command.arg(agent.page()).arg(browser).args(arguments).output().context("cannot start Node")?;
     let complaint = String::from_utf8_lossy(&done.stderr);
     ensure!(done.status.success(), "the page could not be read:\n{complaint}");
-    Ok(serde_json::from_slice(&done.stdout)?)
+    Ok(Some(serde_json::from_slice(&done.stdout)?))
 }
 
 fn browser() -> Option<PathBuf> {

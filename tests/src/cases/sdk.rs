@@ -110,6 +110,12 @@ fn backtrack(places: &Places) -> Result<Verdict> {
         let traceback = group["sample_traceback"].as_str().unwrap_or_default();
         ensure!(traceback.contains(raised), "{traceback}");
     }
+    for service in [SDK, &own] {
+        let recent = agent.get(&format!("/api/recent_errors?service={service}"))?;
+        let errors = list(&recent, "errors")?;
+        let named = |error: &Value| error["error"] == "ValueError";
+        ensure!(errors.len() == CLIENTS && errors.iter().all(named), "{service}: {recent:#}");
+    }
     Ok(Verdict::Passed(format!("{all} requests, {compared} figures, at most {:.2} % apart", worst * 100.0)))
 }
 
