@@ -59,6 +59,8 @@ pub fn new(inode: u64, id: u64, by: u16, family: u16) -> Conn {
         by,
         run: NO_RUN,
         family,
+        allowance: 0,
+        reserved: 0,
     }
 }
 

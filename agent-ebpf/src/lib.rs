@@ -29,6 +29,9 @@ pub const IOV_MAX: usize = 16;
 /// Most bytes copied from one entry of an `iovec` array; a mask as well.
 pub const IOV_STEP: usize = 8 * 1024 - 1;
 
+/// Most events that one call's bytes are sent in, where every byte is wanted.
+pub const PIECES_MAX: usize = 64;
+
 /// What an event is; the first field of every event.
 pub mod kind {
     /// Bytes moved over a connection: [`super::Data`] and its payload.
@@ -334,6 +337,8 @@ pub mod conn_flags {
     pub const QUEUED: u16 = 1 << 6;
     /// It carries HTTP/2: heads of several streams stand anywhere in a run, and none may be left out.
     pub const WHOLE: u16 = 1 << 7;
+    /// The process is a client of PostgreSQL: of what it writes, pipelined statements, none may be left out either.
+    pub const STATEMENTS: u16 = 1 << 8;
 }
 
 /// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.
@@ -364,6 +369,10 @@ pub struct Conn {
     pub run: u16,
     /// [`family`]
     pub family: u16,
+    /// Bytes of replies that are wanted whole: those to a pipeline of statements.
+    pub allowance: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Flags of a process in the map `TARGETS`.

@@ -16,6 +16,7 @@ mod exceptions;
 mod kernel;
 mod maps;
 mod payload;
+mod pieces;
 mod probes;
 mod stacks;
 

@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 
-use crate::payload::Walk;
+use crate::{payload::Walk, pieces::Pieces};
 
 /// Events for user space. Its size is set at load time.
 #[btf_map]
@@ -100,6 +100,8 @@ pub struct Scratch {
     pub payload: [u8; PAYLOAD_MAX],
     /// Where a walk over a vector stands.
     pub walk: Walk,
+    /// Where a chunk that is sent in pieces stands.
+    pub pieces: Pieces,
 }
 
 /// One scratch event per CPU.

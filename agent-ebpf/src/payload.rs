@@ -12,6 +12,7 @@ use crate::{
     attribution::{self, chunk},
     emit, exceptions,
     maps::{BUDGET_REPLY, BUDGET_REQUEST, BUDGET_RESPONSE, PAYLOAD_MAX, SCRATCH, Scratch, count},
+    pieces,
 };
 
 /// Where the bytes of a system call lie in the process's memory.
@@ -32,9 +33,9 @@ const MESSAGE_MAX: u64 = 16 * 1024 - 1;
 /// `struct iovec` of `include/uapi/linux/uio.h`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Iovec {
-    base: u64,
-    len: u64,
+pub struct Iovec {
+    pub base: u64,
+    pub len: u64,
 }
 
 /// Keeps the compiler from folding a clamp into something the verifier cannot follow. It must emit an instruction:
@@ -82,7 +83,7 @@ fn is_tls(first: &[u8; 6], len: u64, by: u16) -> bool {
 
 /// Reads `len` bytes (already clamped) from the process to `offset` (already clamped) of the scratch payload.
 #[inline(always)]
-fn copy(s: &mut Scratch, offset: u64, from: u64, len: u64) -> bool {
+pub fn copy(s: &mut Scratch, offset: u64, from: u64, len: u64) -> bool {
     // SAFETY: offset and length are bounded below the payload's size; the helper checks the source.
     let failed = unsafe {
         let to: *mut u8 = (&raw mut s.payload).cast::<u8>().add(offset as usize);
@@ -228,7 +229,7 @@ fn copy_vector(s: &mut Scratch, iov: u64, count: u64, total: u64, head: u64) -> 
 /// The first eight bytes of a chunk, lower ones first; zeros in place of those that it does not have, or that lie in
 /// another entry of the vector.
 #[inline(always)]
-fn first_bytes(shape: Shape, total: u64) -> u64 {
+pub fn first_bytes(shape: Shape, total: u64) -> u64 {
     let (base, len) = match shape {
         Shape::Buffer(base) => (base, total),
         // SAFETY: the helper checks the address.
@@ -267,7 +268,7 @@ pub fn origin(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64, p
         let mut what = 0;
         if plan.run_starts {
             what = chunk::RUN_STARTS | chunk::MAY_BEGIN;
-        } else if total <= MESSAGE_MAX || conn.flags & conn_flags::WHOLE != 0 {
+        } else if total <= MESSAGE_MAX || pieces::wanted(conn, true) {
             what = chunk::MAY_BEGIN;
         }
         attribution::outgoing(conn, id, what, to);
@@ -305,7 +306,7 @@ pub fn plan(conn: &mut Conn, write: bool, total: u64, resumes: impl FnOnce() -> 
     if u64::from(conn.budget) < total && resumes() {
         conn.budget = budget(conn.by, write);
     }
-    if conn.flags & conn_flags::WHOLE != 0 {
+    if pieces::wanted(conn, write) {
         conn.budget = CAPTURE_MAX as u32;
     }
     let mut head = total;
@@ -344,8 +345,24 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
         Shape::Buffer(base) => write && response_begins(base),
         _ => false,
     });
+    if plan.run_starts {
+        pieces::look(conn, write, plan.pos, total, || first_bytes(shape, total));
+    }
     // Before anything is copied, and into the event at once: the verifier then walks the rest once.
     origin(conn, id, write, shape, total, &plan, &mut s.data.origin);
+    let wanted = pieces::wanted(conn, write);
+    pieces::account(conn, write, plan.run_starts, total);
+    // Field by field: built as a whole, it would lie on the stack first.
+    s.data.kind = kind::DATA;
+    s.data.tid = id as u32;
+    s.data.tgid = (id >> 32) as u32;
+    s.data.time = emit::now();
+    s.data.conn = conn.id;
+    s.data.pos = plan.pos;
+    if wanted && !pieces::fits(shape, total) {
+        pieces::send(s, write, shape, total);
+        return Some(());
+    }
     let copied = match shape {
         Shape::Buffer(base) => copy_buffer(s, base, total, plan.head),
         Shape::Vector(iov, count) => copy_vector(s, iov, count, total, plan.head),
@@ -362,14 +379,7 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
             flags |= data_flags::TLS;
         }
     }
-    // Field by field: built as a whole, it would lie on the stack first.
-    s.data.kind = kind::DATA;
-    s.data.tid = id as u32;
-    s.data.tgid = (id >> 32) as u32;
     s.data.len = total as u32;
-    s.data.time = emit::now();
-    s.data.conn = conn.id;
-    s.data.pos = plan.pos;
     s.data.head = copied.head as u32;
     s.data.tail = copied.tail as u16;
     s.data.flags = flags;

@@ -21,7 +21,11 @@ use crate::{
     attribution, connection, emit, exceptions,
     maps::{StreamKey, TLS_CALLS, TLS_STREAMS, TlsCall, count},
     payload::{self, Shape, opaque},
+    pieces,
 };
+
+/// Most pieces of one write.
+const TLS_PIECES_MAX: u64 = 16;
 
 #[inline(always)]
 fn key(id: u64, ssl: u64) -> StreamKey {
@@ -142,8 +146,17 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
     payload::origin(conn, id, write, shape, total, &plan, &mut data.origin);
-    // Start and end together hold a whole TLS record (RFC 8446, 5.1: 16 KiB): HTTP/2 must not miss a byte of it.
+    if plan.run_starts {
+        pieces::look(conn, write, plan.pos, total, || payload::first_bytes(shape, total));
+    }
+    // Start and end together hold a whole TLS record (RFC 8446, 5.1: 16 KiB), which is all that a read gives: HTTP/2 must
+    // not miss a byte of it.
     const MOST: u64 = 16384 - SKIM_TAIL as u64;
+    let wanted = pieces::wanted(conn, write);
+    pieces::account(conn, write, plan.run_starts, total);
+    if write && total > 16384 && wanted {
+        return in_pieces(conn, data, call.buffer, total as u32, MOST as u32);
+    }
     let head = if plan.head > MOST { MOST } else { plan.head };
     let tail = total - head;
     if head <= 512 - SKIM_TAIL as u64 {
@@ -155,6 +168,42 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     } else {
         send::<16384>(&data, call.buffer, head, tail)
     }
+}
+
+/// `x`, of which the verifier forgets all it knows, by way of a field that is set anew with each chunk: the branches that
+/// led to it become one.
+#[inline(always)]
+fn forget(conn: &mut Conn, x: u32) -> u32 {
+    // SAFETY: a field of a live map value.
+    unsafe {
+        core::ptr::write_volatile(&raw mut conn.budget, x);
+        core::ptr::read_volatile(&raw const conn.budget)
+    }
+}
+
+/// Sends a large write in pieces of at most `most` bytes, and of what is too much for [`TLS_PIECES_MAX`] of them the end.
+#[inline(always)]
+fn in_pieces(conn: &mut Conn, mut data: Data, buffer: u64, total: u32, most: u32) -> Option<()> {
+    let pos = data.pos;
+    let mut sent = 0;
+    for _ in 0..TLS_PIECES_MAX {
+        sent = forget(conn, sent);
+        if sent >= total {
+            return Some(());
+        }
+        let left = total - sent;
+        data.len = forget(conn, if left < most { left } else { most });
+        data.pos = pos + u64::from(sent);
+        send::<16384>(&data, buffer + u64::from(sent), u64::from(data.len), 0)?;
+        sent += data.len;
+    }
+    if sent < total {
+        data.len = total - sent;
+        data.pos = pos + u64::from(sent);
+        let tail = if data.len < SKIM_TAIL as u32 { data.len } else { SKIM_TAIL as u32 };
+        send::<512>(&data, buffer + u64::from(sent), 0, u64::from(tail))?;
+    }
+    Some(())
 }
 
 #[inline(always)]

@@ -1,4 +1,4 @@
-"""Load for a server over TLS: keep-alive connections, one per worker, over HTTP/1.1 or HTTP/2; logs what it asked.
+"""Load for a server, with or without TLS: keep-alive connections, one per worker, over HTTP/1.1 or HTTP/2; logs what it asked.
 
     ask.py VERSION LOG CERTIFICATE URL
 """

@@ -4,6 +4,7 @@ A blocking client has `call(state, worker, method, path, body)`; an asynchronous
 so with `asynchronous = True`. `context` trusts the test's certificate.
 """
 
+import asyncio
 import http.client
 import socket
 import ssl
@@ -56,7 +57,23 @@ class HttpxUvloop(HttpxAsync):
 
 
 class HttpxHttp2(HttpxAsync):
+    """One connection for all; large uploads have one of their own and take turns.
+
+    httpcore waits for room to send by reading: if another of the connection's readers has taken the last WINDOW_UPDATE, it
+    waits for ever.
+    """
+
     http2 = True
+
+    async def open(self, base, workers):
+        return await super().open(base, workers), await super().open(base, 1), asyncio.Lock()
+
+    async def call(self, pool, worker, method, path, body):
+        client, uploads, turn = pool
+        if body is None or len(body) < 60_000:
+            return await super().call(client, worker, method, path, body)
+        async with turn:
+            return await super().call(uploads, worker, method, path, body)
 
 
 class Requests(Client):

@@ -1,4 +1,4 @@
-//! HTTPS served by the Python process itself: the agent's list equals what was asked.
+//! HTTPS, and HTTP/2 with and without it, served by the Python process itself: the agent's list equals what was asked.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::places::Places;
 use crate::process::{Process, until};
 use crate::server::free_port;
 
-/// A server that ends TLS in Python.
+/// A server, which ends TLS in Python.
 pub(super) struct Server {
     /// Name of the test.
     pub(super) name: &'static str,
@@ -24,6 +24,8 @@ pub(super) struct Server {
     arguments: &'static str,
     /// HTTP version asked for.
     version: &'static str,
+    /// `https` or `http`
+    scheme: &'static str,
 }
 
 /// All of them.
@@ -33,32 +35,45 @@ pub(super) const SERVERS: &[Server] = &[
         arguments: "-m uvicorn served:asgi --port {port} --loop asyncio --http h11 --log-level warning \
                     --ssl-certfile {certificate} --ssl-keyfile {key}",
         version: "1",
+        scheme: "https",
     },
     Server {
         name: "uvicorn-uvloop",
         arguments: "-m uvicorn served:asgi --port {port} --loop uvloop --http httptools --log-level warning \
                     --ssl-certfile {certificate} --ssl-keyfile {key}",
         version: "1",
+        scheme: "https",
     },
     Server {
         name: "gunicorn",
         arguments: "-m gunicorn -b 127.0.0.1:{port} -k gthread --threads 60 -w 2 --log-level warning \
                     --certfile {certificate} --keyfile {key} served:wsgi",
         version: "1",
+        scheme: "https",
     },
     Server {
         name: "hypercorn",
         arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning --certfile {certificate} --keyfile {key} \
                     served:asgi",
         version: "1",
+        scheme: "https",
     },
     Server {
         name: "hypercorn-h2",
         arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning --certfile {certificate} --keyfile {key} \
                     served:asgi",
         version: "2",
+        scheme: "https",
     },
 ];
+
+/// HTTP/2 without TLS: many streams on one connection, bodies of a megabyte among them.
+pub(super) const H2C: &Server = &Server {
+    name: "hypercorn-h2c",
+    arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning served:asgi",
+    version: "2",
+    scheme: "http",
+};
 
 #[derive(Deserialize)]
 struct Asked {
@@ -87,7 +102,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<S
     let log = scratch.path().join("asked.jsonl");
     let mut load = Command::new(&peers.python);
     load.arg(peers.apps.join("ask.py")).arg(server.version).arg(&log).arg(&peers.certificate);
-    load.arg(format!("https://127.0.0.1:{port}")).env("PYTHONDONTWRITEBYTECODE", "1");
+    load.arg(format!("{}://127.0.0.1:{port}", server.scheme)).env("PYTHONDONTWRITEBYTECODE", "1");
     super::peers::run(&mut load)?;
     let asked = app::lines::<Asked>(&fs::read_to_string(&log)?)?;
     // The server may still be at the end of its last answers.
@@ -103,10 +118,10 @@ pub(super) fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<S
         served.entry(event.path.clone()).or_default().push(event);
     }
     for one in asked {
-        tally.sent("tls");
+        tally.sent(server.scheme);
         match served.remove(&one.path).unwrap_or_default().as_slice() {
             [event] if event.method == one.method && event.status == one.status && event.error.is_none() => {
-                tally.matched("tls");
+                tally.matched(server.scheme);
             }
             [] => tally.fault("missed by the agent", &one.path),
             [event] => tally.fault("differ", format_args!("{event:?} for {} {}", one.method, one.status)),

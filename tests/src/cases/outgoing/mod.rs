@@ -45,7 +45,7 @@ pub(super) fn cases() -> Vec<Case> {
     let calls = calls::CLIENTS.iter().map(|&name| -> Case {
         case(format!("outgoing/{name}"), Box::new(move |places, peers| calls::judge(places, peers, name)))
     });
-    let queries = queries::DRIVERS.iter().map(|&name| {
+    let queries = queries::DRIVERS.iter().chain(queries::BATCHES).map(|&name| {
         case(format!("outgoing/{name}"), Box::new(move |places, peers| queries::judge(places, peers, name)))
     });
     let mysql = mysql::DRIVERS.iter().map(|&name| {
@@ -60,6 +60,10 @@ pub(super) fn cases() -> Vec<Case> {
             Box::new(move |places, peers| inbound::judge(places, peers, server)),
         )
     });
-    let rest = [case("outgoing/failures".to_owned(), Box::new(failures::judge))];
+    let h2c = |places: &Places, peers: &Peers| inbound::judge(places, peers, inbound::H2C);
+    let rest = [
+        case("outgoing/failures".to_owned(), Box::new(failures::judge)),
+        case("inbound-h2c/hypercorn".to_owned(), Box::new(h2c)),
+    ];
     calls.chain(queries).chain(mysql).chain(commands).chain(servers).chain(rest).collect()
 }

@@ -91,8 +91,15 @@ fn id<'a>(sql: &'a str, driver: &str) -> Option<&'a str> {
     })
 }
 
+/// The functions of the apps that send statements.
+const FUNCTIONS: &[&str] = &["query", "transaction", "connect", "many", "pipeline"];
+
+/// Those that send many statements at once, by their names in `batches.py`.
+pub(super) const BATCHES: &[&str] = &["psycopg3-batches", "asyncpg-batches"];
+
 /// Runs one driver and compares.
 pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String> {
+    let script = if BATCHES.contains(&name) { "batches.py" } else { "queries.py" };
     let postgres = &peers.postgres;
     let driver = name.replace('-', "_");
     let rest = [
@@ -101,7 +108,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
         peers.certificate.display().to_string(),
     ];
     let reset = || postgres.sql("shop", "SELECT pg_stat_statements_reset()").map(drop);
-    let run = app::run(places, peers, "queries.py", name, &rest, reset)?;
+    let run = app::run(places, peers, script, name, &rest, reset)?;
     let theirs = counted(&postgres.sql("shop", "SELECT calls, query FROM pg_stat_statements")?, &driver)?;
 
     let mut tally = Tally::default();
@@ -121,6 +128,11 @@ pub(super) fn compare_all(
     port: u16,
 ) -> Result<HashMap<String, u64>> {
     let driver = name.replace('-', "_");
+    let app_file = match name {
+        _ if BATCHES.contains(&name) => "/batches.py",
+        _ if super::mysql::DRIVERS.contains(&name) => "/mysql_drivers.py",
+        _ => "/drivers.py",
+    };
     let mut ours: HashMap<String, Vec<Query>> = HashMap::new();
     let mut shapes: HashMap<String, u64> = HashMap::new();
     for query in recorded(&run.database)? {
@@ -155,7 +167,7 @@ pub(super) fn compare_all(
             continue;
         }
         for (one, query) in sent.iter().zip(&found) {
-            compare(tally, one, query, control, port);
+            compare(tally, one, query, control, port, app_file);
         }
     }
     for (id, queries) in ours {
@@ -169,7 +181,7 @@ pub(super) fn compare_all(
     Ok(shapes)
 }
 
-fn compare(tally: &mut Tally, sent: &Sent, query: &Query, control: bool, port: u16) {
+fn compare(tally: &mut Tally, sent: &Sent, query: &Query, control: bool, port: u16, app_file: &str) {
     let phase = sent.line.phase.as_str();
     let rows_differ = !control && sent.sqlstate.is_none() && sent.rows != query.rows;
     if rows_differ || sent.sqlstate != query.sqlstate || query.error.is_some() {
@@ -187,7 +199,7 @@ fn compare(tally: &mut Tally, sent: &Sent, query: &Query, control: bool, port: u
     if !control && (!there || query.tls != phase.starts_with("tls")) {
         tally.fault("shown with another server", format_args!("{query:?} for {phase}"));
     }
-    if !app::is_site(query.call_site.as_deref(), "/drivers.py", &["query", "transaction", "connect"]) {
+    if !app::is_site(query.call_site.as_deref(), app_file, FUNCTIONS) {
         tally.fault("without the app's line", format_args!("{:?} of {}", query.call_site, sent.id));
     }
     tally.matched(phase);

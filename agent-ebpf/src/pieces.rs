@@ -1,0 +1,211 @@
+//! Chunks of which every byte is wanted, and that are larger than one event: they are sent in pieces.
+//!
+//! HTTP/2 mixes the frames of its streams, and a PostgreSQL client writes a pipeline in one go: what is left out of such a
+//! chunk may hold whole requests.
+
+use apm_agent_ebpf::{
+    CAPTURE_MAX, Conn, Data, IOV_MAX, IOV_STEP, PIECES_MAX, SKIM_TAIL, conn_flags, data_flags, opened_by,
+};
+use aya_ebpf::helpers::bpf_probe_read_user;
+
+use crate::{
+    emit,
+    maps::Scratch,
+    payload::{Iovec, Shape, clamp, copy, opaque},
+};
+
+/// Where a chunk that is sent in pieces stands. It lives in the scratch event for the reason that [`crate::payload::Walk`]
+/// does.
+#[repr(C)]
+pub struct Pieces {
+    /// Bytes not sent yet.
+    left: u64,
+    /// Position of the next byte in its direction.
+    pos: u64,
+    /// Address of the current entry of the vector; 0 for a single buffer.
+    entry: u64,
+    /// Bytes of the buffer, or of the current entry, that are sent.
+    sent: u64,
+    /// Size of the piece at hand.
+    len: u64,
+}
+
+macro_rules! get {
+    ($place:expr) => {
+        // SAFETY: a field of a live map value.
+        unsafe { core::ptr::read_volatile(&raw const $place) }
+    };
+}
+
+macro_rules! set {
+    ($place:expr, $value:expr) => {
+        // SAFETY: a field of a live map value.
+        unsafe { core::ptr::write_volatile(&raw mut $place, $value) }
+    };
+}
+
+/// Bytes of replies that are wanted per byte of statements: a statement of a pipeline has at least 50, the replies to what
+/// changes data or finds a row are shorter than ten times that.
+const REPLY_PER_BYTE: u32 = 8;
+/// Most bytes of replies that are wanted whole.
+const ALLOWANCE_MAX: u32 = 4 << 20;
+/// Less than this is what single statements leave; theirs may have large results, of which the end tells enough.
+const ALLOWANCE_MIN: u32 = 8192;
+
+/// Is every byte wanted that moves in this direction of the connection?
+#[inline(always)]
+pub fn wanted(conn: &Conn, write: bool) -> bool {
+    let replies = conn.allowance > ALLOWANCE_MIN;
+    conn.flags & conn_flags::WHOLE != 0 || (conn.flags & conn_flags::STATEMENTS != 0 && (write || replies))
+}
+
+/// Keeps the books of what is wanted of the replies to statements: in proportion to these, as a pipeline cannot be told from
+/// one long statement here; what an earlier turn has left over counts half.
+#[inline(always)]
+pub fn account(conn: &mut Conn, write: bool, run_starts: bool, total: u64) {
+    if conn.flags & conn_flags::STATEMENTS == 0 {
+        return;
+    }
+    let bytes = if total < u64::from(ALLOWANCE_MAX) { total as u32 } else { ALLOWANCE_MAX };
+    if !write {
+        conn.allowance = conn.allowance.saturating_sub(bytes);
+        return;
+    }
+    let left = if run_starts { conn.allowance / 2 } else { conn.allowance };
+    let sum = left + bytes * REPLY_PER_BYTE;
+    conn.allowance = if sum < ALLOWANCE_MAX { sum } else { ALLOWANCE_MAX };
+}
+
+/// Is the chunk copied whole into one event?
+#[inline(always)]
+pub fn fits(shape: Shape, total: u64) -> bool {
+    match shape {
+        Shape::Buffer(_) => total <= CAPTURE_MAX as u64,
+        Shape::Vector(_, count) => total <= IOV_STEP as u64 && count <= IOV_MAX as u64,
+        Shape::Nowhere => true,
+    }
+}
+
+/// Looks at the first bytes of a run for a protocol of which every byte is wanted. `first` gives the first eight; a wrong
+/// guess copies more than is needed, and nothing else.
+#[inline(always)]
+pub fn look(conn: &mut Conn, write: bool, pos: u64, total: u64, first: impl FnOnce() -> u64) {
+    let joined = conn.by == opened_by::DATA || conn.by == opened_by::TLS_DATA;
+    let opens = write && pos <= 8 && total < 1024;
+    let is_large = write && total > CAPTURE_MAX as u64;
+    let seeks_statements = (opens || is_large) && conn.flags & conn_flags::STATEMENTS == 0;
+    let seeks_frames = joined && conn.flags & conn_flags::WHOLE == 0;
+    if !seeks_statements && !seeks_frames {
+        return;
+    }
+    let first = first().swap_bytes();
+    if seeks_statements && (if opens { is_startup(first, total) } else { is_message(first, total) }) {
+        conn.flags |= conn_flags::STATEMENTS;
+    }
+    if seeks_frames && is_frame(first) {
+        conn.flags |= conn_flags::WHOLE;
+    }
+}
+
+/// The StartupMessage of a client of PostgreSQL ("Message Formats"), at the start of the connection or after a refused request
+/// for encryption, which has 8 bytes.
+#[inline(always)]
+fn is_startup(first: u64, total: u64) -> bool {
+    first >> 32 == total && (first >> 16) & 0xffff == 3
+}
+
+/// A message of such a client that may begin a pipeline, and that fits into the chunk.
+#[inline(always)]
+fn is_message(first: u64, total: u64) -> bool {
+    let len = (first >> 24) & 0xffff_ffff;
+    matches!((first >> 56) as u8, b'P' | b'B' | b'Q' | b'E') && len >= 4 && len < total
+}
+
+/// The head of an HTTP/2 frame (RFC 9113, 4.1): at most 16 KiB, of a known type, the reserved bit not set.
+#[inline(always)]
+fn is_frame(first: u64) -> bool {
+    first >> 40 <= 16384 && (first >> 32) & 0xff <= 9 && first & 0x80_0000 == 0 && first != 0
+}
+
+/// Sends one piece; false when there is none left.
+#[inline(always)]
+fn piece(s: &mut Scratch, base: u64, flags: u16) -> bool {
+    let (left, sent) = (get!(s.pieces.left), get!(s.pieces.sent));
+    if left == 0 {
+        return false;
+    }
+    let entry = get!(s.pieces.entry);
+    let mut from = base + sent;
+    let mut len = left;
+    if entry != 0 {
+        // SAFETY: the helper checks the address.
+        let Ok(Iovec { base, len: whole }) = (unsafe { bpf_probe_read_user(entry as *const Iovec) }) else {
+            return false;
+        };
+        from = base + sent;
+        let rest = whole - sent;
+        if rest <= left {
+            len = rest;
+        }
+        if rest <= CAPTURE_MAX as u64 {
+            set!(s.pieces.entry, entry + size_of::<Iovec>() as u64);
+            set!(s.pieces.sent, 0);
+        } else {
+            set!(s.pieces.sent, sent + CAPTURE_MAX as u64);
+        }
+    } else {
+        set!(s.pieces.sent, sent + CAPTURE_MAX as u64);
+    }
+    set!(s.pieces.len, if len < CAPTURE_MAX as u64 { len } else { CAPTURE_MAX as u64 });
+    // A mask bounds what a clamp would split into two cases.
+    let len = opaque(get!(s.pieces.len)) & CAPTURE_MAX as u64;
+    let copied = copy(s, 0, from, len);
+    set!(s.pieces.len, if copied { len } else { 0 });
+    let head = opaque(get!(s.pieces.len)) & CAPTURE_MAX as u64;
+    let pos = get!(s.pieces.pos);
+    s.data.pos = pos;
+    s.data.len = len as u32;
+    s.data.head = head as u32;
+    s.data.flags = if copied { flags } else { flags | data_flags::FAULT };
+    set!(s.pieces.pos, pos + len);
+    set!(s.pieces.left, left - len);
+    // SAFETY: the length is bounded by the scratch event's size.
+    unsafe { emit::output(core::ptr::from_mut(s).cast(), size_of::<Data>() as u64 + head, false) };
+    true
+}
+
+/// Sends a chunk in pieces; of what is too much for [`PIECES_MAX`] of them, the end. The event's other fields are filled in.
+#[inline(always)]
+pub fn send(s: &mut Scratch, write: bool, shape: Shape, total: u64) {
+    let (base, entry) = match shape {
+        Shape::Buffer(base) => (base, 0),
+        Shape::Vector(iov, _) => (0, iov),
+        Shape::Nowhere => return,
+    };
+    let flags = u16::from(write) * data_flags::WRITE;
+    let pos = s.data.pos;
+    set!(s.pieces.left, total);
+    set!(s.pieces.pos, pos);
+    set!(s.pieces.entry, entry);
+    set!(s.pieces.sent, 0);
+    s.data.tail = 0;
+    for _ in 0..PIECES_MAX {
+        if !piece(s, base, flags) {
+            break;
+        }
+    }
+    let left = get!(s.pieces.left);
+    if left > 0 {
+        let mut tail = if base == 0 { 0 } else { clamp(left, SKIM_TAIL as u64) };
+        if tail > 0 && !copy(s, 0, base + total - tail, tail) {
+            tail = 0;
+        }
+        s.data.pos = get!(s.pieces.pos);
+        s.data.len = left as u32;
+        s.data.head = 0;
+        s.data.tail = tail as u16;
+        s.data.flags = flags;
+        // SAFETY: the length is bounded by the scratch event's size.
+        unsafe { emit::output(core::ptr::from_mut(s).cast(), size_of::<Data>() as u64 + tail, false) };
+    }
+}
