@@ -9,6 +9,7 @@ mod failures;
 mod pairs;
 mod raised;
 mod rows;
+mod shared;
 mod work;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::time::Time;
 use failures::Failures;
 use pairs::Pairs;
 use raised::Exceptions;
+use shared::Shared;
 use work::Work;
 
 pub use raised::Raised;
@@ -78,6 +80,7 @@ pub struct Correlator {
     /// The request whose response a unit wrote last.
     responders: HashMap<u64, u64>,
     unbound: VecDeque<Unbound>,
+    shared: Shared,
     failures: Failures,
     exceptions: Exceptions,
     pairs: Pairs,
@@ -112,6 +115,7 @@ impl Correlator {
             order: VecDeque::new(),
             responders: HashMap::new(),
             unbound: VecDeque::new(),
+            shared: Shared::default(),
             failures: Failures::default(),
             exceptions: Exceptions::default(),
             pairs: Pairs::default(),
@@ -168,6 +172,9 @@ impl Correlator {
         while self.unbound.front().is_some_and(|u| now.since(u.since) > UNBOUND_FOR) {
             self.give_up_oldest(out);
         }
+        for unbound in self.shared.tick(Some(now)) {
+            self.give_up(unbound, out);
+        }
         self.failures.ripe(now, around, out);
         self.exceptions.forget_old(now);
         self.pairs.tick(now);
@@ -199,6 +206,9 @@ impl Correlator {
         while !self.unbound.is_empty() {
             self.give_up_oldest(out);
         }
+        for unbound in self.shared.tick(None) {
+            self.give_up(unbound, out);
+        }
         self.failures.ripe(Time(u64::MAX), around, out);
         while let Some(event) = self.exceptions.next(None) {
             out.push(Record::Event(Box::new(event)));
@@ -207,9 +217,21 @@ impl Correlator {
 
     fn give_up_oldest(&mut self, out: &mut Vec<Record>) {
         if let Some(unbound) = self.unbound.pop_front() {
-            self.links.none += 1;
-            out.push(unbound.record);
+            self.give_up(unbound, out);
         }
+    }
+
+    fn give_up(&mut self, unbound: Unbound, out: &mut Vec<Record>) {
+        self.links.none += 1;
+        out.push(unbound.record);
+    }
+
+    /// Links a call to the request that its response's writer tells, if it does.
+    fn bind(&mut self, mut unbound: Unbound, request: Option<u64>, out: &mut Vec<Record>) {
+        let Some(request) = request else { return self.give_up(unbound, out) };
+        self.links.response += 1;
+        self.work(request, unbound.since).add(&mut unbound.record, "response");
+        out.push(unbound.record);
     }
 
     /// An id for a request that came without one.
@@ -232,10 +254,15 @@ impl Correlator {
         self.requests.entry(request).or_default()
     }
 
-    fn started(&mut self, conn: &Info, role: Role, started: Started) {
-        let request = started.origin.request;
-        if role == Role::Server && request != 0 {
-            self.work(request, started.time).name(&started.correlation);
+    fn started(&mut self, conn: &Info, role: Role, mut started: Started) {
+        let number = started.origin.request;
+        if role == Role::Server && number != 0 {
+            // A number that a request has already: this one came behind it, in the same run of bytes.
+            if let Some(first) = self.requests.get(&number).filter(|work| work.is_named()) {
+                let open = first.ended().is_none();
+                started.origin.request = self.shared.begins(number, open, started.time);
+            }
+            self.work(started.origin.request, started.time).name(&started.correlation);
         }
         let Some((caller, called)) = self.pairs.meet(conn, role, started) else { return };
         if caller == 0 || called == 0 {
@@ -256,9 +283,19 @@ impl Correlator {
         let route = around
             .route_from_source(&service, &http.method, &http.path)
             .unwrap_or_else(|| self.routes.route(&service, &http.method, &http.path));
-        let request = exchange.origin.request;
+        let mut request = exchange.origin.request;
         let mut event = rows::event(finished, http, &service, &route, around);
-        if request == 0 {
+        let shared = self.shared.ends(request, exchange.response_origin.unit, exchange.end);
+        if let Some((own, calls)) = shared {
+            let work = self.work(own, exchange.start);
+            work.name(&http.correlation);
+            work.end_uncounted(exchange.end, &mut event);
+            for (call, request) in calls {
+                self.bind(call, request, out);
+            }
+            // An exception is known by the number that they share.
+            request = 0;
+        } else if request == 0 {
             let id = self.make_id(0);
             rows::identify(&mut event, id, &http.correlation);
         } else {
@@ -284,6 +321,14 @@ impl Correlator {
             Detail::Sql(sql) => Record::Query(Box::new(rows::query(finished, sql, &service, around))),
         };
         rows::set_call_site(&mut record, around.call_site(origin.stack));
+        if self.shared.is(origin.request) {
+            let since = finished.exchange.end;
+            let call = Unbound { since, record, unit: origin.unit, ancestors: origin.ancestors };
+            if let Some((call, request)) = self.shared.called(origin.request, call) {
+                self.bind(call, request, out);
+            }
+            return;
+        }
         if origin.request != 0 {
             let link = self.count_link(origin.how);
             self.work(origin.request, finished.exchange.start).add(&mut record, link);
@@ -321,11 +366,9 @@ impl Correlator {
             return;
         }
         let waiting = std::mem::take(&mut self.unbound);
-        for mut unbound in waiting {
+        for unbound in waiting {
             if unbound.unit == writer.unit || unbound.ancestors.contains(&writer.unit) {
-                self.links.response += 1;
-                self.work(request, unbound.since).add(&mut unbound.record, "response");
-                out.push(unbound.record);
+                self.bind(unbound, Some(request), out);
             } else {
                 self.unbound.push_back(unbound);
             }

@@ -324,3 +324,61 @@ fn a_call_carries_the_code_that_makes_it() {
         .collect();
     assert_eq!(sites, [Some("/shop/views.py:7 show"), Some("/shop/views.py:7 show"), None]);
 }
+
+/// Two pipelined requests that the kernel side gave the number 900; their responses were written by `writers`.
+fn pipelined(calls: &[Origin], writers: [u64; 2]) -> Rig {
+    let mut rig = Rig::new();
+    for path in ["/first", "/second"] {
+        rig.start(Role::Server, "127.0.0.1:80", "127.0.0.1:4711", 900, path, Correlation::default());
+    }
+    for call in calls {
+        rig.feed(finished(Role::Client, *call, Origin::default(), sql(1, false)));
+    }
+    for (path, writer) in ["/first", "/second"].into_iter().zip(writers) {
+        let wrote = origin(0, 0, writer, [0; 3]);
+        rig.feed(finished(
+            Role::Server,
+            origin(900, 0, 0, [0; 3]),
+            wrote,
+            http(path, Correlation::default()),
+        ));
+    }
+    rig
+}
+
+#[test]
+fn pipelined_requests_are_told_apart_by_who_answers() {
+    // The second request's unit is a copy of the first's; each has made a call itself and one in a copy.
+    let calls = [
+        origin(900, 1, 50, [1, 0, 0]),
+        origin(900, 1, 51, [50, 1, 0]),
+        origin(900, 1, 60, [50, 1, 0]),
+        origin(900, 1, 61, [60, 50, 1]),
+    ];
+    let rig = pipelined(&calls, [50, 60]);
+    let ids: Vec<_> = rig.events().iter().map(|event| event.request_id.clone()).collect();
+    assert_ne!(ids[0], ids[1]);
+    let linked: Vec<_> = rig.queries().iter().map(|query| query.source_request_id.clone()).collect();
+    assert_eq!(linked, [&ids[0], &ids[0], &ids[1], &ids[1]].map(Clone::clone));
+    assert!(rig.queries().iter().all(|query| query.link == Some("response")));
+    assert_eq!(rig.events()[0].db_query_count, None, "not known yet when the event was told");
+}
+
+#[test]
+fn pipelined_requests_of_one_unit_are_not_told_apart() {
+    let rig = pipelined(&[origin(900, 1, 50, [1, 0, 0]), origin(900, 1, 70, [0; 3])], [50, 50]);
+    assert_eq!(rig.queries().len(), 2);
+    assert!(rig.queries().iter().all(|query| query.source_request_id.is_none()));
+}
+
+#[test]
+fn calls_of_pipelined_requests_without_responses_are_given_up() {
+    let mut rig = Rig::new();
+    for path in ["/first", "/second"] {
+        rig.start(Role::Server, "127.0.0.1:80", "127.0.0.1:4711", 900, path, Correlation::default());
+    }
+    rig.feed(finished(Role::Client, origin(900, 1, 50, [0; 3]), Origin::default(), sql(1, false)));
+    assert!(rig.queries().is_empty());
+    rig.correlator.tick(Time(10_000_000_000), &World, &mut rig.out);
+    assert_eq!(rig.queries()[0].source_request_id, None);
+}

@@ -61,6 +61,11 @@ impl Work {
         open.parent_id.clone_from(&headers.parent_id);
     }
 
+    /// Has its head been read?
+    pub(super) fn is_named(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| open.named)
+    }
+
     fn chain(&self) -> &str {
         self.correlation_id.as_deref().unwrap_or(&self.id)
     }
@@ -116,6 +121,14 @@ impl Work {
         event.db_slow = open.slow;
         event.outgoing_count = Some(open.calls);
         event.outgoing_total_ms = Some(open.call_ms);
+    }
+
+    /// The same for one of several requests that share a number: what was done for it is told apart later.
+    pub(super) fn end_uncounted(&mut self, end: Time, event: &mut Event) {
+        self.end(end, event);
+        (event.db_query_count, event.db_total_ms, event.n_plus_one) = (None, None, None);
+        (event.outgoing_count, event.outgoing_total_ms) = (None, None);
+        event.db_slow.clear();
     }
 }
 

@@ -4,11 +4,13 @@
 
 Prints `ready` once every client has had some answers, waits for a line on standard input, and then asks for
 `/KIND/ID` with ids from 100000 on: REQUESTS in all, by clients that keep the connection they have or make a new one for
-each request.
+each request. With PIPELINED set to a number, so many requests are sent at once, each time over a new connection.
 """
 
 import http.client
 import itertools
+import os
+import socket
 import ssl
 import sys
 import threading
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 
 CLIENTS = 50
 FIRST = 100_000
+PIPELINED = int(os.environ.get("PIPELINED", "0"))
 
 
 def main(base, certificate, requests, *kinds):
@@ -38,6 +41,18 @@ def main(base, certificate, requests, *kinds):
         if response.status != 200:
             raise RuntimeError("/%s/%d: %d %r" % (kind, rid, response.status, body[:300]))
 
+    def ask_at_once(some):
+        with socket.create_connection((url.hostname, url.port), timeout=60) as connection:
+            heads = ("GET /%s/%d HTTP/1.1\r\nHost: app\r\n\r\n" % (kinds[n % len(kinds)], FIRST + n) for n in some)
+            connection.sendall("".join(heads).encode())
+            answers = connection.makefile("rb")
+            for n in some:
+                status = answers.readline()
+                length = http.client.parse_headers(answers)["content-length"]
+                answers.read(int(length))
+                if b" 200 " not in status:
+                    raise RuntimeError("%d: %r" % (n, status))
+
     def client(number):
         connection = connect()
         try:
@@ -45,6 +60,8 @@ def main(base, certificate, requests, *kinds):
                 ask(connection, kinds[(number + n) % len(kinds)], number * 10 + n)
             warm.wait()
             go.wait()
+            while PIPELINED and (some := [n for n in itertools.islice(ids, PIPELINED) if n < int(requests)]):
+                ask_at_once(some)
             while (n := next(ids)) < int(requests):
                 if number % 3 == 0:
                     connection.close()

@@ -94,6 +94,9 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
     let mut load = Command::new(&python);
     load.arg(apps.join("drive.py")).arg(format!("{scheme}://127.0.0.1:{port}")).arg(&peers.certificate);
     load.arg(requests.to_string()).args(server.kinds).env("PYTHONDONTWRITEBYTECODE", "1");
+    if server.name.ends_with("-pipelined") {
+        load.env("PIPELINED", "3");
+    }
     load.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut load = load.spawn().context("the load cannot be started")?;
     let mut word = [0; 6];

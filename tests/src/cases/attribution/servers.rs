@@ -25,6 +25,8 @@ const FASTAPI: &[&str] = &[
     "pool",
     "child",
 ];
+/// Three requests at once: each answer is written by the task that did its work.
+const PIPELINED: &[&str] = &["series", "gather", "group", "to_thread", "plain", "consumer"];
 const BLOCKING: &[&str] = &["plain", "pool", "child"];
 /// gevent's own queues are not followed: a pool's greenlets would need them.
 const GEVENT: &[&str] = &["plain", "child"];
@@ -93,6 +95,8 @@ pub(super) const SERVERS: &[Server] = &[
         gunicorn!("fastapi_app:app", "-w 2 -k uvicorn.workers.UvicornWorker"),
         FASTAPI,
     ),
+    server("fastapi-uvicorn-h11-pipelined", uvicorn!("fastapi_app:app", "--http h11"), PIPELINED),
+    server("fastapi-uvicorn-httptools-pipelined", uvicorn!("fastapi_app:app", "--http httptools"), PIPELINED),
     server("fastapi-hypercorn", hypercorn!(""), FASTAPI),
     server("fastapi-hypercorn-uvloop", hypercorn!("-k uvloop"), FASTAPI),
     server("fastapi-hypercorn-tls", hypercorn!("--certfile {certificate} --keyfile {key}"), FASTAPI),
