@@ -26,7 +26,7 @@ use crate::{
 /// Coroutines between the code that writes and the one that handles the exception.
 const HANDLERS_MAX: usize = 32;
 /// `PyBaseExceptionObject.args`, `PyVarObject.ob_size`, `PyObject.ob_type`, `PyTypeObject.tp_flags`, in every version.
-const ARGS: u64 = 24;
+pub const ARGS: u64 = 24;
 const SIZE: u64 = 16;
 const TYPE: u64 = 8;
 const TYPE_FLAGS: u64 = 168;
@@ -126,6 +126,18 @@ pub extern "C" fn look_at_exception(id: u64, request: u64, seen_at: u64) -> u32 
     0
 }
 
+/// `tp_flags` of an object's class.
+#[inline(always)]
+pub fn type_flags(object: u64) -> u64 {
+    word(word(object + TYPE) + TYPE_FLAGS)
+}
+
+/// Is there an exception at this address?
+#[inline(always)]
+pub fn is_exception(object: u64) -> bool {
+    object != 0 && type_flags(object) & IS_EXCEPTION != 0
+}
+
 /// The exception on top of the stack of those being handled: `sys.exc_info()[1]`.
 #[inline(always)]
 fn handled(raising: &Raising, state: u64) -> u64 {
@@ -136,7 +148,7 @@ fn handled(raising: &Raising, state: u64) -> u64 {
         }
         let exception = word(item + u64::from(raising.value));
         // `None` stands for no exception as well.
-        if exception != 0 && word(word(exception + TYPE) + TYPE_FLAGS) & IS_EXCEPTION != 0 {
+        if is_exception(exception) {
             return exception;
         }
         item = word(item + u64::from(raising.previous));
@@ -148,7 +160,7 @@ fn handled(raising: &Raising, state: u64) -> u64 {
 /// of the chain, or 0. `place` holds `seen_at` and, in its lower half, the depth.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64) -> u64 {
+pub extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64) -> u64 {
     let Some(raising) = RAISING.get_ptr((id >> 32) as u32) else { return 0 };
     // SAFETY: as above.
     let raising = unsafe { &*raising };
@@ -175,8 +187,9 @@ extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64) ->
     e.depth = depth;
     e.relation = (tagged & 3) as u32;
     e.flags = if next == 0 { raised_flags::LAST } else { 0 };
-    arguments(raising, exception, e);
-    frames(raising, exception, e);
+    arguments(raising, word(exception + ARGS), e);
+    value(raising, word(exception + u64::from(raising.filename)), &mut e.values[ARGUMENTS_MAX]);
+    frames(raising, word(exception + u64::from(raising.traceback)), 0, e);
     // SAFETY: reserved above, submitted once.
     unsafe { raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
     attribution::count(counter::EVENTS);
@@ -185,7 +198,7 @@ extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64) ->
 
 /// The exception that `traceback.format_exception` prints before this one.
 #[inline(always)]
-fn next_of(raising: &Raising, exception: u64) -> u64 {
+pub fn next_of(raising: &Raising, exception: u64) -> u64 {
     let traceback = exception + u64::from(raising.traceback);
     let cause = word(traceback + 16);
     if cause != 0 {
@@ -199,20 +212,18 @@ fn next_of(raising: &Raising, exception: u64) -> u64 {
 }
 
 #[inline(always)]
-fn arguments(raising: &Raising, exception: u64, e: &mut Raised) {
-    let tuple = word(exception + ARGS);
+pub fn arguments(raising: &Raising, tuple: u64, e: &mut Raised) {
     let count = if tuple == 0 { 0 } else { word(tuple + SIZE) };
     e.arguments = count;
     for i in 0..ARGUMENTS_MAX {
         let item = if (i as u64) < count { word(tuple + u64::from(raising.items) + i as u64 * 8) } else { 0 };
         value(raising, item, &mut e.values[i]);
     }
-    value(raising, word(exception + u64::from(raising.filename)), &mut e.values[ARGUMENTS_MAX]);
 }
 
 /// Reads an object.
 #[inline(always)]
-fn value(raising: &Raising, object: u64, to: &mut RaisedValue) {
+pub fn value(raising: &Raising, object: u64, to: &mut RaisedValue) {
     to.ty = if object == 0 { 0 } else { word(object + TYPE) };
     to.words = [word(object + SIZE), word(object + SIZE + 8)];
     to.state = half(object + SIZE + 16);
@@ -236,11 +247,11 @@ fn value(raising: &Raising, object: u64, to: &mut RaisedValue) {
     }
 }
 
+/// Reads a traceback that begins at `next`, to the places from `first` on.
 #[inline(always)]
-fn frames(raising: &Raising, exception: u64, e: &mut Raised) {
-    let mut next = word(exception + u64::from(raising.traceback));
-    e.frames = 0;
-    for i in 0..FRAMES_MAX {
+pub fn frames(raising: &Raising, mut next: u64, first: usize, e: &mut Raised) {
+    e.frames = first as u32;
+    for i in first..FRAMES_MAX {
         if next == 0 {
             return;
         }

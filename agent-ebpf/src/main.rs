@@ -19,6 +19,7 @@ mod payload;
 mod pieces;
 mod probes;
 mod stacks;
+mod unwinding;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::stack::Stacks;
+
 /// Most frames of one traceback, outermost first.
 pub const FRAMES_MAX: usize = 96;
 /// Most arguments of an exception that are sent; one more value is the file name of an `OSError`.
@@ -17,6 +19,8 @@ pub mod seen_at {
     pub const RESPONSE: u32 = 1;
     /// The process wrote to its standard error.
     pub const STDERR: u32 = 2;
+    /// It left a function: the first frame is that function's, where the exception may yet be caught.
+    pub const UNWINDING: u32 = 3;
 }
 
 /// How an exception came before the one that was sent before it.
@@ -65,6 +69,28 @@ pub struct Raising {
     pub ascii: u32,
     /// Data of another compact string.
     pub compact: u32,
+    /// `PyThreadState.curexc_type`, from 3.12 on `PyThreadState.current_exception`.
+    pub current: u32,
+    /// 1 where an exception on its way is kept as type, value and traceback (up to 3.11), and may be no object yet.
+    pub three: u32,
+    /// 1 where exceptions on their way are looked at.
+    pub unwinding: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// How to read the frame that an exception leaves.
+    pub frames: Stacks,
+}
+
+/// A function that exceptions leave and that nothing is to be sent of: the key of the map `MUTED`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Muted {
+    /// Address of its code object.
+    pub code: u64,
+    /// Address of the code object's name.
+    pub name: u64,
+    /// Process.
+    pub tgid: u64,
 }
 
 /// One entry of a traceback.

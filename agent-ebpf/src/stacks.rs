@@ -48,13 +48,13 @@ pub fn ends(tgid: u32) {
 /// A step of a walk: a frame, and the one that called it.
 #[repr(C)]
 #[derive(Default)]
-struct Step {
+pub struct Step {
     /// Its code object; 0 where it runs none.
-    code: u64,
+    pub code: u64,
     /// What tells its instruction: a pointer to it, or its offset.
-    at: u64,
+    pub at: u64,
     /// Address of the frame that called it.
-    next: u64,
+    pub next: u64,
 }
 
 /// Reads the frame at `step.next`; zeros where it cannot be read.
@@ -63,7 +63,7 @@ struct Step {
 /// Both must be null or live: a map value, and memory of the caller.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn next_frame(stacks: *const Stacks, step: *mut Step) -> u32 {
+pub unsafe extern "C" fn next_frame(stacks: *const Stacks, step: *mut Step) -> u32 {
     if stacks.is_null() || step.is_null() {
         return 0;
     }
@@ -151,6 +151,23 @@ pub extern "C" fn call_stack(id: u64, state: u64) -> u64 {
     number
 }
 
+/// What is sent of a frame.
+#[inline(always)]
+pub fn entry(stacks: &Stacks, frame: &Step) -> RaisedFrame {
+    let offset = match stacks.shape {
+        frame_shape::OBJECT => frame.at << (stacks.lasti_shift & 1),
+        _ => frame.at.wrapping_sub(frame.code + u64::from(stacks.instructions)),
+    };
+    RaisedFrame {
+        code: frame.code,
+        name: word(frame.code + u64::from(stacks.name)),
+        lasti: offset as i32,
+        line: 0,
+        first_line: half(frame.code + u64::from(stacks.first_line)),
+        reserved: 0,
+    }
+}
+
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn send_stack(id: u64, state: u64, number: u64) -> u32 {
@@ -178,18 +195,7 @@ extern "C" fn send_stack(id: u64, state: u64, number: u64) -> u32 {
         }
         // SAFETY: a live map value and a local.
         unsafe { next_frame(stacks, &raw mut frame) };
-        let offset = match stacks.shape {
-            frame_shape::OBJECT => frame.at << (stacks.lasti_shift & 1),
-            _ => frame.at.wrapping_sub(frame.code + u64::from(stacks.instructions)),
-        };
-        e.stack[i] = RaisedFrame {
-            code: frame.code,
-            name: word(frame.code + u64::from(stacks.name)),
-            lasti: offset as i32,
-            line: 0,
-            first_line: half(frame.code + u64::from(stacks.first_line)),
-            reserved: 0,
-        };
+        e.stack[i] = entry(stacks, &frame);
         e.frames = i as u32 + 1;
     }
     // SAFETY: reserved above, submitted once.

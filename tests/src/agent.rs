@@ -89,6 +89,17 @@ impl Agent {
         .with_context(|| self.process.output())
     }
 
+    /// Waits until the probe `name` is attached to any process.
+    pub(crate) fn attached_to_any(&self, name: &str) -> Result<()> {
+        until(START, &format!("{name} to be attached"), || {
+            let status = self.get("/api/status")?;
+            let processes = status["processes"].as_array().context("/api/status lists no processes")?;
+            let mut probes = processes.iter().filter_map(|process| process["probes"].as_array()).flatten();
+            Ok(probes.any(|probe| probe["name"] == name && probe["attached"] == true).then_some(()))
+        })
+        .with_context(|| self.process.output())
+    }
+
     /// The JSON answer of the API at `path`.
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
         Ok(serde_json::from_str(&get(self.port, path)?)?)

@@ -9,7 +9,10 @@ use aya_ebpf::{
     programs::{ProbeContext, RetProbeContext},
 };
 
-use crate::attribution::{self, python};
+use crate::{
+    attribution::{self, python},
+    unwinding,
+};
 
 macro_rules! enter {
     ($($(#[$doc:meta])* $name:ident: |$id:ident, $python:ident, $ctx:ident| $body:expr;)*) => {
@@ -74,6 +77,8 @@ enter! {
     uvloop_connection: |id, _python, ctx| attribution::uvloop_connects(id, argument(&ctx, 0));
     /// `uvloop.loop.UVStream._buffer_write(self, data)`
     uvloop_write: |id, python, ctx| attribution::uvloop_queues(id, python, argument(&ctx, 0));
+    /// `PyTraceBack_Here(frame)`: an exception leaves a function.
+    python_traceback: |id, _python, ctx| unwinding::leaves(id, argument(&ctx, 0));
     /// `greenlet::Greenlet::g_switchstack()`: the first argument is where the result goes.
     greenlet_switch: |id, _python, ctx| attribution::greenlet_switched(id, argument(&ctx, 1));
     /// `greenlet::UserGreenlet::UserGreenlet(..)`

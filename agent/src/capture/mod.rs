@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use apm_agent_ebpf::{Conn, Python, Raised, Raising, Stack, Stacks, conn_flags, counter, target_flags};
+use apm_agent_ebpf::{
+    Conn, Muted, Python, Raised, Raising, Stack, Stacks, conn_flags, counter, target_flags,
+};
 use apm_core::connection::{Chunk, Info};
 use apm_core::exchange::ConnId;
 use apm_core::loss::{Loss, Losses};
@@ -99,6 +101,7 @@ pub struct Capture {
     conns: HashMap<MapData, u64, [u8; size_of::<Conn>()]>,
     pythons: HashMap<MapData, u32, [u8; size_of::<Python>()]>,
     raising: HashMap<MapData, u32, [u8; size_of::<Raising>()]>,
+    muted: HashMap<MapData, [u8; size_of::<Muted>()], u64>,
     stacks: HashMap<MapData, u32, [u8; size_of::<Stacks>()]>,
     stacks_sent: HashMap<MapData, u64, u64>,
     counters: PerCpuArray<MapData, u64>,
@@ -130,6 +133,7 @@ impl Capture {
             conns: HashMap::try_from(take(&mut ebpf, "CONNS")?).map_err(table("CONNS"))?,
             pythons: HashMap::try_from(take(&mut ebpf, "PYTHONS")?).map_err(table("PYTHONS"))?,
             raising: HashMap::try_from(take(&mut ebpf, "RAISING")?).map_err(table("RAISING"))?,
+            muted: HashMap::try_from(take(&mut ebpf, "MUTED")?).map_err(table("MUTED"))?,
             stacks: HashMap::try_from(take(&mut ebpf, "STACKS")?).map_err(table("STACKS"))?,
             stacks_sent: HashMap::try_from(take(&mut ebpf, "STACKS_SENT")?).map_err(table("STACKS_SENT"))?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(table("COUNTERS"))?,
@@ -211,6 +215,13 @@ impl Capture {
     pub fn look_at_exceptions(&mut self, pid: u32, layout: Raising) -> Result<(), CaptureError> {
         let bytes: [u8; size_of::<Raising>()] = zerocopy::transmute!(layout);
         self.raising.insert(pid, bytes, 0).map_err(table("RAISING"))
+    }
+
+    /// Sends nothing of exceptions that leave a function, until a time.
+    pub fn mute(&mut self, function: Muted, until: Time) {
+        let key: [u8; size_of::<Muted>()] = zerocopy::transmute!(function);
+        // The table drops what was used least recently: then it is sent, and muted again.
+        let _no_room = self.muted.insert(key, until.0, 0);
     }
 
     /// Sends the call stacks that make outgoing calls of `pid`. It has to be attributed as well.

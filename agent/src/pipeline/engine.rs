@@ -1,6 +1,8 @@
 //! The one thread that turns what the kernel tells into records: capture -> connections -> correlation.
 
-use std::collections::{BTreeSet, HashMap};
+mod inside;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +63,8 @@ pub struct Engine {
     /// `None`: not wanted.
     exceptions: Option<Exceptions>,
     interpreters: Interpreters,
+    /// Services of which a request failed without an exception that was seen.
+    blind: HashSet<Arc<str>>,
     /// Processes that loaded libraries since the last turn.
     mapped: BTreeSet<u32>,
     /// Processes whose interpreter is starting, with the turns that is to be waited for.
@@ -88,6 +92,7 @@ impl Engine {
             attribution: features.attribution.then(Attribution::new),
             exceptions: features.exceptions.then(Exceptions::default),
             interpreters: Interpreters::default(),
+            blind: HashSet::new(),
             mapped: BTreeSet::new(),
             starting: HashMap::new(),
             sampler: Sampler::default(),
@@ -139,6 +144,9 @@ impl Engine {
             }
             Captured::Process(event) => life.push(event),
         });
+        if let Some(exceptions) = &mut self.exceptions {
+            exceptions.mute(&mut self.capture);
+        }
         self.read_stacks(false);
         if !self.life.is_empty() {
             for event in std::mem::take(&mut self.life) {
@@ -148,8 +156,10 @@ impl Engine {
         self.read_stacks(true);
         let now = capture::now();
         self.table.tick(now, &mut self.progress);
+        let told = out.len();
         self.correlator.take(&mut self.progress, &self.naming, out);
         self.correlator.settle(now, out);
+        self.notice_blindness(&out[told..]);
         for info in self.table.take_ignored() {
             self.capture.ignore(&info);
         }
@@ -331,53 +341,6 @@ impl Engine {
         let left = self.starting.remove(&id.pid).unwrap_or(STARTING_TURNS);
         if report.not_ready && left > 0 {
             self.starting.insert(id.pid, left - 1);
-        }
-    }
-
-    /// Reads exceptions and call sites of a process from now on.
-    fn look_inside(&mut self, watched: &Watched) {
-        let id = watched.process.id;
-        let layout = match self.interpreters.open(&watched.process) {
-            Ok(Some(layout)) => Ok(layout),
-            Ok(None) => Err("of this version are not known to the agent".to_owned()),
-            Err(problem) => Err(problem),
-        };
-        let mut report = |what: &str, result: Result<(), String>| {
-            self.registry.report(id, Attachment { what: what.to_owned(), problem: result.err() });
-        };
-        let capture = &mut self.capture;
-        let words = |error: capture::CaptureError| error.to_string();
-        if self.exceptions.is_some() {
-            let looked = layout.as_ref().map_err(|problem| format!("exceptions {problem}"));
-            report(
-                "exceptions",
-                looked.and_then(|layout| capture.look_at_exceptions(id.pid, layout.raising).map_err(words)),
-            );
-        }
-        if self.naming.call_sites.is_some() {
-            let walked = layout.as_ref().map_err(|problem| format!("call stacks {problem}"));
-            report(
-                "call sites",
-                walked.and_then(|layout| capture.walk_stacks(id.pid, layout.stacks).map_err(words)),
-            );
-        }
-    }
-
-    /// What the process has run is gone.
-    fn program_gone(&mut self, pid: u32) {
-        self.interpreters.process_gone(pid);
-        if let Some(call_sites) = &mut self.naming.call_sites {
-            call_sites.process_gone(pid);
-        }
-        if let Some(attribution) = &mut self.attribution {
-            attribution.process_gone(pid);
-        }
-    }
-
-    /// Puts call stacks into words; those of processes that are not known wait, unless this is the `last` chance.
-    fn read_stacks(&mut self, last: bool) {
-        if let Some(call_sites) = &mut self.naming.call_sites {
-            call_sites.read(&mut self.interpreters, &mut self.capture, last);
         }
     }
 

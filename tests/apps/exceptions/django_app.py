@@ -5,8 +5,19 @@ import sys
 
 from django.conf import settings
 
+logging = {"version": 1}
+if "APM_LOG" in os.environ:
+    logging["handlers"] = {"file": {"class": "logging.FileHandler", "filename": os.environ["APM_LOG"]}}
+    logging["loggers"] = {
+        "django": {"handlers": ["file"], "propagate": False},
+        "django.server": {"handlers": ["file"], "level": "CRITICAL", "propagate": False},
+    }
 settings.configure(
-    DEBUG=os.environ.get("APM_DEBUG", "1") == "1", SECRET_KEY="of-a-test", ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"]
+    DEBUG=os.environ.get("APM_DEBUG", "1") == "1",
+    SECRET_KEY="of-a-test",
+    ROOT_URLCONF=__name__,
+    ALLOWED_HOSTS=["*"],
+    LOGGING=logging,
 )
 
 from django.core.management import execute_from_command_line  # noqa: E402
@@ -25,5 +36,10 @@ def healthy(_request):
 
 urlpatterns = [path("fail/<str:way>", fail), path("healthy", healthy)]
 
-if __name__ == "__main__":
+
+def main():
     execute_from_command_line([*sys.argv, "--noreload"])
+
+
+if __name__ == "__main__":
+    main()

@@ -38,6 +38,8 @@ struct Kind {
     arguments: &'static str,
     /// Where its ways to fail are.
     prefixes: &'static [&'static str],
+    /// It writes nothing while an exception is at hand: its log is a file, and exceptions have to be seen on their way.
+    quiet: bool,
 }
 
 const KINDS: &[Kind] = &[
@@ -45,14 +47,33 @@ const KINDS: &[Kind] = &[
         name: "fastapi",
         arguments: "-m uvicorn fastapi_app:app --port {port} --no-access-log --log-level warning",
         prefixes: &["/async/", "/thread/"],
+        quiet: false,
     },
     Kind {
         name: "flask",
         arguments: "-m gunicorn -b 127.0.0.1:{port} --log-level warning flask_app:app",
         prefixes: &["/fail/"],
+        quiet: false,
     },
-    Kind { name: "aiohttp", arguments: "aiohttp_app.py {port}", prefixes: &["/fail/"] },
-    Kind { name: "django", arguments: "django_app.py runserver 127.0.0.1:{port}", prefixes: &["/fail/"] },
+    Kind { name: "aiohttp", arguments: "aiohttp_app.py {port}", prefixes: &["/fail/"], quiet: false },
+    Kind {
+        name: "django",
+        arguments: "django_app.py runserver 127.0.0.1:{port}",
+        prefixes: &["/fail/"],
+        quiet: false,
+    },
+    Kind {
+        name: "quiet-django",
+        arguments: "quiet_django_app.py runserver 127.0.0.1:{port}",
+        prefixes: &["/fail/"],
+        quiet: true,
+    },
+    Kind {
+        name: "quiet-flask",
+        arguments: "-m gunicorn -b 127.0.0.1:{port} --log-level critical quiet_flask_app:app",
+        prefixes: &["/fail/"],
+        quiet: true,
+    },
 ];
 
 pub(super) fn cases() -> Vec<Case> {
@@ -89,21 +110,32 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
     for prefix in kind.prefixes {
         paths.extend(WAYS.iter().map(|way| format!("{prefix}{way}")));
     }
+    let mut wanted = (paths.len() + 1) * TIMES;
+    if kind.quiet {
+        // What the first failure does not show tells that exceptions have to be looked at on their way.
+        ensure!(get(&paths[0])? == 500, "{} did not fail", paths[0]);
+        wanted += 1;
+        agent.attached_to_any("exceptions on their way")?;
+    }
     for _ in 0..TIMES {
         ensure!(get("/healthy")? == 200, "the healthy endpoint failed");
         for path in &paths {
             ensure!(get(path)? == 500, "{path} did not fail");
         }
     }
-    let wanted = (paths.len() + 1) * TIMES;
     until(WAIT, &format!("{wanted} requests to be recorded"), || {
         Ok((agent.events()?.len() >= wanted).then_some(()))
     })?;
-    let log = server.process.output();
+    let mut log = server.process.output();
+    if kind.quiet {
+        ensure!(!log.contains("Traceback"), "the server is not quiet:\n{}", tail(&log));
+        log = std::fs::read_to_string(server.truth.join("errors.log"))?;
+    }
     let service = service(&agent)?;
     let groups = agent.get(&format!("/api/error_groups?w=600&limit=200&service={service}"))?;
     let losses = agent.losses()?;
     agent.stop()?;
+    ensure!(losses.is_empty(), "{losses:?}");
     judge(&groups, &paths, &log, version)
         .with_context(|| format!("losses {losses:?}; server's log:\n{}", tail(&log)))
 }
@@ -125,8 +157,9 @@ fn judge(groups: &Value, paths: &[String], log: &str, version: &str) -> Result<V
             group["sample_traceback"].as_str().with_context(|| format!("no traceback: {group}"))?;
         ensure!(
             group["count"] == TIMES,
-            "{} of {TIMES} requests have this traceback:\n{traceback}",
-            group["count"]
+            "{} of {TIMES} requests have this traceback:\n{traceback}\nall groups: {:?}",
+            group["count"],
+            groups.iter().map(|g| (&g["error_type"], &g["count"], &g["affected_routes"])).collect::<Vec<_>>()
         );
         let ours = comparable(traceback, version);
         ensure!(log.contains(&ours), "the server logged no such traceback:\n{traceback}");

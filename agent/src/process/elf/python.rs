@@ -10,6 +10,7 @@ pub(super) const SYMBOLS: &[&[u8]] = &[
     b"Py_GetVersion",
     b"PyContext_Type",
     b"PyContext_CopyCurrent",
+    b"PyTraceBack_Here",
     b"pypy_main_startup",
     b"rpython_startup_code",
 ];
@@ -27,6 +28,8 @@ pub struct PythonBuild {
     pub context_type: Option<u64>,
     /// Where in the file `PyContext_CopyCurrent` lies.
     pub copy_context: Option<u64>,
+    /// Where in the file `PyTraceBack_Here` lies.
+    pub traceback_here: Option<u64>,
 }
 
 /// Is this the name of a Python executable: `python3.11`, `python`, `python3.13t`, `python3-dbg`?
@@ -68,6 +71,7 @@ pub(super) fn recognise(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>], name: &str) -
             runtime: None,
             context_type: None,
             copy_context: None,
+            traceback_here: None,
         });
     }
     // The section bears this name from 3.10 on and is there even where the symbols are hidden.
@@ -91,6 +95,8 @@ pub(super) fn recognise(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>], name: &str) -
         runtime,
         context_type: symbol(symbols, "PyContext_Type").map(|symbol| symbol.address),
         copy_context: symbol(symbols, "PyContext_CopyCurrent")
+            .and_then(|symbol| elf.file_offset(symbol.address)),
+        traceback_here: symbol(symbols, "PyTraceBack_Here")
             .and_then(|symbol| elf.file_offset(symbol.address)),
     })
 }

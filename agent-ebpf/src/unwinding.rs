@@ -1,0 +1,144 @@
+//! Exceptions on their way: looked at as they leave a function, for processes whose failed requests show none otherwise.
+//! Some frameworks turn an exception into a response, and write nothing while it is at hand.
+//!
+//! Every function that an exception leaves comes by here, so user space mutes those that tell nothing.
+
+use apm_agent_ebpf::{
+    ARGUMENTS_MAX, CHAIN_MAX, Muted, Raised, Raising, counter, kind, raised_flags, seen_at,
+};
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP, btf_maps::LruHashMap, helpers::generated as raw, macros::btf_map,
+};
+
+use crate::{
+    attribution::{self, user_word as word},
+    emit,
+    exceptions::{self, RAISING},
+    stacks::{self, Step},
+};
+
+/// `Py_TPFLAGS_TUPLE_SUBCLASS` (`Include/object.h`).
+const IS_TUPLE: u64 = 1 << 26;
+
+/// Functions of which nothing is sent before a time, ns of the monotonic clock.
+#[btf_map]
+pub static MUTED: LruHashMap<Muted, u64, 16384> = LruHashMap::new();
+
+/// An exception leaves the function of a `PyFrameObject`.
+#[inline(always)]
+pub fn leaves(id: u64, frame: u64) {
+    let Some(raising) = RAISING.get_ptr((id >> 32) as u32) else { return };
+    // SAFETY: a map value; user space replaces it only as a whole.
+    let raising = unsafe { &*raising };
+    if raising.unwinding == 0 {
+        return;
+    }
+    let inner = if raising.inner == 0 { frame } else { word(frame + u64::from(raising.inner)) };
+    let mut step = Step { next: inner, ..Step::default() };
+    // SAFETY: part of a live map value, and a local.
+    unsafe { stacks::next_frame(&raw const raising.frames, &raw mut step) };
+    let name = word(step.code + u64::from(raising.name));
+    let key = Muted { code: step.code, name, tgid: id >> 32 };
+    if let Some(until) = MUTED.get_ptr(key) {
+        // SAFETY: a live map value, read once.
+        if emit::now() < unsafe { *until } {
+            return;
+        }
+    }
+    let Some((state, request)) = attribution::running(id) else { return };
+    if state == 0 || request == 0 {
+        return;
+    }
+    let mut next = first(id, state, request, inner);
+    let place = u64::from(seen_at::UNWINDING) << 32;
+    let root = root(raising, state);
+    for depth in 1..CHAIN_MAX {
+        if next == 0 {
+            break;
+        }
+        next = exceptions::send(id, next, request, root, place | u64::from(depth));
+    }
+}
+
+/// What stands for the exception: its object or, where there is none yet, its class.
+#[inline(always)]
+fn root(raising: &Raising, state: u64) -> u64 {
+    let current = state + u64::from(raising.current);
+    if raising.three == 0 {
+        return word(current);
+    }
+    let value = word(current + 8);
+    if exceptions::is_exception(value) { value } else { word(current) }
+}
+
+/// Sends the exception itself: the function that it leaves, then those that it has left. Returns the next of the chain as
+/// [`exceptions::send`] does.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn first(id: u64, state: u64, request: u64, frame: u64) -> u64 {
+    let Some(raising) = RAISING.get_ptr((id >> 32) as u32) else { return 0 };
+    // SAFETY: as above.
+    let raising = unsafe { &*raising };
+    let root = root(raising, state);
+    if root == 0 {
+        return 0;
+    }
+    // SAFETY: the map, and a size that is a constant.
+    let event =
+        unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Raised>() as u64, 0) }.cast::<Raised>();
+    if event.is_null() {
+        attribution::count(counter::EXCEPTIONS_LOST);
+        return 0;
+    }
+    let is_object = exceptions::is_exception(root);
+    let next = if is_object { exceptions::next_of(raising, root) } else { 0 };
+    // SAFETY: reserved above, not null.
+    let e = unsafe { &mut *event };
+    e.kind = kind::RAISED;
+    e.tid = id as u32;
+    e.tgid = (id >> 32) as u32;
+    e.seen_at = seen_at::UNWINDING;
+    e.time = emit::now();
+    e.request = request;
+    e.root = root;
+    e.ty = root;
+    e.depth = 0;
+    e.relation = 0;
+    e.flags = if next == 0 { raised_flags::LAST } else { 0 };
+    e.values[ARGUMENTS_MAX].ty = 0;
+    if is_object {
+        e.ty = word(root + 8);
+        exceptions::arguments(raising, word(root + exceptions::ARGS), e);
+        exceptions::value(raising, word(root + u64::from(raising.filename)), &mut e.values[ARGUMENTS_MAX]);
+    } else {
+        not_made_yet(raising, word(state + u64::from(raising.current) + 8), e);
+    }
+    let mut traceback = word(root + u64::from(raising.traceback));
+    if raising.three != 0 {
+        traceback = word(state + u64::from(raising.current) + 16);
+    }
+    let mut step = Step { next: frame, ..Step::default() };
+    // SAFETY: part of a live map value, and a local.
+    unsafe { stacks::next_frame(&raw const raising.frames, &raw mut step) };
+    e.traceback[0] = stacks::entry(&raising.frames, &step);
+    exceptions::frames(raising, traceback, 1, e);
+    // SAFETY: reserved above, submitted once.
+    unsafe { raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+    attribution::count(counter::EVENTS);
+    next
+}
+
+/// Up to 3.11 an exception that C code raises is made an object only where it is caught; before that its value is its
+/// arguments, or its one argument.
+#[inline(always)]
+fn not_made_yet(raising: &Raising, value: u64, e: &mut Raised) {
+    if value != 0 && exceptions::type_flags(value) & IS_TUPLE != 0 {
+        exceptions::arguments(raising, value, e);
+        return;
+    }
+    e.arguments = u64::from(value != 0);
+    exceptions::value(raising, value, &mut e.values[0]);
+    for i in 1..ARGUMENTS_MAX {
+        e.values[i].ty = 0;
+    }
+}

@@ -1,0 +1,115 @@
+//! Looking into interpreters: exceptions and call sites.
+
+use std::sync::Arc;
+
+use apm_agent_ebpf::Raising;
+use apm_core::record::Record;
+
+use super::Engine;
+use crate::capture::{CaptureError, Point};
+use crate::process::cpython::objects::ObjectLayout;
+use crate::process::{Attachment, Watched};
+
+/// Services whose exceptions are looked at on their way; of others only what is at hand at a response or on standard
+/// error is seen.
+const BLIND_MAX: usize = 256;
+/// What is said of it to the user.
+const UNWINDING: &str = "exceptions on their way";
+
+impl Engine {
+    /// Reads exceptions and call sites of a process from now on.
+    pub(super) fn look_inside(&mut self, watched: &Watched) {
+        let id = watched.process.id;
+        let layout = match self.interpreters.open(&watched.process) {
+            Ok(Some(layout)) => Ok(layout),
+            Ok(None) => Err("of this version are not known to the agent".to_owned()),
+            Err(problem) => Err(problem),
+        };
+        let mut report = |what: &str, result: Result<(), String>| {
+            self.registry.report(id, Attachment { what: what.to_owned(), problem: result.err() });
+        };
+        let capture = &mut self.capture;
+        let words = |error: CaptureError| error.to_string();
+        if self.exceptions.is_some() {
+            let looked = layout.as_ref().map_err(|problem| format!("exceptions {problem}"));
+            report(
+                "exceptions",
+                looked.and_then(|layout| capture.look_at_exceptions(id.pid, layout.raising).map_err(words)),
+            );
+        }
+        if self.naming.call_sites.is_some() {
+            let walked = layout.as_ref().map_err(|problem| format!("call stacks {problem}"));
+            report(
+                "call sites",
+                walked.and_then(|layout| capture.walk_stacks(id.pid, layout.stacks).map_err(words)),
+            );
+        }
+        if self.blind.contains(&watched.service) {
+            self.watch_unwinding(watched);
+        }
+    }
+
+    /// What the process has run is gone.
+    pub(super) fn program_gone(&mut self, pid: u32) {
+        self.interpreters.process_gone(pid);
+        if let Some(call_sites) = &mut self.naming.call_sites {
+            call_sites.process_gone(pid);
+        }
+        if let Some(attribution) = &mut self.attribution {
+            attribution.process_gone(pid);
+        }
+    }
+
+    /// Puts call stacks into words; those of processes that are not known wait, unless this is the `last` chance.
+    pub(super) fn read_stacks(&mut self, last: bool) {
+        if let Some(call_sites) = &mut self.naming.call_sites {
+            call_sites.read(&mut self.interpreters, &mut self.capture, last);
+        }
+    }
+
+    /// A request failed and its exception was not seen: the service's exceptions are looked at on their way from now on,
+    /// in all of its processes.
+    pub(super) fn notice_blindness(&mut self, told: &[Record]) {
+        if self.exceptions.is_none() {
+            return;
+        }
+        for record in told {
+            let Record::Event(event) = record else { continue };
+            let unseen = event.status >= 500 && event.error_type.is_none();
+            if !unseen
+                || !self.interpreters.knows(event.pid)
+                || self.blind.len() >= BLIND_MAX
+                || !self.blind.insert(Arc::clone(&event.service))
+            {
+                continue;
+            }
+            let of_it: Vec<Watched> =
+                self.registry.watched().filter(|w| w.service == event.service).cloned().collect();
+            for watched in of_it {
+                if self.interpreters.knows(watched.process.id.pid) {
+                    self.watch_unwinding(&watched);
+                }
+            }
+        }
+    }
+
+    fn watch_unwinding(&mut self, watched: &Watched) {
+        let id = watched.process.id;
+        let problem = self.attach_unwinding(watched).err();
+        self.registry.report(id, Attachment { what: UNWINDING.to_owned(), problem });
+    }
+
+    fn attach_unwinding(&mut self, watched: &Watched) -> Result<(), String> {
+        let process = &watched.process;
+        let layout =
+            process.version.and_then(ObjectLayout::of).ok_or("its version is not known to the agent")?;
+        let file = &process.runtime.as_ref().ok_or("its interpreter is not mapped")?.file;
+        let offset = file.facts.python.as_ref().and_then(|build| build.traceback_here);
+        let point =
+            Point { program: "python_traceback", offset: offset.ok_or("PyTraceBack_Here is not exported")? };
+        let pid = process.id.pid;
+        self.capture.attach_functions(pid, file.key, UNWINDING, &file.access, &[point])?;
+        let raising = Raising { unwinding: 1, ..layout.raising };
+        self.capture.look_at_exceptions(pid, raising).map_err(|error| error.to_string())
+    }
+}
