@@ -17,6 +17,7 @@ pub(crate) const TEST_PACKAGES: &[&str] = &[
     "mariadb-server-core", // peers of the apps under test
     "mariadb-client-core", // what makes its data directory
     "openssl",             // their certificate
+    "prometheus",          // reads /metrics
     "libpq-dev",           // psycopg2 from source
     "libc6-dev",
     "gcc", // the linker that cargo needs

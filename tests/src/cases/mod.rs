@@ -7,6 +7,7 @@ mod ends;
 mod exceptions;
 mod faults;
 mod matrix;
+mod metrics;
 pub(crate) mod outgoing;
 mod page;
 mod sdk;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Case> {
         attach::cases(),
         workers::cases(),
         page::cases(),
+        metrics::cases(),
         shop::cases(),
         sdk::cases(),
         outgoing::cases(),
