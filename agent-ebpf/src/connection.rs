@@ -28,6 +28,9 @@ pub fn of(sock: &Sock, id: u64, by: u16) -> Option<*mut Conn> {
     let c = unsafe { &mut *conn };
     if c.flags & conn_flags::ANNOUNCED == 0 && emit::opened(sock, c, id, 0, 0) {
         c.flags |= conn_flags::ANNOUNCED;
+        if sock.family == family::UNIX {
+            emit::named(sock.key, c.id);
+        }
     }
     Some(conn)
 }

@@ -2,7 +2,7 @@
 
 use zerocopy::FromBytes;
 
-use crate::{Bound, Changed, Data, Opened, Process, Raised, Stack, kind};
+use crate::{Bound, Changed, Data, Named, Opened, Process, Raised, Stack, kind};
 
 /// A decoded event; payloads borrow from the record.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub enum Event<'a> {
     Bound(Bound),
     /// An exception was being handled.
     Raised(&'a Raised),
+    /// The path of a Unix socket.
+    Named(&'a Named),
     /// A call stack that chunks name from now on.
     Stack(&'a Stack),
 }
@@ -42,6 +44,7 @@ pub fn decode(record: &[u8]) -> Option<Event<'_>> {
         kind::PROCESS => Process::read_from_prefix(record).ok().map(|(event, _)| Event::Process(event)),
         kind::BOUND => Bound::read_from_prefix(record).ok().map(|(event, _)| Event::Bound(event)),
         kind::RAISED => Raised::ref_from_prefix(record).ok().map(|(event, _)| Event::Raised(event)),
+        kind::NAMED => Named::ref_from_prefix(record).ok().map(|(event, _)| Event::Named(event)),
         kind::STACK => Stack::ref_from_prefix(record).ok().map(|(event, _)| Event::Stack(event)),
         _ => None,
     }

@@ -3,7 +3,7 @@
 
 use core::ffi::c_void;
 
-use apm_agent_ebpf::{Bound, Changed, Conn, Opened, Process, counter, family, kind};
+use apm_agent_ebpf::{Bound, Changed, Conn, Named, Opened, Process, UNIX_PATH_MAX, counter, family, kind};
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_ns, bpf_probe_read_user, generated as raw},
@@ -13,6 +13,7 @@ use zerocopy::{Immutable, IntoBytes};
 use crate::{
     kernel::{Sock, read},
     maps::*,
+    payload::clamp,
 };
 
 #[inline(always)]
@@ -110,6 +111,47 @@ struct Sockaddr {
     family: u16,
     port: u16,
     v4: [u8; 4],
+}
+
+/// Tells user space the path of a Unix socket: its own, which it has from the one that listens, or else its peer's. Put
+/// together in the ring, as it would take a quarter of the stack.
+#[inline(never)]
+pub fn named(sk: u64, conn: u64) -> bool {
+    let address = |sk: u64| read::<u64>(sk, OFF_UNIX_ADDR.load()).unwrap_or_default();
+    let mut from = address(sk);
+    let is_peers = from == 0;
+    if is_peers {
+        let peer: u64 = read(sk, OFF_UNIX_PEER.load()).unwrap_or_default();
+        from = if peer == 0 { 0 } else { address(peer) };
+    }
+    if from == 0 {
+        return false;
+    }
+    // The family comes first.
+    let len = read::<u32>(from, OFF_UNIX_ADDRESS_LEN.load()).unwrap_or_default().saturating_sub(2);
+    let len = clamp(u64::from(len), UNIX_PATH_MAX as u64);
+    // SAFETY: the map, and a size that is a constant.
+    let event = unsafe { raw::bpf_ringbuf_reserve(ring(), size_of::<Named>() as u64, 0) }.cast::<Named>();
+    if event.is_null() {
+        count(counter::RING_FULL);
+        return false;
+    }
+    // SAFETY: `event` is a `Named`, whose path has room for `len` bytes; the helper checks the source.
+    unsafe {
+        (*event).kind = kind::NAMED;
+        (*event).len = len as u32;
+        (*event).conn = conn;
+        (*event).is_peers = u32::from(is_peers);
+        (*event).reserved = 0;
+        let path = from + u64::from(OFF_UNIX_ADDRESS_NAME.load()) + 2;
+        let to: *mut u8 = (&raw mut (*event).path).cast();
+        if raw::bpf_probe_read_kernel(to.cast(), len as u32, path as *const c_void) < 0 {
+            (*event).len = 0;
+        }
+        raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP));
+    }
+    count(counter::EVENTS);
+    true
 }
 
 /// Tells user space of a TLS stream.

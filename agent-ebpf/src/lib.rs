@@ -29,6 +29,9 @@ pub const IOV_MAX: usize = 16;
 /// Most bytes copied from one entry of an `iovec` array; a mask as well.
 pub const IOV_STEP: usize = 8 * 1024 - 1;
 
+/// Size of `sun_path` (`UNIX_PATH_MAX`), rounded up.
+pub const UNIX_PATH_MAX: usize = 112;
+
 /// Most events that one call's bytes are sent in, where every byte is wanted.
 pub const PIECES_MAX: usize = 64;
 
@@ -48,6 +51,8 @@ pub mod kind {
     pub const RAISED: u32 = 6;
     /// A call stack that chunks name from now on: [`super::Stack`].
     pub const STACK: u32 = 7;
+    /// The path of a Unix socket: [`super::Named`].
+    pub const NAMED: u32 = 8;
 }
 
 /// Flags of [`Data`].
@@ -168,6 +173,24 @@ pub struct Opened {
     pub error: u32,
 }
 
+/// The path that a Unix socket is bound to; follows [`Opened`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Named {
+    /// [`kind::NAMED`]
+    pub kind: u32,
+    /// Bytes of the path.
+    pub len: u32,
+    /// The connection.
+    pub conn: u64,
+    /// 1 where it is the peer's, 0 where it is the process's own.
+    pub is_peers: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// `sun_path`, see unix(7): an abstract one begins with a zero.
+    pub path: [u8; UNIX_PATH_MAX],
+}
+
 /// What happened to a connection.
 pub mod change {
     /// A read returned 0: the peer sends no more.
@@ -277,6 +300,10 @@ macro_rules! kernel_offsets {
             OFF_SOCKET_SK = ("socket", "sk");
             OFF_SK_FAMILY = ("sock", "__sk_common.skc_family");
             OFF_SK_TYPE = ("sock", "sk_type");
+            OFF_UNIX_ADDR = ("unix_sock", "addr");
+            OFF_UNIX_PEER = ("unix_sock", "peer");
+            OFF_UNIX_ADDRESS_LEN = ("unix_address", "len");
+            OFF_UNIX_ADDRESS_NAME = ("unix_address", "name");
             OFF_SK_ERR = ("sock", "sk_err");
             OFF_SK_DADDR = ("sock", "__sk_common.skc_daddr");
             OFF_SK_SADDR = ("sock", "__sk_common.skc_rcv_saddr");

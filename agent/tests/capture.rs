@@ -4,7 +4,7 @@
 
 use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use apm_agent::capture::{self, Capture, CaptureOptions, Captured};
@@ -28,6 +28,7 @@ struct Log {
     chunks: Vec<Seen>,
     opened: Vec<(ConnId, Option<Role>, Endpoint, Endpoint, bool)>,
     changed: Vec<(ConnId, Change)>,
+    named: Vec<(ConnId, String, bool)>,
 }
 
 impl Log {
@@ -51,6 +52,7 @@ impl Log {
                     self.opened.push((info.id, info.role, info.local, info.peer, info.from_start));
                 }
                 Captured::Changed(c) => self.changed.push((c.conn, c.change)),
+                Captured::Named { conn, path, is_peers } => self.named.push((conn, path, is_peers)),
                 Captured::Process(_) | Captured::Raised(_) | Captured::Stack(_) | Captured::Bound { .. } => {}
             });
         }
@@ -176,6 +178,18 @@ fn sockets_of_a_watched_process_are_seen() {
     log.until(&mut capture, "the end of the server's side", |l| {
         l.changed.iter().any(|c| c.0 == server_conn && matches!(c.1, Change::Gone { .. }))
     });
+
+    // A Unix socket with a path: the peer's for who connects, the own for who accepts.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("listens.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let asking = UnixStream::connect(&path).unwrap();
+    let answering = listener.accept().unwrap();
+    log.until(&mut capture, "both paths", |l| l.named.len() >= 2);
+    let paths: Vec<_> = log.named.iter().map(|(_, path, is_peers)| (path.as_str(), *is_peers)).collect();
+    let path = path.to_str().unwrap();
+    assert_eq!(paths, [(path, true), (path, false)]);
+    drop((asking, answering, listener));
 
     // Unix sockets, older than the first look at them.
     let (mut a, mut b) = UnixStream::pair().unwrap();

@@ -63,6 +63,9 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
         }),
         wire::Event::Raised(raised) => Captured::Raised(raised),
         wire::Event::Stack(stack) => Captured::Stack(stack),
+        wire::Event::Named(named) => {
+            Captured::Named { conn: ConnId(named.conn), path: path(named)?, is_peers: named.is_peers != 0 }
+        }
         wire::Event::Bound(bound) => {
             Captured::Bound { stream: ConnId(bound.stream), socket: ConnId(bound.socket) }
         }
@@ -123,6 +126,16 @@ fn info(opened: &wire::Opened) -> Info {
         since: Time(opened.time),
         tls: opened.family == 0,
     }
+}
+
+/// The path as it is usually written: an abstract one with `@` for its zero (ss(8)).
+fn path(named: &wire::Named) -> Option<String> {
+    let bytes = named.path.get(..usize::try_from(named.len).ok()?)?;
+    let (mark, name) = match bytes.split_first()? {
+        (0, name) => ("@", name),
+        _ => ("", bytes.split(|&b| b == 0).next()?),
+    };
+    (!name.is_empty()).then(|| format!("{mark}{}", String::from_utf8_lossy(name)))
 }
 
 /// IPv4 addresses mapped into IPv6 are shown as what they are.

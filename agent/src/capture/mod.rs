@@ -79,6 +79,15 @@ pub enum Captured<'a> {
     Opened(Info, Option<apm_core::protocol::CloseReason>),
     /// Something happened to a connection.
     Changed(SocketChange),
+    /// The path of a Unix socket.
+    Named {
+        /// Its connection.
+        conn: ConnId,
+        /// The path.
+        path: String,
+        /// It is the peer's, not the process's own.
+        is_peers: bool,
+    },
     /// A TLS stream runs over this socket.
     Bound {
         /// The stream.

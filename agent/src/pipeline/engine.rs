@@ -131,6 +131,7 @@ impl Engine {
             }
             Captured::Changed(change) => table.changed(change.conn, change.change, change.time),
             Captured::Bound { stream, socket } => table.bound(stream, socket),
+            Captured::Named { conn, path, is_peers } => table.named(conn, path, is_peers),
             Captured::Raised(event) => {
                 let exceptions = exceptions.as_mut();
                 if let Some(raised) = exceptions.and_then(|exceptions| exceptions.take(event, interpreters)) {

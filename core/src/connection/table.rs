@@ -105,6 +105,16 @@ impl Table {
         }
     }
 
+    /// The path of a Unix socket: the peer's, or the process's own.
+    pub fn named(&mut self, conn: ConnId, path: String, is_peers: bool) {
+        if let Some(stream) = self.streams.get_mut(&conn) {
+            let mut info = Info::clone(&stream.info);
+            let end = if is_peers { &mut info.peer } else { &mut info.local };
+            *end = Endpoint::Unix(Some(path));
+            stream.info = Arc::new(info);
+        }
+    }
+
     /// Something happened to a connection.
     pub fn changed(&mut self, conn: ConnId, change: Change, time: Time) {
         if let Some(stream) = self.streams.get(&conn).and_then(|socket| socket.carries) {

@@ -52,12 +52,13 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
             ours.entry(Key { host, name, error, tls: call.tls }).or_default().push_back(call);
         }
     }
+    let socket = redis.directory.join("redis.sock").display().to_string();
     let mut tally = Tally::default();
     for sent in app::lines::<Sent>(&run.log)? {
         let phase = sent.line.phase.as_str();
         tally.sent(phase);
         let place = match phase.split_once('/') {
-            Some(("unix", _)) => "unix socket".to_owned(),
+            Some(("unix", _)) => socket.clone(),
             Some(("tls", _)) => format!("127.0.0.1:{}", redis.tls_port),
             _ => format!("127.0.0.1:{}", redis.port),
         };

@@ -21,6 +21,6 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     ];
     let run = app::run(places, peers, "queries.py", name, &rest, || Ok(()))?;
     let mut tally = Tally::default();
-    compare_all(&mut tally, &run, name, server.port)?;
+    compare_all(&mut tally, &run, name, server.port, &server.directory.join("mysql.sock"))?;
     tally.result()
 }

@@ -2,6 +2,7 @@
 //! PostgreSQL's own (`pg_stat_statements`).
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -112,7 +113,8 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     let theirs = counted(&postgres.sql("shop", "SELECT calls, query FROM pg_stat_statements")?, &driver)?;
 
     let mut tally = Tally::default();
-    let shapes = compare_all(&mut tally, &run, name, postgres.port)?;
+    let socket = postgres.directory.join(format!(".s.PGSQL.{}", postgres.port));
+    let shapes = compare_all(&mut tally, &run, name, postgres.port, &socket)?;
     if shapes != theirs {
         tally.fault("counted otherwise by PostgreSQL", format_args!("{theirs:?}, the agent {shapes:?}"));
     }
@@ -126,8 +128,10 @@ pub(super) fn compare_all(
     run: &Run,
     name: &str,
     port: u16,
+    socket: &Path,
 ) -> Result<HashMap<String, u64>> {
     let driver = name.replace('-', "_");
+    let socket = socket.to_str().context("a directory that is not UTF-8")?;
     let app_file = match name {
         _ if BATCHES.contains(&name) => "/batches.py",
         _ if super::mysql::DRIVERS.contains(&name) => "/mysql_drivers.py",
@@ -167,7 +171,7 @@ pub(super) fn compare_all(
             continue;
         }
         for (one, query) in sent.iter().zip(&found) {
-            compare(tally, one, query, control, port, app_file);
+            compare(tally, one, query, control, (port, socket), app_file);
         }
     }
     for (id, queries) in ours {
@@ -181,7 +185,14 @@ pub(super) fn compare_all(
     Ok(shapes)
 }
 
-fn compare(tally: &mut Tally, sent: &Sent, query: &Query, control: bool, port: u16, app_file: &str) {
+fn compare(
+    tally: &mut Tally,
+    sent: &Sent,
+    query: &Query,
+    control: bool,
+    (port, socket): (u16, &str),
+    app_file: &str,
+) {
     let phase = sent.line.phase.as_str();
     let rows_differ = !control && sent.sqlstate.is_none() && sent.rows != query.rows;
     if rows_differ || sent.sqlstate != query.sqlstate || query.error.is_some() {
@@ -190,8 +201,7 @@ fn compare(tally: &mut Tally, sent: &Sent, query: &Query, control: bool, port: u
     }
     let server = query.server.as_deref();
     let there = if phase.starts_with("unix") {
-        // The path is not known on the side that connects.
-        server == Some("unix socket")
+        server == Some(socket)
     } else {
         server == Some(format!("127.0.0.1:{port}").as_str())
     };
