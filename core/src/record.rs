@@ -41,6 +41,8 @@ pub struct Event {
     pub error_traceback: Option<String>,
     /// Hash of the traceback's code path.
     pub error_fingerprint: Option<String>,
+    /// Application code that it left first, `file:line function`.
+    pub error_site: Option<String>,
     /// Locals of the raising frame, redacted, as JSON.
     pub error_locals: Option<String>,
     /// Queries this request caused; `None` where not known.

@@ -4,6 +4,7 @@
 //! for the questions it answers. **Nothing here ever makes the caller of [`Writer::send`] wait, and no file is ever
 //! deleted.**
 
+mod code;
 mod dictionary;
 mod health;
 mod id;

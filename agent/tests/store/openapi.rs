@@ -142,6 +142,7 @@ async fn full() -> Site {
     let mut refused = query(START - 1.0002, "api", "SELECT ?");
     refused.source_request_id = Some("own".into());
     refused.error_code = Some("23505".into());
+    refused.call_site = Some("/a/app.py:7 a".into());
     site.store.put(vec![ev(failed), ev(callee), ca(out), qu(refused)]);
     let mut live = Live {
         processes: vec![ProcessStatus {
@@ -164,6 +165,7 @@ async fn full() -> Site {
 
 /// An address of each endpoint that answers a GET.
 const ADDRESSES: &[(&str, &str)] = &[
+    ("/api/code", "/api/code"),
     ("/api/discovered", "/api/discovered"),
     ("/api/error_groups", "/api/error_groups?service=api"),
     ("/api/folder/snapshot", "/api/folder/snapshot?service=api&folder=app"),

@@ -239,3 +239,32 @@ fn a_name_that_looks_like_sql_is_a_name() {
     assert_eq!(store.reader.overview(&scope).unwrap().total_requests, 1);
     assert_eq!(store.reader.routes(&scope).unwrap()[0].route, evil);
 }
+
+#[test]
+fn code_is_counted_by_line_and_outlives_the_raw_rows() {
+    let store = TestStore::with(|options| options.retention.raw = 60);
+    let site = Some("/shop/views.py:7 show".to_owned());
+    let at = |ts: f64, service: &str| {
+        let mut query = query(ts, service, "SELECT 1");
+        query.call_site.clone_from(&site);
+        qu(query)
+    };
+    let mut failed = event(START + 2.0, "api", "/");
+    failed.error_site.clone_from(&site);
+    store.put(vec![at(START, "api"), at(START + 1.0, "api"), at(START, "other"), ev(failed)]);
+    store.put(vec![at(START + 5.0, "api"), qu(query(START, "api", "SELECT 1"))]);
+    let of_api = Scope { service: Some("api".into()), seconds: 600 };
+    let code = store.reader.code(&of_api, 10).unwrap();
+    let [place] = code.as_slice() else { panic!("{code:?}") };
+    assert_eq!((place.file.as_str(), place.line, place.function.as_str()), ("/shop/views.py", 7, "show"));
+    assert_eq!((place.first_seen, place.last_seen), (START, START + 5.0));
+    assert_eq!((place.count, place.queries, place.calls, place.exceptions), (4, 3, 0, 1));
+    assert_eq!(store.reader.code(&all(600), 10).unwrap().len(), 2);
+    store.clock.set(START + 86_400.0);
+    store.writer.flush().unwrap();
+    assert_eq!(store.reader.code(&all(2 * 86_400), 10).unwrap().len(), 2);
+    assert!(store.reader.code(&all(600), 10).unwrap().is_empty());
+    store.clock.set(START + 40.0 * 86_400.0);
+    store.writer.flush().unwrap();
+    assert!(store.reader.code(&all(u32::MAX), 10).unwrap().is_empty());
+}

@@ -6,7 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::python::traceback::{self, Exception};
+use crate::python::place::{Place, place};
+use crate::python::traceback::{self, Exception, Frame};
 use crate::record::Event;
 use crate::time::Time;
 
@@ -105,12 +106,17 @@ fn describe(event: &mut Event, chain: &[Exception]) {
     event.error_message = Some(exception.message.clone());
     event.error_traceback = Some(traceback::text(chain));
     event.error_fingerprint = Some(traceback::fingerprint(&exception.frames));
+    let of_app = |frame: &&Frame| place(&frame.file, &frame.name) == Place::Application;
+    event.error_site = exception
+        .frames
+        .iter()
+        .rfind(of_app)
+        .and_then(|frame| Some(format!("{}:{} {}", frame.file, frame.line?, frame.qualified)));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::python::traceback::Frame;
 
     fn raised(root: u64, frames: u32, at_response: bool) -> Raised {
         let frame = |line| Frame {
@@ -160,6 +166,17 @@ mod tests {
     fn the_longest_look_at_one_exception_counts() {
         let traceback = of(vec![raised(1, 2, true), raised(1, 4, false)], true);
         assert_eq!(traceback.map(|text| text.matches("File").count()), Some(4));
+    }
+
+    #[test]
+    fn the_application_s_innermost_line_is_told() {
+        let mut exceptions = Exceptions::default();
+        let mut seen = raised(1, 3, true);
+        seen.chain[0].frames[2].file = "/usr/lib/python3.12/json/decoder.py".into();
+        exceptions.add(seen);
+        exceptions.ended(1, Time(0), true, Event::default());
+        let site = exceptions.next(None).and_then(|event| event.error_site);
+        assert_eq!(site.as_deref(), Some("a.py:1 f"));
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(requests::request))
         .routes(routes!(requests::trace))
         .routes(routes!(source::discovered))
+        .routes(routes!(source::code))
         .routes(routes!(source::folder_snapshot))
         .routes(routes!(source::scan))
 }

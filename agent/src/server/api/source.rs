@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use super::Answer;
 use crate::server::AppState;
 use crate::server::answer::{Problem, Refusal};
-use crate::server::params::{Ask, OfService, OneFolder, Window};
-use crate::store::{Discovered, FolderSnapshot, ScanRoot};
+use crate::server::params::{Ask, Limit, OfService, OneFolder, Window, Within};
+use crate::store::{CodePlace, Discovered, FolderSnapshot, ScanRoot};
 
 /// Routes found in source.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,6 +22,17 @@ pub(crate) struct Found {
     routes: Vec<Discovered>,
     /// Where they were looked for.
     scan_roots: Vec<ScanRoot>,
+}
+
+/// Application code that was seen at work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Code {
+    /// As asked; `null` for all.
+    service: Option<String>,
+    /// As asked.
+    window_seconds: u32,
+    /// Lines that were seen in the window, most often first.
+    code: Vec<CodePlace>,
 }
 
 /// Where to look for routes.
@@ -55,6 +66,18 @@ pub(crate) async fn discovered(
 ) -> Answer<Found> {
     let (routes, scan_roots) = app.ask(move |reader| reader.discovered(service.as_deref())).await?;
     Ok(Json(Found { routes, scan_roots }))
+}
+
+/// Application code that made queries and calls, or that exceptions left.
+#[utoipa::path(get, path = "/api/code", params(Ask<(Within<86_400>, Limit<500>)>),
+    responses((status = 200, body = Code), (status = "default", body = Problem)))]
+pub(crate) async fn code(
+    State(app): State<AppState>,
+    Ask((Within(scope), Limit(limit))): Ask<(Within<86_400>, Limit<500>)>,
+) -> Answer<Code> {
+    let (service, window_seconds) = (scope.service.clone(), scope.seconds);
+    let code = app.ask(move |reader| reader.code(&scope, limit)).await?;
+    Ok(Json(Code { service, window_seconds, code }))
 }
 
 /// Figures of the routes whose handlers lie in a folder.

@@ -1,5 +1,6 @@
 //! The questions the store answers: one file per group of endpoints of the dashboard API.
 
+mod code;
 mod errors;
 mod figures;
 mod outgoing;
@@ -12,6 +13,7 @@ mod services;
 mod snapshot;
 mod trace;
 
+pub use code::CodePlace;
 pub use errors::{AffectedRoute, ErrorGroup, RecentError};
 pub use outgoing::{Chain, Edge, Host};
 pub use overview::{Heatmap, HeatmapColumn, Overview, Point};

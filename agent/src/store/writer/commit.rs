@@ -9,6 +9,7 @@ use apm_core::record::Record;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use super::super::Options;
+use super::super::code;
 use super::super::dictionary::Dictionary;
 use super::super::health::{Shared, State};
 use super::super::id::{RowIds, row_micros};
@@ -223,7 +224,9 @@ impl Work {
         let rolled = rollup::rolled_until(&tx)?;
         let mut late = Pending::new();
         let mut inserter = Inserter { conn: &tx, names: &mut self.names, ids: &mut self.ids };
+        let mut seen = code::Batch::default();
         for item in &self.waiting {
+            seen.add(item);
             if let Some((table, row)) = inserter.insert(item)?
                 && row_micros(row) < rolled * 1_000_000
             {
@@ -231,6 +234,7 @@ impl Work {
             }
         }
         rollup::merge(&tx, &mut self.names, late)?;
+        seen.write(&tx)?;
         let mut more = false;
         if maintain {
             more = rollup::roll(&tx, &mut self.names, second - GRACE)?;
@@ -238,6 +242,7 @@ impl Work {
             let raw_from = raw_from(&tx, second, &self.options, used)?;
             let limit = PRUNE.max(self.written_since * 2);
             rollup::prune(&tx, second, raw_from, &self.options.retention, limit)?;
+            code::prune(&tx, second)?;
             self.shared.health().size_bytes = used;
         }
         tx.commit()?;
