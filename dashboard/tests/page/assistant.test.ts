@@ -1,22 +1,10 @@
 /** An analysis goes from the browser to the provider, exactly as shown, and the key goes nowhere else. */
 
-import type { Server } from "node:http";
-import type { Browser, Page, Route } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { browser, complaints, serve } from "./harness";
+import type { Page, Route } from "playwright-core";
+import { expect, test } from "vitest";
+import { complaints, stage } from "./harness";
 
-let chrome: Browser;
-let base: string;
-let server: Server;
-
-beforeAll(async () => {
-  ({ base, server } = await serve());
-  chrome = await browser();
-});
-afterAll(async () => {
-  await chrome.close();
-  server.close();
-});
+const on = stage();
 
 const KEY = "sk-test-0123456789";
 const ANSWER = "The <b>payment provider</b> is slow.";
@@ -46,15 +34,15 @@ async function provider(page: Page, address: string, reply: unknown) {
 }
 
 test.each(PROVIDERS)("%s gets what was shown", async (name, address, reply, header) => {
-  const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+  const page = await on.chrome.newPage({ viewport: { width: 1280, height: 900 } });
   const said = complaints(page);
   const got = await provider(page, address, reply);
   const toAgent: string[] = [];
   page.on("request", (request) => {
-    if (request.url().startsWith(base))
+    if (request.url().startsWith(on.base))
       toAgent.push(request.url() + JSON.stringify(request.headers()) + (request.postData() ?? ""));
   });
-  await page.goto(base);
+  await page.goto(on.base);
   await page.click("button:has-text('Settings')");
   await page.selectOption("dialog select", name);
   if (header) await page.fill("dialog input[type=password]", KEY);
@@ -77,11 +65,11 @@ test.each(PROVIDERS)("%s gets what was shown", async (name, address, reply, head
 });
 
 test("what a provider refuses is said in its words, and no other host can be reached", async () => {
-  const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+  const page = await on.chrome.newPage({ viewport: { width: 1280, height: 900 } });
   await page.route(PROVIDERS[1][1], (route) =>
     route.fulfill({ status: 401, json: { error: { message: "Incorrect API key" } }, headers: CORS }),
   );
-  await page.goto(base);
+  await page.goto(on.base);
   await page.evaluate(() =>
     localStorage.setItem("apm-agent.assistant", JSON.stringify({ provider: "openai", model: "m", key: "wrong" })),
   );

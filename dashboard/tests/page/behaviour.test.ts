@@ -1,29 +1,17 @@
 /** What a user does with the page: figures equal the API's, everything is reachable, by keyboard too, and nothing complains. */
 
-import type { Server } from "node:http";
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Outgoing, Overview, Routes, Services } from "../../src/api/types";
 import { count, ms, num, pct } from "../../src/format";
-import { browser, complaints, serve } from "./harness";
+import { complaints, stage } from "./harness";
 
-let chrome: Browser;
-let base: string;
-let server: Server;
+const on = stage();
 let context: BrowserContext;
 let page: Page;
 let said: string[];
-
-beforeAll(async () => {
-  ({ base, server } = await serve());
-  chrome = await browser();
-});
-afterAll(async () => {
-  await chrome.close();
-  server.close();
-});
 beforeEach(async () => {
-  context = await chrome.newContext({ viewport: { width: 1280, height: 900 } });
+  context = await on.chrome.newContext({ viewport: { width: 1280, height: 900 } });
   page = await context.newPage();
   said = complaints(page);
 });
@@ -32,9 +20,9 @@ afterEach(async () => {
   expect(said).toEqual([]);
 });
 
-const api = async <T>(path: string): Promise<T> => (await (await fetch(base + path)).json()) as T;
+const api = async <T>(path: string): Promise<T> => (await (await fetch(on.base + path)).json()) as T;
 const open = async (query: string, ready: string) => {
-  await page.goto(`${base}/${query}`);
+  await page.goto(`${on.base}/${query}`);
   await page.waitForSelector(ready);
 };
 const text = (selector: string) => page.locator(selector).first().innerText();

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { chromium, type Browser, type Page } from "playwright-core";
+import { afterAll, beforeAll } from "vitest";
 import { handle } from "../mock/server";
 
 export const ROOT = new URL("../..", import.meta.url).pathname;
@@ -25,7 +26,7 @@ const TYPES: Record<string, string> = {
 };
 
 /** Serves the page on a free port. */
-export async function serve(): Promise<{ base: string; server: Server }> {
+async function serve(): Promise<{ base: string; server: Server }> {
   if (!existsSync(join(DIST, "index.html"))) throw new Error("dashboard/dist is missing: run `npm run build` first");
   const server = createServer((request, response) => {
     if (handle(request, response)) return;
@@ -63,6 +64,21 @@ export async function browser(): Promise<Browser> {
       "--disable-sync",
     ],
   });
+}
+
+/** The page in front of the mock and a browser to look at it, for all tests of a file; there from the first test on. */
+export function stage(): { readonly base: string; readonly chrome: Browser } {
+  const on = { base: "", chrome: null as unknown as Browser };
+  let server: Server;
+  beforeAll(async () => {
+    ({ base: on.base, server } = await serve());
+    on.chrome = await browser();
+  });
+  afterAll(async () => {
+    await on.chrome.close();
+    server.close();
+  });
+  return on;
 }
 
 /** What a page complained about: console errors and warnings, exceptions, policy reports. */

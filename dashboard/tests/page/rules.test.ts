@@ -2,12 +2,11 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import type { Server } from "node:http";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { browser, complaints, ROOT, serve } from "./harness";
+import type { Page } from "playwright-core";
+import { describe, expect, test } from "vitest";
+import { ROOT, complaints, stage } from "./harness";
 import { VIEWS, named } from "./views";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -20,23 +19,12 @@ interface Violation {
   nodes: { html: string; failureSummary?: string }[];
 }
 
-let chrome: Browser;
-let base: string;
-let server: Server;
-
-beforeAll(async () => {
-  ({ base, server } = await serve());
-  chrome = await browser();
-});
-afterAll(async () => {
-  await chrome.close();
-  server.close();
-});
+const on = stage();
 
 describe.each(["light", "dark"] as const)("axe, %s", (colorScheme) => {
   test.each(VIEWS)("%s", async (_, query, ready) => {
-    const page = await chrome.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });
-    await page.goto(`${base}/?${await named(base, query)}`);
+    const page = await on.chrome.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });
+    await page.goto(`${on.base}/?${await named(on.base, query)}`);
     await page.waitForSelector(ready);
     // Runs as a debugger's script does: outside the page's own policy, which stays as the agent sends it.
     await page.evaluate(AXE);
@@ -75,7 +63,7 @@ function poison(value: unknown, key = ""): unknown {
 
 describe("text from the app stays text", () => {
   test.each(VIEWS)("%s", async (_, query) => {
-    const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+    const page = await on.chrome.newPage({ viewport: { width: 1280, height: 900 } });
     const said = complaints(page);
     await page.route(
       (url) => url.pathname.startsWith("/api/") && url.pathname !== "/api/stream",
@@ -84,7 +72,7 @@ describe("text from the app stays text", () => {
         await route.fulfill({ response: answer, json: poison(await answer.json()) });
       },
     );
-    await page.goto(`${base}/?${await named(base, query)}`);
+    await page.goto(`${on.base}/?${await named(on.base, query)}`);
     await page.waitForFunction(() => document.body.innerText.includes("onerror="));
     await page.waitForLoadState("networkidle").catch(() => undefined);
     expect(
@@ -100,9 +88,9 @@ describe("text from the app stays text", () => {
   });
 
   test("in the address too", async () => {
-    const page = await chrome.newPage();
+    const page = await on.chrome.newPage();
     await page.goto(
-      `${base}/?service=${encodeURIComponent(HOSTILE)}&view=route&method=GET&route=${encodeURIComponent(HOSTILE)}&q=${encodeURIComponent(HOSTILE)}`,
+      `${on.base}/?service=${encodeURIComponent(HOSTILE)}&view=route&method=GET&route=${encodeURIComponent(HOSTILE)}&q=${encodeURIComponent(HOSTILE)}`,
     );
     await page.waitForSelector("h1:has-text('onerror=')");
     expect(
@@ -118,8 +106,8 @@ describe("text from the app stays text", () => {
 test("the first paint comes within 200 ms, and the bundle is under 300 KB", async () => {
   const paints: number[] = [];
   for (let i = 0; i < 5; i += 1) {
-    const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
-    await page.goto(base);
+    const page = await on.chrome.newPage({ viewport: { width: 1280, height: 900 } });
+    await page.goto(on.base);
     await page.waitForSelector(".tile .figure");
     paints.push(
       await page.evaluate(
@@ -165,8 +153,8 @@ function expectNoGrowth(what: string, before: Size, after: Size): void {
 }
 
 test("going round the views leaves nothing behind", async () => {
-  const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
-  await page.goto(base);
+  const page = await on.chrome.newPage({ viewport: { width: 1280, height: 900 } });
+  await page.goto(on.base);
   const round = async (times: number) => {
     for (let i = 0; i < times; i += 1) {
       for (const name of ["Queries", "Errors", "Map", "Requests", "Overview"]) {
@@ -184,10 +172,10 @@ test("going round the views leaves nothing behind", async () => {
 });
 
 test.runIf(LONG)("an hour of ticks leaves nothing behind", { timeout: 400_000 }, async () => {
-  const page = await chrome.newPage({ viewport: { width: 1280, height: 900 } });
+  const page = await on.chrome.newPage({ viewport: { width: 1280, height: 900 } });
   await page.clock.install();
   // The shortest window: the mock works out every answer anew, and its work is not what is measured.
-  await page.goto(`${base}/?w=60`);
+  await page.goto(`${on.base}/?w=60`);
   await page.locator("#routes tbody tr").first().waitFor();
   // A tick of the page's clock every five seconds, each with its questions and answers.
   const ticks = async (seconds: number) => {

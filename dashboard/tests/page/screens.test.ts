@@ -1,23 +1,10 @@
 /** Pictures of every view, light and dark, wide and narrow, into target/screens. A view that complains fails. */
 
-import type { Server } from "node:http";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { named, VIEWS } from "./views";
-import { browser, complaints, SCREENS, serve } from "./harness";
+import { SCREENS, complaints, stage } from "./harness";
 
-let chrome: Browser;
-let base: string;
-let server: Server;
-
-beforeAll(async () => {
-  ({ base, server } = await serve());
-  chrome = await browser();
-});
-afterAll(async () => {
-  await chrome.close();
-  server.close();
-});
+const on = stage();
 
 const SIZES = [
   ["wide", 1280, 900],
@@ -27,9 +14,9 @@ const SIZES = [
 for (const scheme of ["light", "dark"] as const) {
   for (const [size, width, height] of SIZES) {
     test.each(VIEWS)(`%s, ${scheme}, ${size}`, async (name, query, ready) => {
-      const page = await chrome.newPage({ colorScheme: scheme, viewport: { width, height } });
+      const page = await on.chrome.newPage({ colorScheme: scheme, viewport: { width, height } });
       const said = complaints(page);
-      await page.goto(`${base}/?${await named(base, query)}`);
+      await page.goto(`${on.base}/?${await named(on.base, query)}`);
       await page.waitForSelector(ready);
       await page.waitForLoadState("load");
       await page.screenshot({
@@ -45,9 +32,9 @@ for (const scheme of ["light", "dark"] as const) {
 }
 
 test.each(["light", "dark"] as const)("dialogs and empty views, %s", async (colorScheme) => {
-  const page = await chrome.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });
+  const page = await on.chrome.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });
   const shot = (name: string) => page.screenshot({ path: `${SCREENS}/${name}-${colorScheme}-wide.png` });
-  await page.goto(base);
+  await page.goto(on.base);
   await page.click("button:has-text('Settings')");
   await page.locator("dialog select").waitFor();
   await shot("settings");
@@ -55,7 +42,7 @@ test.each(["light", "dark"] as const)("dialogs and empty views, %s", async (colo
   await page.click("button[aria-label='Analyze POST /checkout']");
   await page.locator("#exact").waitFor();
   await shot("analyze");
-  await page.goto(`${base}/?service=unknown`);
+  await page.goto(`${on.base}/?service=unknown`);
   await page.locator("#routes .empty").waitFor();
   await page.locator("#queries .empty").waitFor();
   await shot("empty");

@@ -6,6 +6,7 @@ import type { Chains, Discovered, RouteSnapshot, Routes, Services } from "../../
 import { count, ms, msParts, NONE, num, pct, plural, windowWords } from "../../format";
 import { follow, link, view } from "../../state/view";
 import { Empty, Method, Panel, StatusCode, Waiting } from "../../ui/bits";
+import { host, millis } from "../../ui/columns";
 import { Table } from "../../ui/Table";
 import { TimeBar, TimeKey, knownSplit } from "../../ui/TimeBar";
 import { AnalyzeButton } from "../analyze/AnalyzeButton";
@@ -197,13 +198,7 @@ function Calls({ of }: { of: RouteSnapshot }): JSX.Element {
           id={(row) => row.host}
           sort="-calls"
           columns={[
-            {
-              key: "host",
-              label: "Host",
-              class: "route",
-              by: (row) => row.host,
-              cell: (row) => <span class="mono">{row.host}</span>,
-            },
+            host(),
             { key: "calls", label: "Calls", num: true, by: (row) => row.calls, cell: (row) => count(row.calls) },
             {
               key: "errors",
@@ -212,8 +207,18 @@ function Calls({ of }: { of: RouteSnapshot }): JSX.Element {
               by: (row) => row.errors,
               cell: (row) => <span class={row.errors ? "bad" : "zero"}>{count(row.errors)}</span>,
             },
-            { key: "avg", label: "Avg ms", num: true, by: (row) => row.avg_ms, cell: (row) => num(row.avg_ms) },
-            { key: "max", label: "Max ms", num: true, by: (row) => row.max_ms, cell: (row) => num(row.max_ms) },
+            millis<RouteSnapshot["outgoing"][number]>(
+              "avg",
+              "Avg ms",
+              "Average duration, milliseconds",
+              (row) => row.avg_ms,
+            ),
+            millis<RouteSnapshot["outgoing"][number]>(
+              "max",
+              "Max ms",
+              "Slowest call, milliseconds",
+              (row) => row.max_ms,
+            ),
           ]}
         />
       )}
