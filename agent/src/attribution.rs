@@ -140,6 +140,7 @@ fn points(role: Role, offset: u64) -> impl Iterator<Item = Point> {
     let programs: &[&'static str] = match role {
         Role::MakesContext => &["python_context"],
         Role::Puts => &["python_queue_put"],
+        Role::GeventPuts => &["gevent_queue_put"],
         Role::Gets => &["python_queue_get"],
         Role::UvloopReads => &["uvloop_read", "uvloop_read_return"],
         Role::UvloopConnects => &["uvloop_connection", "uvloop_connection_return"],

@@ -3,6 +3,7 @@
 use apm_agent_ebpf::{Conn, Python, conn_flags};
 
 use super::{
+    frames::{is_work_item, work_item},
     maps::*,
     now::{Now, half, word},
     python,
@@ -143,7 +144,7 @@ pub fn greenlet_made(id: u64, python: &Python, greenlet: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
     let lineage = now.lineage(&resolved).child(number());
-    let new = Unit { lineage, request: resolved.request, group: 0, accepts: 0 };
+    let new = Unit { lineage, request: resolved.request, ..Unit::default() };
     kept(UNITS.insert(Key { address: greenlet, tgid: u64::from(now.tgid) }, new, 0));
 }
 
@@ -163,6 +164,55 @@ pub fn put(id: u64, python: &Python, item: u64) {
     let resolved = now.resolve();
     let handover = Handover { request: resolved.request, from: now.lineage(&resolved), stack: 0 };
     kept(HANDOVERS.insert(Key { address: item, tgid: u64::from(now.tgid) }, handover, 0));
+}
+
+/// A work item is put into a queue of gevent's, for a pool of greenlets. Its way out is not seen: a function that switches
+/// stacks before it returns must not be probed at its return. [`work_item`] finds it where it is executed.
+#[inline(always)]
+pub fn green_put(id: u64, python: &Python, item: u64) {
+    if is_work_item(item) {
+        put(id, python, item);
+        let any = Handover { request: 0, from: Lineage::default(), stack: 0 };
+        kept(HANDOVERS.insert(green_mark(id >> 32), any, 0));
+    }
+}
+
+/// There while work items of the process go through gevent's queues.
+#[inline(always)]
+fn green_mark(tgid: u64) -> Key {
+    Key { address: 0, tgid }
+}
+
+/// A greenlet runs: if it executes a work item, it does the work of whoever put that into the queue.
+///
+/// # Safety
+/// `python` must be null or a live map value.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn green_work(python: *const Python, state: u64, tgid: u64, greenlet: u64) -> u32 {
+    if HANDOVERS.get_ptr(green_mark(tgid)).is_none() {
+        return 0;
+    }
+    // SAFETY: by the caller.
+    let item = unsafe { work_item(python, state, tgid) };
+    let Some(unit) = unit(greenlet, tgid as u32) else { return 0 };
+    // SAFETY: a live map value.
+    let unit = unsafe { &mut *unit };
+    if item == 0 {
+        if unit.pool != 0 {
+            // Between two items, or in one that was put there unseen.
+            unit.request = 0;
+        }
+        return 0;
+    }
+    if let Some(handover) = HANDOVERS.get_ptr(Key { address: item, tgid }) {
+        // SAFETY: a live map value.
+        let handover = unsafe { &*handover };
+        unit.pool = 1;
+        unit.request = handover.request;
+        unit.lineage.ancestors = handover.from.child(0).ancestors;
+    }
+    0
 }
 
 /// A work item was taken from a `SimpleQueue`: the thread now does the work of whoever put it there.

@@ -2,8 +2,7 @@
 //! from there was not seen.
 //!
 //! `_WorkItem.run(self)` of `concurrent.futures.thread` is a Python function: the work item is the first local of one of
-//! the frames that the thread runs. An object there that was put into a queue and has not been taken out by anybody is
-//! that work item; what a thread merely holds is elsewhere.
+//! the frames that the thread runs. An object of that class that was put into a queue is the work item that runs there.
 
 use apm_agent_ebpf::{Python, python_flags};
 
@@ -16,6 +15,19 @@ use super::{
 const FRAMES_MAX: usize = 96;
 /// Tags of a stack reference (3.14's `Py_TAG_BITS`); no object lies at such an address.
 const TAGS: u64 = 3;
+
+/// `PyObject.ob_type`, `PyTypeObject.tp_name`
+const TYPE: u64 = 8;
+const NAME: u64 = 24;
+/// The first bytes of the name `_WorkItem`.
+const WORK_ITEM: u64 = u64::from_le_bytes(*b"_WorkIte");
+
+/// Is the object a work item of `concurrent.futures.thread`? Other things that pass through queues, such as pooled
+/// connections, are used by those who did not put them there.
+#[inline(always)]
+pub fn is_work_item(object: u64) -> bool {
+    word(word(word(object + TYPE) + NAME)) == WORK_ITEM
+}
 
 /// Address of the work item that a thread runs; 0 if it runs none that is known.
 ///
@@ -38,7 +50,7 @@ pub unsafe extern "C" fn work_item(python: *const Python, state: u64, tgid: u64)
             break;
         }
         let first = word(frame + u64::from(python.frame_locals)) & !TAGS;
-        if HANDOVERS.get_ptr(Key { address: first, tgid }).is_some() {
+        if HANDOVERS.get_ptr(Key { address: first, tgid }).is_some() && is_work_item(first) {
             return first;
         }
         frame = word(frame + u64::from(python.frame_previous));

@@ -49,6 +49,8 @@ pub struct Unit {
     pub group: u64,
     /// 1 when it accepts connections: what it makes serves one connection each.
     pub accepts: u64,
+    /// 1 for a greenlet that executes one work item after the other.
+    pub pool: u64,
 }
 
 /// Flags of [`Thread`].

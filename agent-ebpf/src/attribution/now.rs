@@ -5,7 +5,11 @@ use core::{ffi::c_void, ptr::null_mut};
 use apm_agent_ebpf::{Python, counter, link, python_flags};
 use aya_ebpf::helpers::{bpf_probe_read_user, generated as raw};
 
-use super::{events::takes_over, frames::work_item, maps::*};
+use super::{
+    events::{green_work, takes_over},
+    frames::work_item,
+    maps::*,
+};
 use crate::{kernel, maps::OFF_TASK_FSBASE};
 
 /// Thread states that are looked through where no slot leads to the right one.
@@ -129,9 +133,7 @@ impl Now {
         now.state = state;
         let context = word(state + u64::from(python.context));
         if context == 0 {
-            if now.is_bare() {
-                now.look_back(python);
-            }
+            now.look_for_work(python);
             return Some(now);
         }
         // SAFETY: the helper checks the address.
@@ -145,10 +147,23 @@ impl Now {
         let threads_own =
             python.flags & python_flags::THREAD_CONTEXTS != 0 && head[2] == 0 && id as u32 != tgid;
         now.entered = head[5] & 0xff != 0 && !threads_own;
-        if now.is_bare() {
-            now.look_back(python);
-        }
+        now.look_for_work(python);
         Some(now)
+    }
+
+    /// Work items tell for whom a pool's thread or greenlet works.
+    #[inline(always)]
+    fn look_for_work(&self, python: &Python) {
+        if self.entered {
+            return;
+        }
+        let greenlet = self.greenlet();
+        if greenlet == 0 {
+            self.look_back(python);
+        } else {
+            // SAFETY: a live map value.
+            unsafe { green_work(python, self.state, u64::from(self.tgid), greenlet) };
+        }
     }
 
     /// Once for each thread: the work that it has taken over unseen.
@@ -195,12 +210,17 @@ impl Now {
             return Resolved { request: 0, how: link::NONE, unit: null_mut() };
         };
         // SAFETY: a live map value.
-        let (mut request, group) = unsafe { ((*unit).request, (*unit).group) };
+        let (mut request, group, pool) = unsafe { ((*unit).request, (*unit).group, (*unit).pool) };
         if request == 0 && group != 0 {
             // SAFETY: a live map value, read once.
             request = GROUPS.get_ptr(group).map_or(0, |request| unsafe { *request });
         }
-        Resolved { request, how: if request == 0 { link::NONE } else { link::CONTEXT }, unit }
+        let how = match (request, pool) {
+            (0, _) => link::NONE,
+            (_, 0) => link::CONTEXT,
+            _ => link::HANDOVER,
+        };
+        Resolved { request, how, unit }
     }
 
     /// The unit that runs.

@@ -69,6 +69,8 @@ leave! {
 enter! {
     /// `SimpleQueue.put(self, item)`
     python_queue_put: |id, python, ctx| attribution::put(id, python, first_positional(&ctx));
+    /// `gevent._gevent_cqueue.SimpleQueue.put(self, item, ..)`
+    gevent_queue_put: |id, python, ctx| attribution::green_put(id, python, argument(&ctx, 1));
     /// `uvloop.loop.__uv_stream_on_read(stream, nread, buf)` and the like
     uvloop_read: |id, _python, ctx| {
         attribution::uvloop_reads(id, argument(&ctx, 0), argument(&ctx, 1) as i64)

@@ -20,6 +20,8 @@ pub enum Role {
     MakesContext,
     /// Its second argument points to the item that it puts into a `SimpleQueue`.
     Puts,
+    /// gevent's `SimpleQueue.put(self, item, ..)`
+    GeventPuts,
     /// Returns an item of a `SimpleQueue`.
     Gets,
     /// uvloop's `__uv_stream_on_read(stream, nread, buf)`
@@ -41,6 +43,8 @@ pub enum Library {
     Contexts,
     /// The module `_queue`, a file of its own or linked into the interpreter.
     Queue,
+    /// gevent's queues, compiled.
+    GeventQueue,
     /// uvloop
     Uvloop,
     /// greenlet, under gevent and SQLAlchemy's asyncio.
@@ -53,6 +57,7 @@ impl Library {
         match self {
             Self::Contexts => "Python contexts",
             Self::Queue => "hand-over between threads (_queue)",
+            Self::GeventQueue => "hand-over between greenlets (gevent)",
             Self::Uvloop => "uvloop",
             Self::Greenlet => "greenlet",
         }
@@ -91,6 +96,7 @@ fn library(path: &Path) -> Option<Library> {
     let directory = path.parent()?.file_name()?.to_str()?;
     match (directory, name) {
         (_, name) if name.starts_with("_queue.") => Some(Library::Queue),
+        ("gevent", name) if name.starts_with("_gevent_cqueue.") => Some(Library::GeventQueue),
         ("uvloop", name) if name.starts_with("loop.") => Some(Library::Uvloop),
         ("greenlet", name) if name.starts_with("_greenlet.") => Some(Library::Greenlet),
         _ => None,
@@ -105,6 +111,10 @@ pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<(Role, u6
     match found.library {
         Library::Contexts => contexts(process, &found.code),
         Library::Queue => queue(process.id.pid, &found.code),
+        Library::GeventQueue => by_symbol(
+            &found.access,
+            &[(Role::GeventPuts, "__pyx_f_6gevent_14_gevent_cqueue_11SimpleQueue_put")],
+        ),
         Library::Uvloop => by_symbol(
             &found.access,
             &[

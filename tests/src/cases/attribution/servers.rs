@@ -28,8 +28,6 @@ const FASTAPI: &[&str] = &[
 /// Three requests at once: each answer is written by the task that did its work.
 const PIPELINED: &[&str] = &["series", "gather", "group", "to_thread", "plain", "consumer"];
 const BLOCKING: &[&str] = &["plain", "pool", "child"];
-/// gevent's own queues are not followed: a pool's greenlets would need them.
-const GEVENT: &[&str] = &["plain", "child"];
 const DJANGO: &[&str] = &[
     "series",
     "gather",
@@ -117,7 +115,7 @@ pub(super) const SERVERS: &[Server] = &[
         gunicorn!("flask_app:app", "-w 2 -k gthread --threads 60 --certfile {certificate} --keyfile {key}"),
         BLOCKING,
     ),
-    server("flask-gunicorn-gevent", gunicorn!("flask_app:app", "-w 2 -k gevent"), GEVENT),
+    server("flask-gunicorn-gevent", gunicorn!("flask_app:app", "-w 2 -k gevent"), BLOCKING),
     server("flask-waitress", "-m waitress --listen=127.0.0.1:{port} --threads=8 flask_app:app", BLOCKING),
     server("flask-dev", "-m flask --app flask_app run --host 127.0.0.1 --port {port}", BLOCKING),
 ];

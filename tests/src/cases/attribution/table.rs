@@ -15,7 +15,11 @@ Written by `cargo xtask test --write-docs attribution/`; do not edit. CPython 3.
 connections that were open before the agent came; each call and statement carries the id of the request that caused it,
 and is compared with the request that the agent's store links it to. Calls alternate between plain connections and TLS,
 and between requests, httpx and aiohttp; statements between psycopg and asyncpg. `consumer` is work that a request puts
-into a global queue for others: nothing tells whose it is, and the agent says so.
+into a global queue for others: nothing tells whose it is, and the agent says so. Servers named `pipelined` get three
+requests at once on each connection.
+
+Not attributed: streams of HTTP/2 connections; pipelined requests that one unit of execution answers; PyPy and
+free-threaded builds, beyond what their threads tell.
 
 ";
 
