@@ -124,7 +124,8 @@ impl Agent {
 
     /// Stops it as Ctrl-C's sibling does and checks that it ended well.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        let status = self.process.stop(libc::SIGTERM, Duration::from_secs(10))?;
+        // The kernel takes uprobes off one after the other, each after a grace period of a tenth of a second or more.
+        let status = self.process.stop(libc::SIGTERM, Duration::from_secs(30))?;
         ensure!(status.success(), "the agent ended with {status}:\n{}", self.process.output());
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::shell;
 pub(crate) const TEST_PACKAGES: &[&str] = &[
     "python3",
     "python3-venv", // the servers under test; other Pythons are taken where pyenv has them
+    "pypy3",        // attributed by thread only
     "wrk",          // load for the benchmark
     "chromium",     // the page tests
     "postgresql",

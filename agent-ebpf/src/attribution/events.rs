@@ -1,6 +1,6 @@
 //! What changes for whom code runs: connections are accepted, contexts copied, threads started, work handed over.
 
-use apm_agent_ebpf::{Conn, Python, conn_flags};
+use apm_agent_ebpf::{Conn, Python, conn_flags, python_flags};
 
 use super::{
     frames::{is_work_item, work_item},
@@ -70,6 +70,11 @@ pub fn closes(id: u64, fd: u32) {
 #[inline(never)]
 pub extern "C" fn starts_thread(id: u64, child: u32) -> u32 {
     let Some(python) = python(id) else { return 0 };
+    if python.flags & python_flags::THREADS_ONLY != 0 {
+        // Where hand-overs are not seen, it may do anybody's work.
+        kept(THREADS.insert(child, Thread::default(), 0));
+        return 0;
+    }
     let Some(now) = Now::of(id, python) else { return 0 };
     let resolved = now.resolve();
     let lineage = now.lineage(&resolved).child(0);

@@ -15,6 +15,8 @@ pub(crate) struct Case {
     /// Attach to the server when it runs already, not when it starts.
     pub(crate) late: bool,
     pub(crate) concurrency: usize,
+    /// What the agent says of an interpreter that it does not know; by thread is all that is left then.
+    pub(crate) unknown: Option<&'static str>,
 }
 
 /// Where the apps are.
@@ -34,6 +36,14 @@ pub(crate) fn all() -> Vec<Case> {
         add("asyncio late", "asyncio_app.py {port} asyncio", &["seq", "gather", "executor"], true);
         add("threads", "threads_app.py {port}", BLOCKING, false);
     }
+    let pypy = Path::new("/usr/bin/pypy3");
+    if pypy.exists() {
+        let arguments = "threads_app.py {port}";
+        let case = case("PyPy threads".to_owned(), pypy, arguments, &["seq", "pool", "child"], false);
+        cases.push(Case { unknown: Some("PyPy"), ..case });
+    } else {
+        println!("skipped: PyPy is not there");
+    }
     match std::env::var_os("APM_TEST_VENV") {
         Some(venv) => cases.extend(servers(&Path::new(&venv).join("bin/python"))),
         None => println!("skipped: servers from PyPI (APM_TEST_VENV is not set)"),
@@ -43,7 +53,7 @@ pub(crate) fn all() -> Vec<Case> {
 
 fn case(name: String, python: &Path, arguments: &str, kinds: &'static [&'static str], late: bool) -> Case {
     let arguments = arguments.split_whitespace().map(str::to_owned).collect();
-    Case { name, python: python.to_owned(), arguments, kinds, late, concurrency: 50 }
+    Case { name, python: python.to_owned(), arguments, kinds, late, concurrency: 50, unknown: None }
 }
 
 fn servers(python: &Path) -> Vec<Case> {

@@ -80,6 +80,12 @@ impl Score {
         }
     }
 
+    /// By thread alone: each request's own call, and nothing wrongly.
+    pub(crate) fn is_right_by_thread(&self, kind: &str) -> bool {
+        let own = if kind == "seq" { self.calls } else { super::REQUESTS };
+        self.calls >= super::REQUESTS && self.right == own && self.right + self.none == self.calls
+    }
+
     /// Everything attributed, nothing wrongly; work that comes through a global queue must have no request.
     pub(crate) fn is_right(&self, kind: &str) -> bool {
         let expected = if kind == "queue" { self.none } else { self.right };
