@@ -1,5 +1,6 @@
 //! The endpoints as a dashboard sees them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use apm_agent::server::live::{Live, ProcessStatus};
@@ -31,6 +32,24 @@ impl Site {
         let state =
             AppState::new(store.reader.clone(), store.writer.clone(), seen, access, store.clock.clock());
         Self { store, state, live }
+    }
+
+    /// Lets a scan find one route below the store's own directory, which is given back.
+    pub(crate) fn finds_a_route(&mut self) -> PathBuf {
+        self.state.scan = Some(Arc::new(|_| {
+            Ok(vec![DiscoveredRoute {
+                framework: "fastapi".into(),
+                method: "GET".into(),
+                route: "/a".into(),
+                file: "app/a.py".into(),
+                line: 7,
+                function: Some("a".into()),
+            }])
+        }));
+        let root = self.store.dir.path().to_owned();
+        let allowed = root.clone();
+        self.state.scan_roots = Arc::new(move || vec![allowed.clone()]);
+        root
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -95,19 +114,7 @@ pub(crate) fn envelope() -> Value {
 #[tokio::test]
 async fn every_endpoint_of_the_contract_answers_in_its_shape() {
     let mut site = Site::new();
-    site.state.scan = Some(Arc::new(|_| {
-        Ok(vec![DiscoveredRoute {
-            framework: "fastapi".into(),
-            method: "GET".into(),
-            route: "/a".into(),
-            file: "app/a.py".into(),
-            line: 7,
-            function: Some("a".into()),
-        }])
-    }));
-    let root = site.store.dir.path().to_owned();
-    let allowed = root.clone();
-    site.state.scan_roots = Arc::new(move || vec![allowed.clone()]);
+    let root = site.finds_a_route();
     assert_eq!(
         site.post("/ingest", envelope().to_string()).await,
         (StatusCode::OK, json!({"ok": true, "events": 2}))

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use apm_agent::server::live::{AgentUse, LinkCount, Live, ProbeStatus, ProcessStatus, Ring};
-use apm_agent::store::DiscoveredRoute;
 use apm_core::loss::Loss;
 use apm_core::record::{Event, SlowSql};
 use axum::body::Body;
@@ -96,18 +95,7 @@ fn fits(validator: &Validator, answer: &Value, uri: &str) {
 /// A site where every list of every answer has an entry.
 async fn full() -> Site {
     let mut site = Site::new();
-    site.state.scan = Some(Arc::new(|_| {
-        Ok(vec![DiscoveredRoute {
-            framework: "fastapi".into(),
-            method: "GET".into(),
-            route: "/a".into(),
-            file: "app/a.py".into(),
-            line: 7,
-            function: Some("a".into()),
-        }])
-    }));
-    let root = site.store.dir.path().to_owned();
-    site.state.scan_roots = Arc::new(move || vec![root.clone()]);
+    site.finds_a_route();
     let failed = Event {
         status: 500,
         error: Some("ValueError".into()),

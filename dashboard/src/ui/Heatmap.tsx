@@ -71,7 +71,7 @@ function Picture({ of }: { of: Grid }): JSX.Element {
     <>
       <figcaption>
         <h2>Latency heatmap</h2>
-        <span class="muted small">{at ? say(of, ...at) : "requests by duration; darker is more"}</span>
+        <span class="muted small">{at ? say(of, ...at) : "requests by duration; the stronger, the more"}</span>
       </figcaption>
       <canvas
         ref={canvas}

@@ -71,7 +71,7 @@ interface Calls {
 }
 
 /** How many outgoing calls, how many of them failed, and how long they took. */
-export const calls = <Row extends Calls>(): Column<Row>[] => [
+export const calls = <Row extends Calls>(): [Column<Row>, Column<Row>, Column<Row>, Column<Row>] => [
   { key: "calls", label: "Calls", num: true, by: (row) => row.calls, cell: (row) => count(row.calls) },
   {
     key: "err",

@@ -168,7 +168,10 @@ export class Answers {
       service: service || null,
       window_seconds: w,
       hosts: groupBy(this.calls(service, w), (row) => row.host)
-        .map((rows) => ({ host: rows[0]?.host, ...this.callSummary(rows) }))
+        .map((rows) => {
+          const { p50_ms, p95_ms } = percentiles(rows.map((row) => row.duration_ms));
+          return { host: rows[0]?.host, ...this.callSummary(rows), p50_ms, p95_ms };
+        })
         .sort((a, b) => b.calls - a.calls),
     };
   }

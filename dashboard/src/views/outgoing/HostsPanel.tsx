@@ -9,12 +9,15 @@ import { Empty, Panel, Waiting } from "../../ui/bits";
 import { calls, host, millis } from "../../ui/columns";
 import { Table, type Column } from "../../ui/Table";
 
-const SHORT: readonly Column<Host>[] = [host(), ...calls<Host>().slice(0, 3)];
+const [COUNT, FAILED, AVERAGE, LONGEST] = calls<Host>();
 const COLUMNS: readonly Column<Host>[] = [
   host(),
-  ...calls<Host>(),
+  COUNT,
+  FAILED,
+  AVERAGE,
   millis("p50", "p50", "Half of the calls were faster, milliseconds", (row) => row.p50_ms, true),
   millis("p95", "p95", "95% of the calls were faster, milliseconds", (row) => row.p95_ms, true),
+  LONGEST,
   {
     key: "total",
     label: "Total ms",
@@ -25,6 +28,8 @@ const COLUMNS: readonly Column<Host>[] = [
     cell: (row) => count(row.total_ms),
   },
 ];
+
+const SHORT = COLUMNS.slice(0, 4);
 
 export function HostsPanel({ short = false }: { short?: boolean }): JSX.Element {
   const { service, w } = view.value;
