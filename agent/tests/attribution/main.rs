@@ -21,6 +21,8 @@ use watch::Watch;
 
 /// Requests of each kind.
 const REQUESTS: usize = 150;
+/// Those before the agent comes.
+const WARM_UP: usize = 60;
 
 #[test]
 fn every_call_belongs_to_the_request_whose_id_it_carries() {
@@ -69,6 +71,10 @@ fn run(case: &Case, backend: u16) -> Vec<(&'static str, Score)> {
     }
     watch.until("the server to listen", |_| load::accepts(port));
     if case.late {
+        // Threads of pools wait for work, and connections are open, when the agent comes.
+        for kind in case.kinds {
+            load::run(port, kind, 0, WARM_UP, case.concurrency);
+        }
         watch.add_tree(child.0.id());
     }
     watch.settle();
