@@ -7,8 +7,8 @@
 use core::ffi::c_void;
 
 use apm_agent_ebpf::{
-    ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, Raised, RaisedFrame, RaisedValue, Raising, TEXT_MAX, counter, kind,
-    raised_flags, relation,
+    ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, LOCAL_TEXT_MAX, LOCALS_MAX, Raised, RaisedFrame, RaisedValue,
+    Raising, TEXT_MAX, counter, kind, raised_flags, relation,
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
@@ -189,7 +189,11 @@ pub extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64
     e.flags = if next == 0 { raised_flags::LAST } else { 0 };
     arguments(raising, word(exception + ARGS), e);
     value(raising, word(exception + u64::from(raising.filename)), &mut e.values[ARGUMENTS_MAX]);
-    frames(raising, word(exception + u64::from(raising.traceback)), 0, e);
+    let (holder, code) = frames(raising, word(exception + u64::from(raising.traceback)), 0, e);
+    e.locals_count = 0;
+    if depth == 0 {
+        locals(raising, holder, code, e);
+    }
     // SAFETY: reserved above, submitted once.
     unsafe { raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
     attribution::count(counter::EVENTS);
@@ -221,42 +225,80 @@ pub fn arguments(raising: &Raising, tuple: u64, e: &mut Raised) {
     }
 }
 
-/// Reads an object.
+/// What is read of an object but its text.
+struct Object {
+    ty: u64,
+    words: [u64; 2],
+    state: u32,
+}
+
+/// Reads an object, and its text, where it is one, to `text`, which takes `most` bytes; returns how many it took.
 #[inline(always)]
-pub fn value(raising: &Raising, object: u64, to: &mut RaisedValue) {
-    to.ty = if object == 0 { 0 } else { word(object + TYPE) };
-    to.words = [word(object + SIZE), word(object + SIZE + 8)];
-    to.state = half(object + SIZE + 16);
-    to.copied = 0;
-    if to.ty == 0 || word(to.ty + TYPE_FLAGS) & IS_STR == 0 {
-        return;
+fn object(raising: &Raising, object: u64, text: *mut u8, most: u64) -> (Object, u32) {
+    let read = Object {
+        ty: if object == 0 { 0 } else { word(object + TYPE) },
+        words: [word(object + SIZE), word(object + SIZE + 8)],
+        state: half(object + SIZE + 16),
+    };
+    if read.ty == 0 || word(read.ty + TYPE_FLAGS) & IS_STR == 0 {
+        return (read, 0);
     }
     // `struct { interned:2; kind:3; compact:1; ascii:1; }`
-    let ascii = to.state >> 6 & 1 != 0;
+    let ascii = read.state >> 6 & 1 != 0;
     let data = object + u64::from(if ascii { raising.ascii } else { raising.compact });
-    let wanted = to.words[0] * u64::from(to.state >> 2 & 7);
+    let wanted = read.words[0] * u64::from(read.state >> 2 & 7);
     let mut len = opaque(wanted);
-    if len > TEXT_MAX as u64 {
-        len = TEXT_MAX as u64;
+    if len > most {
+        len = most;
     }
     // SAFETY: the length is bounded by the array's; the helper checks the source.
-    let failed =
-        unsafe { raw::bpf_probe_read_user((&raw mut to.text).cast(), len as u32, data as *const c_void) < 0 };
-    if !failed {
-        to.copied = len as u32;
+    let failed = unsafe { raw::bpf_probe_read_user(text.cast(), len as u32, data as *const c_void) < 0 };
+    (read, if failed { 0 } else { len as u32 })
+}
+
+/// Reads an object.
+#[inline(always)]
+pub fn value(raising: &Raising, address: u64, to: &mut RaisedValue) {
+    let (read, copied) = object(raising, address, (&raw mut to.text).cast(), TEXT_MAX as u64);
+    (to.ty, to.words, to.state, to.copied) = (read.ty, read.words, read.state, copied);
+}
+
+/// Reads the variables of the frame that `holder` holds and that runs `code`.
+#[inline(always)]
+pub fn locals(raising: &Raising, holder: u64, code: u64, e: &mut Raised) {
+    e.locals_count = 0;
+    if raising.locals == 0 || holder == 0 {
+        return;
+    }
+    let count = half(code + u64::from(raising.locals_count));
+    for i in 0..LOCALS_MAX {
+        if i as u32 >= count {
+            return;
+        }
+        let reference = word(holder + u64::from(raising.locals) + i as u64 * 8);
+        // From 3.14 on the lowest bits are flags, and both of them mean an integer that is no object.
+        let address = if reference & 3 == 3 { 0 } else { reference & !3 };
+        let to = &mut e.locals[i];
+        let (read, copied) = object(raising, address, (&raw mut to.text).cast(), LOCAL_TEXT_MAX as u64);
+        (to.ty, to.words, to.state, to.copied) = (read.ty, read.words, read.state, copied);
+        e.locals_count = i as u32 + 1;
     }
 }
 
-/// Reads a traceback that begins at `next`, to the places from `first` on.
+/// Reads a traceback that begins at `next`, to the places from `first` on. Returns what holds the innermost frame, and its
+/// code object; zeros where they are not known.
 #[inline(always)]
-pub fn frames(raising: &Raising, mut next: u64, first: usize, e: &mut Raised) {
+pub fn frames(raising: &Raising, mut next: u64, first: usize, e: &mut Raised) -> (u64, u64) {
     e.frames = first as u32;
+    let mut last = (0, 0);
     for i in first..FRAMES_MAX {
         if next == 0 {
-            return;
+            return last;
         }
         // SAFETY: the helper checks the address.
-        let Ok(entry) = (unsafe { bpf_probe_read_user((next + 16) as *const Traceback) }) else { return };
+        let Ok(entry) = (unsafe { bpf_probe_read_user((next + 16) as *const Traceback) }) else {
+            return last;
+        };
         let mut holder = entry.frame;
         if raising.inner != 0 {
             holder = word(holder + u64::from(raising.inner));
@@ -273,8 +315,12 @@ pub fn frames(raising: &Raising, mut next: u64, first: usize, e: &mut Raised) {
         };
         e.frames = i as u32 + 1;
         next = entry.next;
+        last = (holder, code);
     }
     if next != 0 {
         e.flags |= raised_flags::CUT;
+        // The function that raised it is not among them.
+        last = (0, 0);
     }
+    last
 }

@@ -12,8 +12,8 @@ mod stack;
 pub use decode::{Event, decode};
 pub use python::{Python, link, python_flags};
 pub use raised::{
-    ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, Muted, Raised, RaisedFrame, RaisedValue, Raising, TEXT_MAX,
-    raised_flags, relation, seen_at,
+    ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, LOCAL_TEXT_MAX, LOCALS_MAX, Muted, Raised, RaisedFrame,
+    RaisedLocal, RaisedValue, Raising, TEXT_MAX, raised_flags, relation, seen_at,
 };
 pub use stack::{STACK_MAX, Stack, Stacks, frame_shape};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -10,6 +10,10 @@ pub const FRAMES_MAX: usize = 96;
 pub const ARGUMENTS_MAX: usize = 3;
 /// Bytes of a string that are sent.
 pub const TEXT_MAX: usize = 512;
+/// Most variables of the raising function that are sent.
+pub const LOCALS_MAX: usize = 16;
+/// Bytes of a variable's string that are sent.
+pub const LOCAL_TEXT_MAX: usize = 120;
 /// Exceptions of a chain (`__cause__`, `__context__`) that are sent.
 pub const CHAIN_MAX: u32 = 4;
 
@@ -75,6 +79,10 @@ pub struct Raising {
     pub three: u32,
     /// 1 where exceptions on their way are looked at.
     pub unwinding: u32,
+    /// Where a frame holds its variables; 0 where they are not wanted.
+    pub locals: u32,
+    /// `PyCodeObject.co_nlocalsplus`, up to 3.10 `co_nlocals`
+    pub locals_count: u32,
     /// Zero.
     pub reserved: u32,
     /// How to read the frame that an exception leaves.
@@ -127,6 +135,22 @@ pub struct RaisedValue {
     pub text: [u8; TEXT_MAX],
 }
 
+/// A variable's value, read in passing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct RaisedLocal {
+    /// As in [`RaisedValue`].
+    pub ty: u64,
+    /// As in [`RaisedValue`].
+    pub words: [u64; 2],
+    /// As in [`RaisedValue`].
+    pub state: u32,
+    /// As in [`RaisedValue`].
+    pub copied: u32,
+    /// As in [`RaisedValue`].
+    pub text: [u8; LOCAL_TEXT_MAX],
+}
+
 /// An exception that was being handled. Each exception of a chain is one event; all of a report have its `root`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -157,8 +181,14 @@ pub struct Raised {
     pub flags: u32,
     /// How many frames are there.
     pub frames: u32,
+    /// How many of `locals` are there.
+    pub locals_count: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Its first arguments, then the file name.
     pub values: [RaisedValue; ARGUMENTS_MAX + 1],
     /// Its traceback.
     pub traceback: [RaisedFrame; FRAMES_MAX],
+    /// Variables of the function that raised it, in the order of its code object; of the first of a report only.
+    pub locals: [RaisedLocal; LOCALS_MAX],
 }

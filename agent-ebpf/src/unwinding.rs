@@ -121,7 +121,8 @@ extern "C" fn first(id: u64, state: u64, request: u64, frame: u64) -> u64 {
     // SAFETY: part of a live map value, and a local.
     unsafe { stacks::next_frame(&raw const raising.frames, &raw mut step) };
     e.traceback[0] = stacks::entry(&raising.frames, &step);
-    exceptions::frames(raising, traceback, 1, e);
+    let (holder, code) = exceptions::frames(raising, traceback, 1, e);
+    exceptions::locals(raising, holder, code, e);
     // SAFETY: reserved above, submitted once.
     unsafe { raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
     attribution::count(counter::EVENTS);

@@ -8,7 +8,9 @@ use apm_core::correlate::Raised;
 use apm_core::loss::{Loss, Losses};
 use apm_core::python::message::{Wording, message};
 use apm_core::python::place::{Place, place};
+use apm_core::python::redact;
 use apm_core::python::traceback::{Exception, Relation};
+use apm_core::python::value::Value;
 use apm_core::time::Time;
 
 use crate::capture::Capture;
@@ -28,11 +30,17 @@ const NOISY_MAX: usize = 16_384;
 pub struct Exceptions {
     /// By thread.
     pending: HashMap<u32, Raised>,
+    filter: Filter,
+    losses: Losses,
+}
+
+/// Tells what matters of exceptions on their way.
+#[derive(Default)]
+struct Filter {
     /// Functions that exceptions left for nothing, and how often.
     noise: HashMap<Muted, u32>,
     /// Functions that are to be muted, and until when.
     muted: Vec<(Muted, Time)>,
-    losses: Losses,
 }
 
 impl Exceptions {
@@ -42,15 +50,19 @@ impl Exceptions {
             self.losses.add(Loss::ExceptionsUnread, 1);
             return None;
         };
-        let exception = exception(interpreter, event, &mut self.losses);
-        if event.seen_at == seen_at::UNWINDING && event.depth == 0 && !self.tells(event, &exception) {
+        // First of all, as most of these tell nothing.
+        if event.seen_at == seen_at::UNWINDING && event.depth == 0 && !self.filter.tells(event, interpreter) {
             // The rest of its chain is not waited for.
             self.pending.remove(&event.tid);
             return None;
         }
+        if event.seen_at == seen_at::UNWINDING && event.depth > 0 && !self.pending.contains_key(&event.tid) {
+            return None;
+        }
+        let exception = exception(interpreter, event, &mut self.losses);
+        let locals = locals(interpreter, event);
         let mut report = match self.pending.remove(&event.tid) {
             Some(report) if event.depth > 0 && report.root == event.root => report,
-            None if event.seen_at == seen_at::UNWINDING && event.depth > 0 => return None,
             unfinished => {
                 // Its rest, or the beginning of this one, found no room in the ring.
                 self.losses.add(
@@ -66,6 +78,7 @@ impl Exceptions {
                     time: Time(event.time),
                     at_response: event.seen_at == seen_at::RESPONSE,
                     chain: Vec::new(),
+                    locals,
                 }
             }
         };
@@ -81,20 +94,34 @@ impl Exceptions {
         None
     }
 
+    /// Mutes the functions that told nothing.
+    pub fn mute(&mut self, capture: &mut Capture) {
+        for (function, until) in self.filter.muted.drain(..) {
+            capture.mute(function, until);
+        }
+    }
+
+    /// What was lost since the last call.
+    pub fn take_losses(&mut self) -> Losses {
+        std::mem::take(&mut self.losses)
+    }
+}
+
+impl Filter {
     /// An exception that leaves a function tells of a failure where it comes from the application and the function is not
     /// the application's: nothing of the application can handle it any more but what called the library.
-    fn tells(&mut self, event: &Event, exception: &Exception) -> bool {
-        let [left, passed @ ..] = exception.frames.as_slice() else { return false };
-        if exception.frames.len() != event.frames as usize {
-            return false;
-        }
-        let frame = &event.traceback[0];
-        let function = Muted { code: frame.code, name: frame.name, tgid: u64::from(event.tgid) };
-        if place(&left.file, &left.name) == Place::Application {
+    fn tells(&mut self, event: &Event, interpreter: &mut Interpreter) -> bool {
+        let count = usize::try_from(event.frames).unwrap_or(0).min(event.traceback.len());
+        let [left, passed @ ..] = &event.traceback[..count] else { return false };
+        let mut of_app =
+            |frame| interpreter.names(frame).map(|n| place(&n.file, &n.name) == Place::Application);
+        let Some(leaves_app) = of_app(left) else { return false };
+        let function = Muted { code: left.code, name: left.name, tgid: u64::from(event.tgid) };
+        if leaves_app {
             self.muted.push((function, Time(u64::MAX)));
             return false;
         }
-        if passed.iter().any(|frame| place(&frame.file, &frame.name) == Place::Application) {
+        if passed.iter().any(|frame| of_app(frame) == Some(true)) {
             self.noise.remove(&function);
             return true;
         }
@@ -108,18 +135,6 @@ impl Exceptions {
             self.muted.push((function, Time(event.time).plus(MUTED_FOR)));
         }
         false
-    }
-
-    /// Mutes the functions that told nothing.
-    pub fn mute(&mut self, capture: &mut Capture) {
-        for (function, until) in self.muted.drain(..) {
-            capture.mute(function, until);
-        }
-    }
-
-    /// What was lost since the last call.
-    pub fn take_losses(&mut self) -> Losses {
-        std::mem::take(&mut self.losses)
     }
 }
 
@@ -160,4 +175,22 @@ fn exception(interpreter: &mut Interpreter, event: &Event, losses: &mut Losses) 
             _ => None,
         },
     }
+}
+
+/// Variables of the function that raised an exception, as a JSON object. What is secret goes no further than this.
+fn locals(interpreter: &mut Interpreter, event: &Event) -> Option<String> {
+    let count = usize::try_from(event.locals_count).unwrap_or(0).min(event.locals.len());
+    let innermost = event.traceback.get(usize::try_from(event.frames).ok()?.checked_sub(1)?)?;
+    if count == 0 {
+        return None;
+    }
+    let names = interpreter.variables(innermost)?;
+    let mut shown = serde_json::Map::new();
+    for (name, read) in names.iter().zip(&event.locals[..count]) {
+        let value = interpreter.local(read);
+        if value != Value::Unbound {
+            shown.insert(name.clone(), redact::shown(name, &value).into());
+        }
+    }
+    (!shown.is_empty()).then(|| serde_json::Value::Object(shown).to_string())
 }

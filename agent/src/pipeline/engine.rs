@@ -63,6 +63,8 @@ pub struct Engine {
     /// `None`: not wanted.
     exceptions: Option<Exceptions>,
     interpreters: Interpreters,
+    /// Variables of functions that raise are wanted.
+    locals: bool,
     /// Services of which a request failed without an exception that was seen.
     blind: HashSet<Arc<str>>,
     /// Processes that loaded libraries since the last turn.
@@ -92,6 +94,7 @@ impl Engine {
             attribution: features.attribution.then(Attribution::new),
             exceptions: features.exceptions.then(Exceptions::default),
             interpreters: Interpreters::default(),
+            locals: features.locals,
             blind: HashSet::new(),
             mapped: BTreeSet::new(),
             starting: HashMap::new(),

@@ -40,6 +40,7 @@ impl Interpreters {
             minor: layout.minor,
             objects,
             codes: HashMap::new(),
+            variables: HashMap::new(),
             classes: HashMap::new(),
             sources: Sources::new(pid),
         };
@@ -68,6 +69,8 @@ pub struct Interpreter {
     minor: u8,
     objects: Objects,
     codes: HashMap<CodeKey, Arc<Names>>,
+    /// Names of variables by code object.
+    variables: HashMap<CodeKey, Arc<[String]>>,
     classes: HashMap<u64, Arc<Class>>,
     sources: Sources,
 }
@@ -114,6 +117,22 @@ impl Interpreter {
             self.codes.clear();
         }
         self.codes.insert(key, Arc::clone(&names));
+        Some(names)
+    }
+
+    /// Names of the variables of what a frame runs, in the order in which it holds them.
+    pub fn variables(&mut self, frame: &RaisedFrame) -> Option<Arc<[String]>> {
+        let key: CodeKey = (frame.code, frame.name, frame.first_line);
+        if let Some(known) = self.variables.get(&key) {
+            return Some(Arc::clone(known));
+        }
+        // Is it still that code object?
+        self.names(frame)?;
+        let names: Arc<[String]> = self.objects.variables(frame.code)?.into();
+        if self.variables.len() >= OBJECTS_MAX {
+            self.variables.clear();
+        }
+        self.variables.insert(key, Arc::clone(&names));
         Some(names)
     }
 

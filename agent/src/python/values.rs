@@ -1,6 +1,6 @@
 //! From an object's first words to its value.
 
-use apm_agent_ebpf::RaisedValue;
+use apm_agent_ebpf::{RaisedLocal, RaisedValue};
 use apm_core::python::value::Value;
 
 use super::Interpreter;
@@ -9,22 +9,31 @@ use crate::process::cpython::objects::decode;
 impl Interpreter {
     /// The value of an object that the probes have read.
     pub fn value(&mut self, read: &RaisedValue) -> Value {
-        if read.ty == 0 {
+        self.any(read.ty, read.words, read.state, read.copied, &read.text)
+    }
+
+    /// The value of a variable that the probes have read.
+    pub fn local(&mut self, read: &RaisedLocal) -> Value {
+        self.any(read.ty, read.words, read.state, read.copied, &read.text)
+    }
+
+    fn any(&mut self, ty: u64, words: [u64; 2], state: u32, copied: u32, text: &[u8]) -> Value {
+        if ty == 0 {
             return Value::Unbound;
         }
-        let Some(class) = self.class(read.ty) else { return Value::Object("unknown".to_owned()) };
+        let Some(class) = self.class(ty) else { return Value::Object("unknown".to_owned()) };
         let other = || Value::Object(class.name.clone());
         if class.is("str") {
-            let copied = usize::try_from(read.copied).unwrap_or(0).min(read.text.len());
-            let size = read.words[0].saturating_mul(u64::from(read.state >> 2 & 7));
-            let text = decode(&read.text[..copied], read.state);
+            let copied = usize::try_from(copied).unwrap_or(0).min(text.len());
+            let size = words[0].saturating_mul(u64::from(state >> 2 & 7));
+            let text = decode(&text[..copied], state);
             return Value::Text { text, whole: size == copied as u64 };
         }
         match class.name.as_str() {
             "NoneType" => Value::None,
-            "float" => Value::Float(f64::from_bits(read.words[0])),
-            "bool" => Value::Bool(integer(self.minor, read.words).is_some_and(|value| value != 0)),
-            "int" => integer(self.minor, read.words).map_or_else(other, Value::Int),
+            "float" => Value::Float(f64::from_bits(words[0])),
+            "bool" => Value::Bool(integer(self.minor, words).is_some_and(|value| value != 0)),
+            "int" => integer(self.minor, words).map_or_else(other, Value::Int),
             _ => other(),
         }
     }

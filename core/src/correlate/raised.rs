@@ -33,6 +33,8 @@ pub struct Raised {
     pub at_response: bool,
     /// The exception, then those that led to it.
     pub chain: Vec<Exception>,
+    /// Variables of the function that raised it, redacted, as a JSON object; `None` where they are not known or not wanted.
+    pub locals: Option<String>,
 }
 
 /// Exceptions of requests.
@@ -88,6 +90,7 @@ impl Exceptions {
         let (_, request, mut event) = self.held.pop_front()?;
         if let Some(raised) = self.raised.remove(&request) {
             describe(&mut event, &raised.chain);
+            event.error_locals = raised.locals;
         }
         Some(event)
     }
@@ -133,7 +136,7 @@ mod tests {
             cut: false,
             relation: None,
         };
-        Raised { request: 1, root, time: Time(0), at_response, chain: vec![exception] }
+        Raised { request: 1, root, time: Time(0), at_response, chain: vec![exception], locals: None }
     }
 
     fn of(seen: Vec<Raised>, failed: bool) -> Option<String> {

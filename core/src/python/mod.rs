@@ -6,5 +6,6 @@
 pub mod lines;
 pub mod message;
 pub mod place;
+pub mod redact;
 pub mod traceback;
 pub mod value;

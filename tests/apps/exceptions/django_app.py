@@ -5,8 +5,9 @@ import sys
 
 from django.conf import settings
 
-logging = {"version": 1}
+logging = {}
 if "APM_LOG" in os.environ:
+    logging["version"] = 1
     logging["handlers"] = {"file": {"class": "logging.FileHandler", "filename": os.environ["APM_LOG"]}}
     logging["loggers"] = {
         "django": {"handlers": ["file"], "propagate": False},

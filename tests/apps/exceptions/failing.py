@@ -19,9 +19,13 @@ class Cart:
             yield price["amount"]
 
 
-def division():
+def division(rid=7, note="three words here", ratio=2.5, flag=True, nothing=None):
     one = 1
-    return one / 0
+    password = "marked-" + "secret-word"
+    contact = "ann." + "marked-secret-word@example.org"
+    card = 4111111111111111
+    later = "a card " * 15 + "marked-" + "secret-word"
+    return one / 0, password, contact, card, later
 
 
 def key():

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::agent::Agent;
-use crate::places::{PYTHONS, Places};
+use crate::places::{PYTHONS, Places, file_with};
 use crate::process::until;
 use crate::runner::{Case, Verdict};
 use crate::server::Server;
@@ -94,7 +94,15 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
     let scratch = places.scratch()?;
     let apps = places.apps().join("exceptions");
     let server = Server::start_with(kind.name, kind.arguments, &python, &apps, scratch.path())?;
-    let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
+    // One kind is watched without variables.
+    let with_locals = kind.name != "aiohttp";
+    let pid = server.process.pid();
+    let mut arguments = vec!["--pid".to_owned(), pid.to_string()];
+    if !with_locals {
+        arguments.push("--no-locals".to_owned());
+    }
+    let mut agent = Agent::start(&places.agent, &arguments, scratch.path())?;
+    agent.attached(pid)?;
     agent.attached_to_first("exceptions")?;
     // A connection for each request: servers close theirs after an exception, and one of the pool would be reset.
     let config = ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build();
@@ -135,8 +143,11 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
     let groups = agent.get(&format!("/api/error_groups?w=600&limit=200&service={service}"))?;
     let losses = agent.losses()?;
     agent.stop()?;
+    if let Some(file) = file_with(agent.store(), "marked-secret-word")? {
+        bail!("{} holds a variable that must not be shown", file.display());
+    }
     ensure!(losses.is_empty(), "{losses:?}");
-    judge(&groups, &paths, &log, version)
+    judge(&groups, &paths, &log, version, with_locals)
         .with_context(|| format!("losses {losses:?}; server's log:\n{}", tail(&log)))
 }
 
@@ -147,10 +158,10 @@ fn service(agent: &Agent) -> Result<String> {
 }
 
 /// One group for each path, of as many requests as failed there, with a traceback that stands in the log.
-fn judge(groups: &Value, paths: &[String], log: &str, version: &str) -> Result<Verdict> {
+fn judge(groups: &Value, paths: &[String], log: &str, version: &str, with_locals: bool) -> Result<Verdict> {
     let groups = groups["groups"].as_array().context("no groups")?;
     let log = comparable(log, version);
-    let mut frames = 0;
+    let (mut frames, mut compared) = (0, 0);
     let mut seen: HashMap<String, usize> = HashMap::new();
     for group in groups {
         let traceback =
@@ -163,9 +174,16 @@ fn judge(groups: &Value, paths: &[String], log: &str, version: &str) -> Result<V
         );
         let ours = comparable(traceback, version);
         ensure!(log.contains(&ours), "the server logged no such traceback:\n{traceback}");
+        if traceback.contains("in division") && group["error_type"] == "ZeroDivisionError" {
+            let locals = &group["sample_locals"];
+            let wanted = if with_locals { locals_of_division() } else { Value::Null };
+            ensure!(*locals == wanted, "locals {locals}");
+            compared += 1;
+        }
         frames += ours.matches("  File ").count();
         *seen.entry(traceback.to_owned()).or_default() += 1;
     }
+    ensure!(compared > 0, "no variables were compared");
     ensure!(
         groups.len() == paths.len(),
         "{} groups of errors for {} ways to fail:\n{:#?}",
@@ -174,6 +192,20 @@ fn judge(groups: &Value, paths: &[String], log: &str, version: &str) -> Result<V
         seen.keys()
     );
     Ok(Verdict::Passed(format!("{} tracebacks of {frames} frames equal the server's", groups.len())))
+}
+
+/// Variables of `division` in `failing.py`: what is secret by its name or its value does not show.
+fn locals_of_division() -> Value {
+    serde_json::json!({
+        "rid": "7", "note": "'three words here'", "ratio": "2.5", "flag": "True", "nothing": "None", "one": "1",
+        "password": "<redacted>", "contact": "<redacted>", "card": "<redacted>", "later": later(),
+    })
+}
+
+/// Of a long text the start is shown, without its last word.
+fn later() -> String {
+    let words = "a card ".repeat(15);
+    format!("'{}'...", words.trim_end())
 }
 
 /// A log or traceback without what differs by rule: marks under source lines, and from 3.13 on the source lines, of which

@@ -28,13 +28,15 @@ impl Engine {
         let mut report = |what: &str, result: Result<(), String>| {
             self.registry.report(id, Attachment { what: what.to_owned(), problem: result.err() });
         };
-        let capture = &mut self.capture;
+        let (capture, locals) = (&mut self.capture, self.locals);
         let words = |error: CaptureError| error.to_string();
         if self.exceptions.is_some() {
             let looked = layout.as_ref().map_err(|problem| format!("exceptions {problem}"));
             report(
                 "exceptions",
-                looked.and_then(|layout| capture.look_at_exceptions(id.pid, layout.raising).map_err(words)),
+                looked.and_then(|layout| {
+                    capture.look_at_exceptions(id.pid, wanted(layout.raising, locals)).map_err(words)
+                }),
             );
         }
         if self.naming.call_sites.is_some() {
@@ -109,7 +111,12 @@ impl Engine {
             Point { program: "python_traceback", offset: offset.ok_or("PyTraceBack_Here is not exported")? };
         let pid = process.id.pid;
         self.capture.attach_functions(pid, file.key, UNWINDING, &file.access, &[point])?;
-        let raising = Raising { unwinding: 1, ..layout.raising };
+        let raising = Raising { unwinding: 1, ..wanted(layout.raising, self.locals) };
         self.capture.look_at_exceptions(pid, raising).map_err(|error| error.to_string())
     }
+}
+
+/// A layout without the place of variables, where those are not wanted.
+fn wanted(layout: Raising, locals: bool) -> Raising {
+    if locals { layout } else { Raising { locals: 0, ..layout } }
 }

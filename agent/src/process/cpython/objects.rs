@@ -4,7 +4,7 @@
 
 use super::memory::Memory;
 use crate::process::PythonVersion;
-use apm_agent_ebpf::{Raising, Stacks, frame_shape};
+use apm_agent_ebpf::{LOCALS_MAX, Raising, Stacks, frame_shape};
 
 /// Offsets of what describes code and exceptions, one row a minor version, in bytes; from CPython's headers, compared
 /// with what `ctypes` sees in each version.
@@ -72,6 +72,17 @@ const fn row(minor: u8, [exc_info, code, first_line, file, lines, class_name]: [
             },
             three: if minor <= 11 { 1 } else { 0 },
             unwinding: 0,
+            locals: match minor {
+                8 | 9 => 360,
+                10 => 352,
+                11..=13 => 72,
+                _ => 80,
+            },
+            locals_count: match minor {
+                ..=10 => 28,
+                11 => 76,
+                _ => 72,
+            },
             reserved: 0,
             frames: frames(minor, file + 8, first_line),
         },
@@ -199,6 +210,15 @@ impl Objects {
         };
         let lines = self.bytes(memory.word(address + layout.lines)?)?;
         Some(Code { file, name, qualified, lines })
+    }
+
+    /// Names of the variables of the code object at `address`, in the order in which a frame holds them:
+    /// `co_localsplusnames`, up to 3.10 `co_varnames`.
+    pub fn variables(&self, address: u64) -> Option<Vec<String>> {
+        let names = self.memory.word(address + if self.layout.minor <= 10 { 72 } else { 96 })?;
+        let count = self.memory.word(names + SIZE)?.min(LOCALS_MAX as u64);
+        let items = names + u64::from(self.layout.raising.items);
+        (0..count).map(|i| self.text(self.memory.word(items + i * 8)?)).collect()
     }
 
     /// The class at `address`.
