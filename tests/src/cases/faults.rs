@@ -1,5 +1,6 @@
 //! What strangers send: nothing secret is kept, and what follows is still seen.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("faults/secrets-are-nowhere", secrets_are_nowhere),
         Case::new("faults/garbage", garbage),
+        Case::new("faults/ring-overflow", ring_overflow),
         Case::new("faults/many-connections", many_connections),
     ]
 }
@@ -184,6 +186,86 @@ fn garbage(places: &Places) -> Result<Verdict> {
     }
     pair.agent.stop()?;
     Ok(Verdict::Passed(format!("{} shapes, each followed by a request that was seen", shapes.len())))
+}
+
+/// An agent that stands still while its ring overflows: what was lost is counted, what is shown happened, and soon after
+/// every request is seen again.
+fn ring_overflow(places: &Places) -> Result<Verdict> {
+    const SENT: usize = 1500;
+    const AFTER: usize = 100;
+    let mut pair = Pair::start(places, "http.server", &["--ring-mb", "1"])?;
+    pair.shown("/before")?;
+    ensure!(pair.lost("ring_full")? == 0, "the ring was full before");
+    pair.agent.process.signal(libc::SIGSTOP);
+    let mut stream = pair.connect()?;
+    let body = "b".repeat(4000);
+    for n in 0..SENT {
+        let head = format!("POST /n/{n} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes())?;
+        read_answer(&mut stream)?;
+    }
+    pair.agent.process.signal(libc::SIGCONT);
+    let resumed = Instant::now();
+    // What is asked before the ring has been emptied may still be lost.
+    let mut tries = 0;
+    until(SHOWN, "a new request to be shown", || {
+        tries += 1;
+        let path = format!("/recovered/{tries}");
+        pair.send(request(&path).as_bytes())?;
+        pair.agent
+            .get("/api/requests?window=300")
+            .map(|answer| answer.to_string().contains("/recovered/").then_some(()))
+    })?;
+    let recovered = resumed.elapsed();
+    // The counters are published once a second.
+    let full = until(SHOWN, "the losses of a ring of 1 MiB to be counted", || {
+        Ok(Some(pair.lost("ring_full")?).filter(|&full| full > 0))
+    })?;
+    let gap_bytes = pair.lost("gap_bytes")?;
+    // The connection with the gap in its middle is read again too. The first request there only tells that those before
+    // it must have been answered.
+    for n in 0..AFTER {
+        stream.write_all(format!("GET /after/{n} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())?;
+        read_answer(&mut stream)?;
+    }
+    let full = full.max(pair.lost("ring_full")?);
+    pair.agent.stop()?;
+    let events = pair.agent.events()?;
+    let seen: HashSet<&str> = events.iter().map(|event| event.path.as_str()).collect();
+    let missing: Vec<usize> = (1..AFTER).filter(|n| !seen.contains(format!("/after/{n}").as_str())).collect();
+    ensure!(
+        missing.is_empty(),
+        "not seen on the connection that had lost bytes: requests {missing:?} of {AFTER}"
+    );
+    let shown: Vec<&str> =
+        events.iter().map(|event| event.path.as_str()).filter(|path| path.starts_with("/n/")).collect();
+    let distinct: HashSet<&str> = shown.iter().copied().collect();
+    let sent: HashSet<String> = (0..SENT).map(|n| format!("/n/{n}")).collect();
+    ensure!(distinct.len() == shown.len(), "a request is shown twice");
+    ensure!(distinct.iter().all(|path| sent.contains(*path)), "a request is invented");
+    ensure!(shown.len() < SENT, "nothing was lost, so nothing was tested");
+    Ok(Verdict::Passed(format!(
+        "{SENT} sent, {} shown, none invented; ring_full {full}, gap_bytes {gap_bytes}; a new request shown after {:.2} s",
+        shown.len(),
+        recovered.as_secs_f64()
+    )))
+}
+
+/// Reads a whole answer, head and body: who asks again before that sends a pipeline.
+fn read_answer(stream: &mut TcpStream) -> Result<()> {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = stream.read(&mut buffer)?;
+        ensure!(read > 0, "the server closed the connection");
+        answer.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        let text = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if body.len() >= length.context("an answer without a length")?.parse::<usize>()? {
+            return Ok(());
+        }
+    }
 }
 
 /// Connections that come and go leave nothing behind.

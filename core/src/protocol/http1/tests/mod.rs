@@ -3,6 +3,7 @@
 mod conversations;
 mod damage;
 mod detect;
+mod recovery;
 
 use crate::protocol::testing::{Conversation, parse};
 
