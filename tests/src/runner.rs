@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::places::Places;
+use crate::places::{PYTHONS, Places};
 
 /// How a case that did not fail ended.
 pub(crate) enum Verdict {
@@ -24,19 +24,42 @@ pub(crate) struct Case {
     pub(crate) name: String,
     /// The test.
     pub(crate) run: Box<Test>,
+    /// Left to `--long`, or to a filter that names it.
+    rare: bool,
 }
 
 impl Case {
     /// A case by name.
     pub(crate) fn new(name: impl Into<String>, run: impl Fn(&Places) -> Result<Verdict> + 'static) -> Self {
-        Self { name: name.into(), run: Box::new(run) }
+        Self { name: name.into(), run: Box::new(run), rare: false }
+    }
+
+    /// A case for each Python, by the name `GROUP/VERSION`. All of them would take too long for every change: on the
+    /// oldest, the newest and one between them, which `nth` chooses, it always runs.
+    pub(crate) fn on_pythons(
+        group: &str,
+        nth: usize,
+        run: impl Fn(&Places, &'static str) -> Result<Verdict> + Copy + 'static,
+    ) -> Vec<Self> {
+        let last = PYTHONS.len() - 1;
+        let always = [0, 1 + nth % (last - 1), last];
+        let case = |(at, &version): (usize, &&'static str)| {
+            let case = Self::new(format!("{group}/{version}"), move |places| run(places, version));
+            Self { rare: !always.contains(&at), ..case }
+        };
+        PYTHONS.iter().enumerate().map(case).collect()
     }
 }
 
 /// Runs those of `cases` whose name contains `filter`; true when none failed.
 pub(crate) fn run(cases: &[Case], filter: Option<&str>, places: &Places) -> bool {
-    let chosen: Vec<&Case> =
-        cases.iter().filter(|case| filter.is_none_or(|part| case.name.contains(part))).collect();
+    let (chosen, left): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| match filter {
+        Some(part) => case.name.contains(part),
+        None => places.long || !case.rare,
+    });
+    if filter.is_none() && !left.is_empty() {
+        println!("{} of {} cases are left to --long: the same on other Pythons", left.len(), cases.len());
+    }
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for (at, case) in chosen.iter().enumerate() {
         let started = Instant::now();

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde::Deserialize;
 
 use crate::agent::Agent;
-use crate::places::{PYTHONS, Places};
+use crate::places::Places;
 use crate::process::{Process, until};
 use crate::runner::{Case, Verdict};
 
@@ -29,12 +29,12 @@ struct Noted {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let of = |looped: &'static str| {
-        PYTHONS.iter().map(move |version| {
-            Case::new(format!("call-sites/{looped}/{version}"), move |places| judge(places, looped, version))
+    let of = |(nth, looped): (usize, &'static str)| {
+        Case::on_pythons(&format!("call-sites/{looped}"), nth, move |places, version| {
+            judge(places, looped, version)
         })
     };
-    ["asyncio", "uvloop"].into_iter().flat_map(of).collect()
+    ["asyncio", "uvloop"].into_iter().enumerate().flat_map(of).collect()
 }
 
 /// Answers every request on every connection with `ok`.

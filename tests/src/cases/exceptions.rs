@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::agent::Agent;
-use crate::places::{PYTHONS, Places, file_with};
+use crate::places::{Places, file_with};
 use crate::process::until;
 use crate::runner::{Case, Verdict};
 use crate::server::Server;
@@ -77,14 +77,12 @@ const KINDS: &[Kind] = &[
 ];
 
 pub(super) fn cases() -> Vec<Case> {
-    let of = |kind: &'static Kind| {
-        PYTHONS.iter().map(move |version| {
-            Case::new(format!("exceptions/{}/{version}", kind.name), move |places| {
-                tracebacks(places, kind, version)
-            })
+    let of = |(nth, kind): (usize, &'static Kind)| {
+        Case::on_pythons(&format!("exceptions/{}", kind.name), nth, move |places, version| {
+            tracebacks(places, kind, version)
         })
     };
-    KINDS.iter().flat_map(of).collect()
+    KINDS.iter().enumerate().flat_map(of).collect()
 }
 
 fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {

@@ -19,22 +19,19 @@ const REQUESTS: u64 = 2000;
 const CLIENTS: u64 = 8;
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for &version in PYTHONS {
-        for kind in KINDS {
-            cases.push(Case::new(format!("one-to-one/{}/{version}", kind.name), move |places| {
-                let Some(python) = places.python(version) else {
-                    return Ok(Verdict::Skipped(format!("Python {version} is not on this machine")));
-                };
-                let scratch = places.scratch()?;
-                let server = Server::start(kind, &python, &places.apps(), scratch.path())?;
-                let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
-                let sent = load(kind, &server, places).run();
-                one_to_one(&mut agent, server, &sent).map(Verdict::Passed)
-            }));
-        }
-    }
-    cases
+    let of = |(nth, kind): (usize, &'static Kind)| {
+        Case::on_pythons(&format!("one-to-one/{}", kind.name), nth, move |places, version| {
+            let Some(python) = places.python(version) else {
+                return Ok(Verdict::Skipped(format!("Python {version} is not on this machine")));
+            };
+            let scratch = places.scratch()?;
+            let server = Server::start(kind, &python, &places.apps(), scratch.path())?;
+            let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
+            let sent = load(kind, &server, places).run();
+            one_to_one(&mut agent, server, &sent).map(Verdict::Passed)
+        })
+    };
+    KINDS.iter().enumerate().flat_map(of).collect()
 }
 
 /// The harness itself: what the clients and the app wrote down must be equal before an agent is judged by it.
