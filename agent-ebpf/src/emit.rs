@@ -28,14 +28,32 @@ pub fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
+/// Bytes that wait in the ring for user space.
+#[inline(always)]
+fn waiting() -> u64 {
+    // SAFETY: `ring()` is the map.
+    unsafe { raw::bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) }
+}
+
+/// Does so much wait in the ring that what can be done without is left out?
+#[inline(always)]
+pub fn is_half_full() -> bool {
+    waiting() > 2 * u64::from(WAKE_AT.load())
+}
+
+/// Does so much wait in the ring that user space should be woken?
+#[inline(always)]
+pub fn is_filling() -> bool {
+    waiting() > u64::from(WAKE_AT.load())
+}
+
 /// Writes `len` bytes from `event` into the ring.
 ///
 /// # Safety
 /// `event` must be readable for `len` bytes, provably so to the verifier.
 #[inline(always)]
 pub unsafe fn output(event: *mut c_void, len: u64, urgent: bool) -> bool {
-    // SAFETY: `ring()` is the map.
-    let waiting = unsafe { raw::bpf_ringbuf_query(ring(), u64::from(BPF_RB_AVAIL_DATA)) };
+    let waiting = waiting();
     note_waiting(waiting);
     let flags =
         if urgent || waiting > u64::from(WAKE_AT.load()) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };

@@ -117,7 +117,7 @@ pub static BUDGET_RESPONSE: Global<u32> = Global::new(2048);
 /// Bytes copied per run of replies that the process reads.
 #[unsafe(no_mangle)]
 pub static BUDGET_REPLY: Global<u32> = Global::new(8192);
-/// A wake-up is sent once the ring holds this many bytes; before that, user space comes by itself.
+/// A wake-up is sent once the ring holds this many bytes, a quarter of it; before that, user space comes by itself.
 #[unsafe(no_mangle)]
 pub static WAKE_AT: Global<u32> = Global::new(2 << 20);
 

@@ -359,7 +359,8 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
     s.data.time = emit::now();
     s.data.conn = conn.id;
     s.data.pos = plan.pos;
-    if wanted && !pieces::fits(shape, total) {
+    let large = wanted && !pieces::fits(shape, total);
+    if large && !(write && pieces::is_one_message(conn, || first_bytes(shape, total), total)) {
         pieces::send(s, write, shape, total);
         return Some(());
     }

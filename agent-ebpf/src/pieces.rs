@@ -93,13 +93,15 @@ pub fn look(conn: &mut Conn, write: bool, pos: u64, total: u64, first: impl FnOn
     let joined = conn.by == opened_by::DATA || conn.by == opened_by::TLS_DATA;
     let opens = write && pos <= 8 && total < 1024;
     let is_large = write && total > CAPTURE_MAX as u64;
-    let seeks_statements = (opens || is_large) && conn.flags & conn_flags::STATEMENTS == 0;
+    let may_be_message = is_large || (write && joined);
+    let seeks_statements = (opens || may_be_message) && conn.flags & conn_flags::STATEMENTS == 0;
     let seeks_frames = joined && conn.flags & conn_flags::WHOLE == 0;
     if !seeks_statements && !seeks_frames {
         return;
     }
     let first = first().swap_bytes();
-    if seeks_statements && (if opens { is_startup(first, total) } else { is_message(first, total) }) {
+    let is_statement = may_be_message && is_message(first, total);
+    if seeks_statements && (is_statement || (opens && is_startup(first, total))) {
         conn.flags |= conn_flags::STATEMENTS;
     }
     if seeks_frames && is_frame(first) {
@@ -121,6 +123,21 @@ fn is_message(first: u64, total: u64) -> bool {
     matches!((first >> 56) as u8, b'P' | b'B' | b'Q' | b'E') && len >= 4 && len < total
 }
 
+/// Is all of a chunk of statements one message with a large value, and perhaps a few short ones behind it? Then its start and
+/// its end tell all.
+#[inline(always)]
+pub fn is_one_message(conn: &Conn, first: impl FnOnce() -> u64, total: u64) -> bool {
+    if conn.flags & conn_flags::WHOLE != 0 {
+        return false;
+    }
+    let first = first().swap_bytes();
+    let len = (first >> 24) & 0xffff_ffff;
+    let kind = (first >> 56) as u8;
+    // A text may hold many statements, and is read so far.
+    let is_text = matches!(kind, b'P' | b'Q') && total > 64 * 1024;
+    (is_text || matches!(kind, b'B' | b'd')) && len < total && len + SKIM_TAIL as u64 > total
+}
+
 /// The head of an HTTP/2 frame (RFC 9113, 4.1): at most 16 KiB, of a known type, the reserved bit not set.
 #[inline(always)]
 fn is_frame(first: u64) -> bool {
@@ -131,7 +148,8 @@ fn is_frame(first: u64) -> bool {
 #[inline(always)]
 fn piece(s: &mut Scratch, base: u64, flags: u16) -> bool {
     let (left, sent) = (get!(s.pieces.left), get!(s.pieces.sent));
-    if left == 0 {
+    // Other connections' events need the room more.
+    if left == 0 || emit::is_half_full() {
         return false;
     }
     let entry = get!(s.pieces.entry);
@@ -174,7 +192,7 @@ fn piece(s: &mut Scratch, base: u64, flags: u16) -> bool {
     true
 }
 
-/// Sends a chunk in pieces; of what is too much for [`PIECES_MAX`] of them, the end. The event's other fields are filled in.
+/// Sends a chunk in pieces; of what is too much for [`PIECES_MAX`] of them, or for the ring at this moment, the end. The event's other fields are filled in.
 #[inline(always)]
 pub fn send(s: &mut Scratch, write: bool, shape: Shape, total: u64) {
     let (base, entry) = match shape {

@@ -10,7 +10,7 @@ use apm_agent_ebpf::{
     Conn, Data, SKIM_TAIL, change, conn_flags, counter, data_flags, kind, opened_by, seen_at,
 };
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_probe_read_user, generated as raw},
     macros::{uprobe, uretprobe},
     programs::{ProbeContext, RetProbeContext},
@@ -107,7 +107,8 @@ fn send<const N: usize>(data: &Data, buffer: u64, head: u64, tail: u64) -> Optio
             filled.flags |= data_flags::FAULT;
         }
         (*event).data = filled;
-        raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP));
+        let wake = if emit::is_filling() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+        raw::bpf_ringbuf_submit(event.cast(), u64::from(wake));
     }
     count(if fault { counter::PAYLOAD_FAULT } else { counter::EVENTS });
     Some(())
@@ -154,7 +155,8 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     const MOST: u64 = 16384 - SKIM_TAIL as u64;
     let wanted = pieces::wanted(conn, write);
     pieces::account(conn, write, plan.run_starts, total);
-    if write && total > 16384 && wanted {
+    let large = write && total > 16384 && wanted;
+    if large && !pieces::is_one_message(conn, || payload::first_bytes(shape, total), total) {
         return in_pieces(conn, data, call.buffer, total as u32, MOST as u32);
     }
     let head = if plan.head > MOST { MOST } else { plan.head };
@@ -190,6 +192,9 @@ fn in_pieces(conn: &mut Conn, mut data: Data, buffer: u64, total: u32, most: u32
         sent = forget(conn, sent);
         if sent >= total {
             return Some(());
+        }
+        if emit::is_half_full() {
+            break;
         }
         let left = total - sent;
         data.len = forget(conn, if left < most { left } else { most });

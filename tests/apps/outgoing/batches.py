@@ -2,7 +2,7 @@
 
     batches.py DRIVER LOG DIRECTORY PORT CERTIFICATE
 
-Phases and ids as in queries.py. A batch has some hundred kilobytes and leaves the process in a few large writes.
+Phases and ids as in queries.py. A batch has some tens of kilobytes and leaves the process in a few large writes.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ import sys
 from common import Log, fail, ready_then_wait, tasks
 from drivers import Asyncpg, Psycopg3Async
 
-ROWS = 1000
+ROWS = 300
 STATEMENTS = 250
-CLIENTS = 5
+CLIENTS = 3
 TEXT = "o'brien" * 20
 
 

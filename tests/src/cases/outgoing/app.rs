@@ -55,11 +55,13 @@ pub(super) struct Run {
     pub(super) database: Connection,
     /// What it counted as lost.
     pub(super) losses: Vec<(String, u64)>,
+    /// What came of the look at the API.
+    pub(super) figures: Result<()>,
     _scratch: tempfile::TempDir,
 }
 
 /// Starts `python SCRIPT NAME LOG REST..`, an agent once it is ready, and lets it run to its end. `meanwhile` is called
-/// before the app is let go.
+/// before the app is let go, `settled` with the running agent and the app's log once it has ended.
 pub(super) fn run(
     places: &Places,
     peers: &Peers,
@@ -67,6 +69,7 @@ pub(super) fn run(
     name: &str,
     rest: &[String],
     meanwhile: impl FnOnce() -> Result<()>,
+    settled: impl FnOnce(&Agent, &str) -> Result<()>,
 ) -> Result<Run> {
     let scratch = places.scratch()?;
     let log = scratch.path().join("log.jsonl");
@@ -88,11 +91,13 @@ pub(super) fn run(
     let limit = Duration::from_secs(if places.long { 300 } else { 90 });
     let status = app.wait(limit)?;
     ensure!(status.success(), "{name} ended with {status}:\n{}", app.output());
+    let log = fs::read_to_string(&log)?;
+    let figures = settled(&agent, &log);
     let losses = agent.losses()?;
     agent.stop()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let database = Connection::open_with_flags(agent.store().join("apm.db"), flags)?;
-    Ok(Run { log: fs::read_to_string(&log)?, database, losses, _scratch: scratch })
+    Ok(Run { log, database, losses, figures, _scratch: scratch })
 }
 
 fn says(app: &mut Process, word: &str) -> Result<()> {

@@ -7,8 +7,10 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use super::app::{self, Line};
+use super::figures::{HOSTS, agree, sums};
 use super::peers::Peers;
 use super::tally::Tally;
+use crate::agent::Agent;
 use crate::places::Places;
 
 /// Clients, by their names in `http_clients.py`.
@@ -95,10 +97,20 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     }
     let tunnels = || peers.http.output().matches("CONNECT").count();
     let before = Cell::new(0);
-    let run = app::run(places, peers, "calls.py", name, &rest, || {
+    let begin = || {
         before.set(tunnels());
         Ok(())
-    })?;
+    };
+    let settled = |agent: &Agent, log: &str| {
+        let mut expected = sums(log, |sent: &Sent| {
+            let port = if sent.line.phase.starts_with("tls") { tls } else { plain };
+            Some((format!("127.0.0.1:{port}"), sent.status >= 400, 0))
+        })?;
+        // A tunnel is a call of its own.
+        expected.entry(format!("127.0.0.1:{tls}")).or_default().calls += (tunnels() - before.get()) as u64;
+        agree(agent, &HOSTS, |host| Some(host.to_owned()), &expected)
+    };
+    let run = app::run(places, peers, "calls.py", name, &rest, begin, settled)?;
     let opened = tunnels() - before.get();
     let mut tally = Tally::default();
     let mut by_path: HashMap<String, Vec<Call>> = HashMap::new();
@@ -153,6 +165,9 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     }
     for (path, calls) in by_path {
         tally.fault("invented by the agent", format_args!("{path}: {:?}", calls[0]));
+    }
+    if let Err(differs) = &run.figures {
+        tally.fault("other figures", format_args!("{differs:#}"));
     }
     if !run.losses.is_empty() {
         tally.fault("counted as lost", format_args!("{:?}", run.losses));

@@ -29,7 +29,7 @@ fn error(kind: &str) -> &'static str {
 pub(super) fn judge(places: &Places, peers: &Peers) -> Result<String> {
     let closed = free_port()?;
     let rest = [peers.http_ports[0].to_string(), closed.to_string()];
-    let run = app::run(places, peers, "failures.py", "failures", &rest, || Ok(()))?;
+    let run = app::run(places, peers, "failures.py", "failures", &rest, || Ok(()), |_, _| Ok(()))?;
     let calls = calls::recorded(&run.database)?;
     let failed = app::lines::<Failed>(&run.log)?;
     ensure!(calls.len() == failed.len(), "{} calls for {}: {calls:?}", calls.len(), failed.len());

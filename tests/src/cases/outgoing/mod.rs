@@ -5,6 +5,7 @@ mod app;
 mod calls;
 mod commands;
 mod failures;
+mod figures;
 mod inbound;
 mod mysql;
 pub(super) mod peers;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::app;
 use super::peers::Peers;
-use super::queries::compare_all;
+use super::queries::{compare_all, settled};
 use super::tally::Tally;
 use crate::places::Places;
 
@@ -19,7 +19,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
         server.port.to_string(),
         peers.certificate.display().to_string(),
     ];
-    let run = app::run(places, peers, "queries.py", name, &rest, || Ok(()))?;
+    let run = app::run(places, peers, "queries.py", name, &rest, || Ok(()), settled(name))?;
     let mut tally = Tally::default();
     compare_all(&mut tally, &run, name, server.port, &server.directory.join("mysql.sock"))?;
     tally.result()

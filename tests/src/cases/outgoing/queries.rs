@@ -8,8 +8,10 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::app::{self, Line, Run};
+use super::figures::{STATEMENTS, agree, sums};
 use super::peers::Peers;
 use super::tally::Tally;
+use crate::agent::Agent;
 use crate::places::Places;
 
 /// Drivers, by their names in `drivers.py`.
@@ -109,7 +111,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
         peers.certificate.display().to_string(),
     ];
     let reset = || postgres.sql("shop", "SELECT pg_stat_statements_reset()").map(drop);
-    let run = app::run(places, peers, script, name, &rest, reset)?;
+    let run = app::run(places, peers, script, name, &rest, reset, settled(name))?;
     let theirs = counted(&postgres.sql("shop", "SELECT calls, query FROM pg_stat_statements")?, &driver)?;
 
     let mut tally = Tally::default();
@@ -119,6 +121,19 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
         tally.fault("counted otherwise by PostgreSQL", format_args!("{theirs:?}, the agent {shapes:?}"));
     }
     tally.result()
+}
+
+/// The figures of `/api/queries`, by the ids of the statements, equal the log.
+pub(super) fn settled(name: &str) -> impl FnOnce(&Agent, &str) -> Result<()> {
+    let driver = name.replace('-', "_");
+    move |agent, log| {
+        let expected = sums(log, |sent: &Sent| {
+            let is_control = sent.id == "BEGIN" || sent.id == "COMMIT";
+            let rows = if sent.sqlstate.is_none() { sent.rows.unwrap_or(0) } else { 0 };
+            (!is_control).then(|| (sent.id.clone(), sent.sqlstate.is_some(), rows))
+        })?;
+        agree(agent, &STATEMENTS, |sql| id(sql, &driver).map(str::to_owned), &expected)
+    }
 }
 
 /// Compares the agent's list with the app's log. Gives the agent's executions by shape, without those that failed, which
@@ -174,11 +189,17 @@ pub(super) fn compare_all(
             compare(tally, one, query, control, (port, socket), app_file);
         }
     }
+    if let Err(differs) = &run.figures {
+        tally.fault("other figures", format_args!("{differs:#}"));
+    }
     for (id, queries) in ours {
         tally.fault("invented by the agent", format_args!("{id}: {:?}", queries[0]));
     }
     // Connections joined in mid-life begin with a resynchronisation.
-    let lost: Vec<_> = run.losses.iter().filter(|(name, _)| name != "resyncs").collect();
+    // An app that sends all at once has ended before the agent reads whose lines its last stacks name.
+    let ends_early = |name: &str| app_file == "/batches.py" && name == "stacks_unread";
+    let counts = |name: &str| name != "resyncs" && !ends_early(name);
+    let lost: Vec<_> = run.losses.iter().filter(|(name, _)| counts(name)).collect();
     if !lost.is_empty() {
         tally.fault("counted as lost", format_args!("{lost:?}"));
     }
