@@ -96,8 +96,14 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(places::target().join("release/apm-agent"))
 }
 
-/// Builds the crate that starts servers, load and agents.
+/// Builds the crate that starts servers, load and agents, beside the agent.
 pub(crate) fn harness() -> Result<PathBuf> {
     shell::run(shell::cargo().args(["build", "--locked", "--release", "--package", "apm-tests"]))?;
     Ok(places::target().join("release/apm-tests"))
+}
+
+/// The same for the tests, from what the unit tests were built from: it need not be fast, and saves a minute or two.
+pub(crate) fn test_harness() -> Result<PathBuf> {
+    shell::run(shell::cargo().args(["build", "--locked", "--workspace", "--bin", "apm-tests"]))?;
+    Ok(places::target().join("debug/apm-tests"))
 }
