@@ -14,6 +14,7 @@ mod open;
 mod query;
 mod reader;
 mod rollup;
+mod room;
 mod scan;
 mod series;
 mod traffic;

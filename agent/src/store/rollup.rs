@@ -149,20 +149,22 @@ impl Default for Retention {
     }
 }
 
-/// Deletes what is too old, at most `limit` rows per table. `raw_from` is the first second of raw rows to keep.
+/// Where each kind of data is to begin: seconds, multiples of the level's width.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keep {
+    /// First second of raw rows.
+    pub(crate) raw: i64,
+    /// First bucket per level.
+    pub(crate) levels: [i64; LEVELS.len()],
+}
+
+/// Deletes what is older than `keep` says, at most `limit` rows per table.
 ///
 /// The floors move first: nobody reads what is about to go.
-pub(crate) fn prune(
-    conn: &Connection,
-    now: i64,
-    raw_from: i64,
-    retention: &Retention,
-    limit: usize,
-) -> rusqlite::Result<usize> {
+pub(crate) fn prune(conn: &Connection, keep: &Keep, limit: usize) -> rusqlite::Result<usize> {
     let mut deleted = 0;
-    let raw_from = raw_from.max(meta(conn, "raw_from")?);
-    set_meta(conn, "raw_from", raw_from)?;
-    let row = first_row(raw_from * 1_000_000);
+    set_meta(conn, "raw_from", keep.raw)?;
+    let row = first_row(keep.raw * 1_000_000);
     for (table, column) in
         [("exception", "event"), ("event", "id"), ("call", "id"), ("query", "id"), ("link", "id")]
     {
@@ -175,10 +177,9 @@ pub(crate) fn prune(
         .prepare_cached(
             "DELETE FROM ref WHERE (slot, key, target, row) IN (SELECT slot, key, target, row FROM ref WHERE slot < ?1 ORDER BY slot LIMIT ?2)",
         )?
-        .execute(params![raw_from / SLOT, limit * 3])?;
-    for (level, width) in LEVELS.iter().enumerate() {
-        let from = (now - retention.levels[level]).div_euclid(*width) * width;
-        set_meta(conn, LEVEL_KEYS[level], from)?;
+        .execute(params![keep.raw / SLOT, limit * 3])?;
+    for (level, from) in keep.levels.iter().enumerate() {
+        set_meta(conn, LEVEL_KEYS[level], *from)?;
         for kind in 1..=Kind::LAST {
             deleted += conn
                 .prepare_cached(

@@ -1,5 +1,7 @@
 //! Every answer equals the brute-force answer over all records ever sent.
 
+mod lists;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use apm_agent::store::{Scope, Sort};
@@ -325,7 +327,8 @@ fn check(store: &TestStore, truth: &Truth, scope: &Scope) -> Result<(), TestCase
         prop_assert!(close(statement.total_ms, total) && close(statement.share, total / all));
     }
 
-    check_requests(store, &events, scope)
+    check_requests(store, &events, scope)?;
+    lists::check(store, truth, scope)
 }
 
 fn check_requests(store: &TestStore, events: &[&Event], scope: &Scope) -> Result<(), TestCaseError> {
@@ -401,14 +404,16 @@ proptest! {
     fn answers_equal_brute_force(
         mut events in prop::collection::vec(any_event(), 0..80),
         mut calls in prop::collection::vec(any_call(), 0..30),
-        queries in prop::collection::vec(any_query(), 0..30),
+        mut queries in prop::collection::vec(any_query(), 0..30),
         picks in prop::collection::vec(0..1000_usize, 1..20),
         batches in 1..6_usize,
         late in 0.0..30.0_f64,
         windows in prop::collection::vec((1..400_u32, prop::option::of(0..2_usize)), 1..4),
     ) {
         tie(&mut events, &mut calls, &picks);
+        lists::dress(&mut events, &mut calls, &mut queries, &picks);
         let store = TestStore::new();
+        lists::discover(&store);
         let mut records: Vec<Record> = events.iter().cloned().map(ev).collect();
         records.extend(calls.iter().cloned().map(ca));
         records.extend(queries.iter().cloned().map(qu));

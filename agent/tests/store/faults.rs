@@ -103,7 +103,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_is_said_and_survived() {
     let Some(disk) = SmallDisk::mount() else {
-        eprintln!("skipped: mounting a small disk needs root");
+        println!("skipped: mounting a small disk needs root");
         return;
     };
     let path = disk.0.path().join("apm.db");
@@ -130,6 +130,35 @@ fn a_full_disk_is_said_and_survived() {
     assert_eq!(reader.overview(&all()).unwrap().total_requests, sent);
     assert_eq!(writer.losses().get(Loss::StoreFailed), 0);
     writer.shutdown();
+}
+
+#[test]
+fn on_a_disk_that_cannot_be_written_figures_are_kept_in_memory() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped: mounting a disk needs root");
+        return;
+    };
+    let path = disk.0.path().join("apm.db");
+    let clock = TestClock::new();
+    let (writer, _) = Store::open(&path, options(&clock)).unwrap();
+    writer.send(one());
+    writer.shutdown();
+    let before = fs::read(&path).unwrap();
+    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.0.path()).status().unwrap();
+    assert!(remounted.success());
+
+    let error = Store::open(&path, options(&clock)).unwrap_err().to_string();
+    assert!(error.contains("apm.db") && error.to_lowercase().contains("read-only"), "{error}");
+    let options = Options { memory_instead: true, ..options(&clock) };
+    let (writer, reader) = Store::open(&path, options).unwrap();
+    writer.send(vec![ev(event(START, "api", "/")); 3]);
+    writer.flush().unwrap();
+    let health = writer.health();
+    assert_eq!(health.state, State::Memory);
+    assert!(health.problem.unwrap().contains("memory"), "the user is not told");
+    assert_eq!(reader.overview(&all()).unwrap().total_requests, 3);
+    writer.shutdown();
+    assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The store and the server through their public faces.
 
+mod aged;
 mod api;
 mod brute;
 mod faults;

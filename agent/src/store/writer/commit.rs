@@ -17,6 +17,7 @@ use super::super::insert::{Inserter, Item, call_failed, event_failed, query_fail
 use super::super::links::Links;
 use super::super::open::{Location, OpenError, identity, is_corrupt, set_aside};
 use super::super::rollup::{self, Pending};
+use super::super::room;
 use super::super::traffic::Counting;
 use super::DiscoveredRoute;
 
@@ -238,10 +239,10 @@ impl Work {
         let mut more = false;
         if maintain {
             more = rollup::roll(&tx, &mut self.names, second - GRACE)?;
-            let used = used_bytes(&tx)?;
-            let raw_from = raw_from(&tx, second, &self.options, used)?;
+            let used = room::used_bytes(&tx)?;
+            let keep = room::keep(&tx, second, &self.options, used)?;
             let limit = PRUNE.max(self.written_since * 2);
-            rollup::prune(&tx, second, raw_from, &self.options.retention, limit)?;
+            rollup::prune(&tx, &keep, limit)?;
             code::prune(&tx, second)?;
             self.shared.health().size_bytes = used;
         }
@@ -372,25 +373,4 @@ fn explain(error: &rusqlite::Error) -> String {
         _ => return format!("the store cannot be written: {error}"),
     };
     format!("the store cannot be written: {error}: {remedy}")
-}
-
-fn used_bytes(conn: &Connection) -> rusqlite::Result<u64> {
-    let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
-    Ok((pragma("page_count")?.saturating_sub(pragma("freelist_count")?)) * pragma("page_size")?)
-}
-
-/// The first second of raw rows to keep. A store beyond its size gives up a fiftieth of its raw time at once.
-fn raw_from(conn: &Connection, now: i64, options: &Options, used: u64) -> rusqlite::Result<i64> {
-    // A little more than asked for: a window as long as the retention begins in a second that is there whole.
-    let from = now - options.retention.raw - 2;
-    if used <= options.max_bytes {
-        return Ok(from);
-    }
-    let mut oldest = now;
-    for table in ["event", "call", "query"] {
-        let id: Option<i64> =
-            conn.query_row(&format!("SELECT min(id) FROM {table}"), [], |row| row.get(0))?;
-        oldest = oldest.min(id.map_or(now, |id| row_micros(id) / 1_000_000));
-    }
-    Ok(from.max(oldest + ((now - oldest) / 50).max(1)))
 }

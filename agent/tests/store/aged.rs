@@ -1,0 +1,208 @@
+//! What becomes of figures with time: raw rows go, then the finer buckets; clocks are set; files grow old and full.
+
+use apm_agent::store::{Options, Retention, Scope, Sort, Store};
+use apm_core::aggregate::LEVELS;
+use apm_core::record::{Event, Record};
+use proptest::prelude::*;
+use rusqlite::Connection;
+
+use crate::support::{START, TestClock, TestStore, ca, call, ev, event, options, qu, query};
+
+fn all(seconds: u32) -> Scope {
+    Scope { service: None, seconds }
+}
+
+/// Kept for minutes rather than days, so that a test sees every level go.
+const SHORT: Retention = Retention { raw: 20, levels: [60, 600, 7200, 100_000, 400_000] };
+
+/// Where a window of `seconds` begins, as the page on the API says: to the microsecond while raw rows reach back so far, else
+/// with a whole bucket of the finest level that does.
+fn begins(now: f64, seconds: u32) -> f64 {
+    let from = now - f64::from(seconds);
+    let second = now.floor() as i64;
+    if from.floor() as i64 >= second - SHORT.raw - 2 {
+        return from;
+    }
+    let at = from.floor() as i64;
+    let level = LEVELS.iter().zip(SHORT.levels).find(|(width, kept)| {
+        at.div_euclid(**width) * **width >= (second - kept).div_euclid(**width) * **width
+    });
+    let width = level.map_or(LEVELS[LEVELS.len() - 1], |(width, _)| *width);
+    (at.div_euclid(width) * width) as f64
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    /// Two days of records under a retention of seconds: after each step of the clock every window's figures are those of
+    /// all records since the bucket it begins with.
+    #[test]
+    fn figures_of_every_window_survive_the_rows_they_were_made_of(
+        ages in prop::collection::vec(0..6_u32, 20..60),
+        windows in prop::collection::vec(1..200_000_u32, 8),
+    ) {
+        let store = TestStore::with(|options| options.retention = SHORT);
+        let mut events: Vec<Event> = Vec::new();
+        let mut now = START;
+        for (n, age) in ages.iter().enumerate() {
+            now += 0.37 * 9_f64.powi(age.cast_signed());
+            let at = (now * 1e6).round() / 1e6;
+            let mut one = event(at, "api", ["/a", "/b"][n % 2]);
+            one.duration_ms = 1.0 + n as f64;
+            one.status = if n % 5 == 0 { 500 } else { 200 };
+            events.push(one.clone());
+            store.clock.set(now);
+            store.put(vec![ev(one), ca(call(at, "api", "h")), qu(query(at, "api", "SELECT 1"))]);
+        }
+        // Deletion goes in steps; the floors have moved at once.
+        store.clock.set(now + 3.25);
+        store.writer.flush().unwrap();
+        let now = store.clock.now();
+        for seconds in windows {
+            let from = begins(now, seconds);
+            let within: Vec<&Event> = events.iter().filter(|e| e.ts >= from).collect();
+            let overview = store.reader.overview(&all(seconds)).unwrap();
+            prop_assert_eq!(overview.total_requests as usize, within.len(), "window {} from {}", seconds, from);
+            prop_assert_eq!(overview.errors as usize, within.iter().filter(|e| e.status >= 500).count());
+            let longest = within.iter().map(|e| e.duration_ms).fold(0.0, f64::max);
+            prop_assert!((overview.max_duration_ms - longest).abs() < 1e-6);
+            let routes = store.reader.routes(&all(seconds)).unwrap();
+            prop_assert_eq!(routes.iter().map(|r| r.total).sum::<u64>(), overview.total_requests);
+            let hosts = store.reader.outgoing(&all(seconds), 9).unwrap();
+            prop_assert_eq!(hosts.iter().map(|h| h.calls).sum::<u64>(), overview.total_requests);
+            let statements = store.reader.queries(&all(seconds), 9).unwrap();
+            prop_assert_eq!(statements.iter().map(|s| s.calls).sum::<u64>(), overview.total_requests);
+        }
+    }
+}
+
+/// Rows of `count` requests in the second from `at`, each on a route of its own out of `routes`.
+fn rows(at: f64, count: u32, routes: u32) -> Vec<Record> {
+    (0..count)
+        .map(|n| ev(event(at + f64::from(n) / f64::from(count), "api", &format!("/r{}", n % routes))))
+        .collect()
+}
+
+#[test]
+fn old_rows_go_in_small_batches() {
+    const COUNT: u32 = 20_000;
+    let store = TestStore::with(|options| options.retention.raw = 10);
+    for second in 0..10 {
+        store.clock.set(START + f64::from(second));
+        store.put(rows(START + f64::from(second), COUNT / 10, 3));
+    }
+    let left = || {
+        let conn = Connection::open(&store.path).unwrap();
+        conn.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    let mut before = left();
+    assert_eq!(before, COUNT);
+    let mut steps = 0;
+    while before > 0 {
+        steps += 1;
+        store.clock.set(START + 60.0 + f64::from(steps));
+        store.writer.flush().unwrap();
+        let after = left();
+        assert!(before - after <= 5000, "{} rows in one transaction", before - after);
+        assert!(steps < 100, "{after} rows never go");
+        before = after;
+        // What waits to be deleted is not shown.
+        assert!(store.reader.requests(&all(3600), None, None, Sort::Recent, 10).unwrap().is_empty());
+        assert_eq!(store.reader.overview(&all(3600)).unwrap().total_requests, u64::from(COUNT));
+    }
+    assert!(steps >= COUNT / 5000, "{steps}");
+}
+
+#[test]
+fn figures_beyond_the_size_give_up_their_finest_buckets() {
+    // So many routes that their buckets, not their rows, fill the store.
+    let store = TestStore::with(|options| {
+        options.max_bytes = 2 << 20;
+        options.retention.raw = 5;
+    });
+    let mut now = START;
+    let mut sent = 0;
+    for _ in 0..150 {
+        store.put(rows(now, 400, 400));
+        sent += 400;
+        now += 1.0;
+        store.clock.set(now);
+    }
+    for _ in 0..60 {
+        now += 1.0;
+        store.clock.set(now);
+        store.writer.flush().unwrap();
+    }
+    let health = store.writer.health();
+    assert!(health.size_bytes <= 2 << 20, "{health:?}");
+    assert_eq!(
+        store.reader.overview(&all(3600)).unwrap().total_requests,
+        sent,
+        "coarser buckets hold all of it"
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_forth_and_back_leaves_a_store_that_works() {
+    let store = TestStore::new();
+    store.put(rows(START, 10, 1));
+    let day = 86_400.0;
+    for (n, now) in [START + day, START + 1.0, START - day, START + 2.0].into_iter().enumerate() {
+        store.clock.set(now);
+        store.put(rows(now, 10, 1));
+        store.clock.set(now + 3.0);
+        store.put(rows(now + 2.0, 10, 1));
+        let shown = store.reader.requests(&all(60), None, None, Sort::Recent, 100).unwrap();
+        let mine = shown.iter().filter(|row| (row.ts - now).abs() < 4.0).count();
+        assert!(mine >= 20, "step {n}: {mine} requests of the last seconds are listed");
+        assert!(store.reader.overview(&all(60)).unwrap().total_requests >= 20, "step {n}");
+    }
+    assert_eq!(store.writer.losses().iter().map(|(_, n)| n).sum::<u64>(), 0);
+    assert_eq!(store.reader.overview(&all(4 * 86_400)).unwrap().total_requests, 90);
+}
+
+#[test]
+fn a_store_of_the_first_version_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("apm.db");
+    let clock = TestClock::new();
+    let (writer, _) = Store::open(&path, options(&clock)).unwrap();
+    writer.send(rows(START, 100, 3));
+    writer.shutdown();
+    // What later versions added is taken away again: the file is as the first version left it.
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch("DROP TABLE code; PRAGMA user_version = 1").unwrap();
+    let first = Connection::open_in_memory().unwrap();
+    first.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+    assert_eq!(schema(&old), schema(&first));
+    drop(old);
+
+    let (writer, reader) = Store::open(&path, options(&clock)).unwrap();
+    assert_eq!(writer.health().notices, Vec::<String>::new());
+    assert_eq!(reader.overview(&all(60)).unwrap().total_requests, 100);
+    let mut query = query(START, "api", "SELECT 1");
+    query.call_site = Some("/app.py:1 f".into());
+    writer.send(vec![qu(query)]);
+    writer.flush().unwrap();
+    assert_eq!(reader.code(&all(60), 9).unwrap().len(), 1);
+    writer.shutdown();
+}
+
+/// Tables and indices with their columns, without the comments.
+fn schema(conn: &Connection) -> Vec<String> {
+    let mut statement = conn
+        .prepare(
+            "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c.pk FROM sqlite_schema m, pragma_table_info(m.name) c
+             ORDER BY m.name, c.cid",
+        )
+        .unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+}
+
+#[test]
+fn defaults_reach_back_thirty_days() {
+    let Options { retention, .. } = Options::default();
+    assert_eq!(retention.raw, 3600);
+    assert!(retention.levels[0] >= 7200 && retention.levels[1] >= 86_400);
+    assert!(retention.levels[2..].iter().all(|kept| *kept >= 30 * 86_400));
+}
