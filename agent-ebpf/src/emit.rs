@@ -63,11 +63,11 @@ pub unsafe fn output(event: *mut c_void, len: u64, urgent: bool) -> bool {
     !full
 }
 
-/// Writes a whole fixed-size event.
+/// Writes a whole fixed-size event. By reference: taken by value it would lie on the stack twice.
 #[inline(always)]
-fn whole<T: IntoBytes + Immutable>(mut event: T, urgent: bool) -> bool {
+fn whole<T: IntoBytes + Immutable>(event: &mut T, urgent: bool) -> bool {
     // SAFETY: a value on the stack, written with its own size.
-    unsafe { output(core::ptr::from_mut(&mut event).cast(), size_of::<T>() as u64, urgent) }
+    unsafe { output(core::ptr::from_mut(event).cast(), size_of::<T>() as u64, urgent) }
 }
 
 /// Tells user space of a connection. `error` is an `errno`, `sockaddr` the address in a failed call.
@@ -118,7 +118,7 @@ pub fn opened(sock: &Sock, conn: &Conn, id: u64, error: u32, sockaddr: u64) -> b
             }
         }
     }
-    whole(event, false)
+    whole(&mut event, false)
 }
 
 /// The start that `struct sockaddr_in` and `sockaddr_in6` have in common, and the former's address, see ip(7), ipv6(7); the
@@ -176,7 +176,7 @@ pub fn named(sk: u64, conn: u64) -> bool {
 #[inline(always)]
 pub fn stream_opened(conn: &Conn, id: u64) -> bool {
     whole(
-        Opened {
+        &mut Opened {
             kind: kind::OPENED,
             tid: id as u32,
             tgid: (id >> 32) as u32,
@@ -199,20 +199,20 @@ pub fn stream_opened(conn: &Conn, id: u64) -> bool {
 /// Tells user space over which socket a TLS stream runs.
 #[inline(always)]
 pub fn bound(stream: u64, socket: u64, id: u64) -> bool {
-    whole(Bound { kind: kind::BOUND, tgid: (id >> 32) as u32, time: now(), stream, socket }, false)
+    whole(&mut Bound { kind: kind::BOUND, tgid: (id >> 32) as u32, time: now(), stream, socket }, false)
 }
 
 /// Tells user space that something happened to a connection.
 #[inline(always)]
 pub fn changed(conn: u64, what: u32, value: u32, tgid: u32) {
     let _counted =
-        whole(Changed { kind: kind::CHANGED, change: what, time: now(), conn, value, tgid }, false);
+        whole(&mut Changed { kind: kind::CHANGED, change: what, time: now(), conn, value, tgid }, false);
 }
 
 /// Tells user space at once that a process came, changed or went.
 #[inline(always)]
 pub fn process(life: u32, tgid: u32, parent: u32, watched: bool) {
-    let event = Process {
+    let mut event = Process {
         kind: kind::PROCESS,
         life,
         time: now(),
@@ -221,5 +221,5 @@ pub fn process(life: u32, tgid: u32, parent: u32, watched: bool) {
         watched: u32::from(watched),
         reserved: 0,
     };
-    let _counted = whole(event, true);
+    let _counted = whole(&mut event, true);
 }

@@ -20,6 +20,7 @@ mod pieces;
 mod probes;
 mod stacks;
 mod unwinding;
+mod volatile;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -13,6 +13,7 @@ use crate::{
     emit, exceptions,
     maps::{BUDGET_REPLY, BUDGET_REQUEST, BUDGET_RESPONSE, PAYLOAD_MAX, SCRATCH, Scratch, count},
     pieces,
+    volatile::{get, set},
 };
 
 /// Where the bytes of a system call lie in the process's memory.
@@ -116,10 +117,7 @@ fn copy_buffer(s: &mut Scratch, base: u64, total: u64, head: u64) -> Copied {
     Copied { head, tail, fault: false }
 }
 
-/// Where a walk over an array of `iovec` stands.
-///
-/// It lives in the scratch event and is read and written as volatile: the verifier then knows nothing of its values, so
-/// that all ways through one step end in the same state, and it walks each step once.
+/// Where a walk over an array of `iovec` stands. It lives in the scratch event, see [`crate::volatile`].
 #[repr(C)]
 pub struct Walk {
     /// Bytes that the call moved.
@@ -136,20 +134,6 @@ pub struct Walk {
     whole: u64,
     /// For [`forget`].
     value: u64,
-}
-
-macro_rules! get {
-    ($place:expr) => {
-        // SAFETY: a field of a live map value.
-        unsafe { core::ptr::read_volatile(&raw const $place) }
-    };
-}
-
-macro_rules! set {
-    ($place:expr, $value:expr) => {
-        // SAFETY: a field of a live map value.
-        unsafe { core::ptr::write_volatile(&raw mut $place, $value) }
-    };
 }
 
 /// `x`, of which the verifier forgets all it knows: the branches that led to it become one.

@@ -12,10 +12,10 @@ use crate::{
     emit,
     maps::Scratch,
     payload::{Iovec, Shape, clamp, copy, opaque},
+    volatile::{get, set},
 };
 
-/// Where a chunk that is sent in pieces stands. It lives in the scratch event for the reason that [`crate::payload::Walk`]
-/// does.
+/// Where a chunk that is sent in pieces stands. It lives in the scratch event, see [`crate::volatile`].
 #[repr(C)]
 pub struct Pieces {
     /// Bytes not sent yet.
@@ -28,20 +28,6 @@ pub struct Pieces {
     sent: u64,
     /// Size of the piece at hand.
     len: u64,
-}
-
-macro_rules! get {
-    ($place:expr) => {
-        // SAFETY: a field of a live map value.
-        unsafe { core::ptr::read_volatile(&raw const $place) }
-    };
-}
-
-macro_rules! set {
-    ($place:expr, $value:expr) => {
-        // SAFETY: a field of a live map value.
-        unsafe { core::ptr::write_volatile(&raw mut $place, $value) }
-    };
 }
 
 /// Bytes of replies that are wanted per byte of statements: a statement of a pipeline has at least 50, the replies to what

@@ -3,7 +3,7 @@
 //!
 //! Runs in uprobes too, which can be preempted: events are put together in the ring itself.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use apm_agent_ebpf::{RaisedFrame, STACK_MAX, Stack, Stacks, counter, frame_shape, kind};
 use aya_ebpf::{
@@ -72,15 +72,13 @@ pub unsafe extern "C" fn next_frame(stacks: *const Stacks, step: *mut Step) -> u
     let address = step.next;
     if stacks.shape == frame_shape::OBJECT {
         // `f_back` and `f_code`
-        let mut head = [0u64; 2];
-        read(&mut head, address + 24);
+        let head: [u64; 2] = read(address + 24);
         step.next = head[0];
         step.code = head[1];
         step.at = u64::from(half(address + u64::from(stacks.lasti)));
         return 0;
     }
-    let mut words = [0u64; 10];
-    read(&mut words, address);
+    let words: [u64; 10] = read(address);
     step.at = words[7];
     if stacks.shape == frame_shape::FUNCTION_FIRST {
         step.code = words[4];
@@ -97,10 +95,15 @@ pub unsafe extern "C" fn next_frame(stacks: *const Stacks, step: *mut Step) -> u
     0
 }
 
+/// Reads words of the current process; zeros where they cannot be read.
 #[inline(always)]
-fn read<const N: usize>(to: &mut [u64; N], address: u64) {
-    // SAFETY: a local of that size, which the helper fills with zeros where it cannot read.
-    unsafe { raw::bpf_probe_read_user(to.as_mut_ptr().cast(), 8 * N as u32, address as *const c_void) };
+fn read<const N: usize>(address: u64) -> [u64; N] {
+    let mut words = MaybeUninit::<[u64; N]>::uninit();
+    // SAFETY: the helper writes all of it, zeros where it cannot read.
+    unsafe {
+        raw::bpf_probe_read_user(words.as_mut_ptr().cast(), 8 * N as u32, address as *const c_void);
+        words.assume_init()
+    }
 }
 
 #[inline(always)]
@@ -115,10 +118,22 @@ fn mix(hash: u64, value: u64) -> u64 {
     mixed ^ mixed >> 29
 }
 
-/// Number of the stack of the current thread, whose `PyThreadState` is at `state`; 0 where it is not wanted or empty.
+/// Number of the stack of the current thread, whose `PyThreadState` is at `state`, of which user space is told; 0 where it
+/// is not wanted or empty.
+///
+/// Both functions are called from here, not one by the other: the frames of a call chain share 512 bytes.
+#[inline(always)]
+pub fn call_stack(id: u64, state: u64) -> u64 {
+    let number = stack_number(id, state);
+    if number != 0 && STACKS_SENT.get_ptr(number).is_none() {
+        send_stack(id, state, number);
+    }
+    number
+}
+
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn call_stack(id: u64, state: u64) -> u64 {
+extern "C" fn stack_number(id: u64, state: u64) -> u64 {
     let Some(stacks) = STACKS.get_ptr((id >> 32) as u32) else { return 0 };
     // SAFETY: a map value; user space replaces it only as a whole, when the process has changed.
     let stacks = unsafe { &*stacks };
@@ -144,11 +159,7 @@ pub extern "C" fn call_stack(id: u64, state: u64) -> u64 {
         return 0;
     }
     // 0 stands for none.
-    let number = hash | 1;
-    if STACKS_SENT.get_ptr(number).is_none() {
-        send_stack(id, state, number);
-    }
-    number
+    hash | 1
 }
 
 /// What is sent of a frame.

@@ -39,6 +39,10 @@ fn instruction_counts_do_not_jump() {
             Some(Some(_)) | None => {}
         }
     }
+    if std::env::var_os("VERIFIER_RECORD").is_some() {
+        println!("to be recorded: {}", jumped.join(", "));
+        return;
+    }
     assert!(jumped.is_empty(), "in Linux {series}: {}", jumped.join(", "));
     if !record.contains_key(&series) {
         println!("skipped: no counts are recorded for Linux {series}");

@@ -3,14 +3,14 @@
 use anyhow::Result;
 
 use crate::steps::{Outcome, Steps, Tally};
-use crate::{agent, dashboard, ebpf, fuzz, node, packages, places, python, shell, tidy};
+use crate::{agent, dashboard, ebpf, fuzz, node, packages, places, python, shell, tidy, vm};
 
 /// Seconds per fuzz target inside the test command; `cargo xtask fuzz` runs longer.
 const FUZZ_SECONDS: u32 = 8;
 
 /// Everything, or with a filter the tests whose name contains it.
 pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result<()> {
-    let mut steps = Steps::new(if filter.is_some() { 6 } else { 13 + usize::from(long) });
+    let mut steps = Steps::new(if filter.is_some() { 6 } else { 14 + usize::from(long) });
     steps.step("Debian packages", || {
         Ok(packages::install(packages::TEST_PACKAGES)?
             .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
@@ -39,6 +39,7 @@ pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result
     if filter.is_none() {
         steps.step("Python header hook", python::hook);
         steps.step("eBPF object", ebpf::check);
+        steps.step("Linux 6.1, emulated", vm::oldest);
         steps.step("fuzz targets", || fuzz::run(FUZZ_SECONDS));
     }
     steps.step("end-to-end tests", || end_to_end(long, write_docs, filter));

@@ -3,7 +3,7 @@
 use apm_agent_ebpf::{Conn, Python, conn_flags, python_flags};
 
 use super::{
-    frames::{is_work_item, work_item},
+    frames::is_work_item,
     maps::*,
     now::{Now, half, word},
     python,
@@ -72,18 +72,21 @@ pub extern "C" fn starts_thread(id: u64, child: u32) -> u32 {
     let Some(python) = python(id) else { return 0 };
     if python.flags & python_flags::THREADS_ONLY != 0 {
         // Where hand-overs are not seen, it may do anybody's work.
-        kept(THREADS.insert(child, Thread::default(), 0));
+        let _full = new_thread(child);
         return 0;
     }
     let Some(now) = Now::of(id, python) else { return 0 };
     let resolved = now.resolve();
     let lineage = now.lineage(&resolved).child(0);
-    let mut thread = Thread { request: resolved.request, lineage, ..Thread::default() };
+    let Some(thread) = new_thread(child) else { return 0 };
+    // SAFETY: a live map value; the thread does not run yet.
+    let thread = unsafe { &mut *thread };
+    thread.request = resolved.request;
+    thread.lineage = lineage;
     if resolved.request != 0 {
         thread.flags = thread_flags::VALID | thread_flags::INHERITED;
         kept(HAS_THREADS.insert(resolved.request, 1, 0));
     }
-    kept(THREADS.insert(child, thread, 0));
     0
 }
 
@@ -113,7 +116,10 @@ pub fn ends(tgid: u32) {
 pub fn copied(id: u64, python: &Python, child: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
-    let mut new = Unit { request: resolved.request, ..Unit::default() };
+    let Some(new) = new_unit(Key { address: child, tgid: u64::from(now.tgid) }) else { return };
+    // SAFETY: a live map value, of a context that no code has entered yet.
+    let new = unsafe { &mut *new };
+    new.request = resolved.request;
     let number = number();
     if !resolved.unit.is_null() {
         // SAFETY: a live map value.
@@ -140,7 +146,6 @@ pub fn copied(id: u64, python: &Python, child: u64) {
         new.group = thread.accepting;
         new.request = 0;
     }
-    kept(UNITS.insert(Key { address: child, tgid: u64::from(now.tgid) }, new, 0));
 }
 
 /// A greenlet was made: it does the work of the one that made it.
@@ -149,8 +154,10 @@ pub fn greenlet_made(id: u64, python: &Python, greenlet: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
     let lineage = now.lineage(&resolved).child(number());
-    let new = Unit { lineage, request: resolved.request, ..Unit::default() };
-    kept(UNITS.insert(Key { address: greenlet, tgid: u64::from(now.tgid) }, new, 0));
+    if let Some(new) = new_unit(Key { address: greenlet, tgid: u64::from(now.tgid) }) {
+        // SAFETY: a live map value, of a greenlet that has not run yet.
+        unsafe { ((*new).lineage, (*new).request) = (lineage, resolved.request) };
+    }
 }
 
 /// The thread goes on with another greenlet.
@@ -172,7 +179,7 @@ pub fn put(id: u64, python: &Python, item: u64) {
 }
 
 /// A work item is put into a queue of gevent's, for a pool of greenlets. Its way out is not seen: a function that switches
-/// stacks before it returns must not be probed at its return. [`work_item`] finds it where it is executed.
+/// stacks before it returns must not be probed at its return. `work_item` finds it where it is executed.
 #[inline(always)]
 pub fn green_put(id: u64, python: &Python, item: u64) {
     if is_work_item(item) {
@@ -188,18 +195,17 @@ fn green_mark(tgid: u64) -> Key {
     Key { address: 0, tgid }
 }
 
-/// A greenlet runs: if it executes a work item, it does the work of whoever put that into the queue.
-///
-/// # Safety
-/// `python` must be null or a live map value.
+/// Do work items of the process go through gevent's queues?
+#[inline(always)]
+pub fn has_green_work(tgid: u64) -> bool {
+    HANDOVERS.get_ptr(green_mark(tgid)).is_some()
+}
+
+/// A greenlet runs: if it executes a work item, which is that at `item`, it does the work of whoever put that into the
+/// queue.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub unsafe extern "C" fn green_work(python: *const Python, state: u64, tgid: u64, greenlet: u64) -> u32 {
-    if HANDOVERS.get_ptr(green_mark(tgid)).is_none() {
-        return 0;
-    }
-    // SAFETY: by the caller.
-    let item = unsafe { work_item(python, state, tgid) };
+pub extern "C" fn green_work(item: u64, tgid: u64, greenlet: u64) -> u32 {
     let Some(unit) = unit(greenlet, tgid as u32) else { return 0 };
     // SAFETY: a live map value.
     let unit = unsafe { &mut *unit };

@@ -154,26 +154,32 @@ pub fn outgoing(conn: &mut Conn, id: u64, what: u64, origin: &mut Origin) {
     *origin = NOWHERE;
     if python(id).is_some() {
         // SAFETY: a live map value, and memory of the caller.
-        unsafe { bytes_written(conn, id, what, origin) };
+        let state = unsafe { bytes_written(conn, id, what, origin) };
+        // From here, and not from within: the frames of a call chain share 512 bytes.
+        if state != 0 {
+            origin.stack = stacks::call_stack(id, state);
+        }
     }
 }
 
+/// The `PyThreadState` of the code whose call stack is wanted; 0 if it is not.
+///
 /// # Safety
 /// `conn` must be null or a live map value, `origin` null or the caller's.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn bytes_written(conn: *mut Conn, id: u64, what: u64, origin: *mut Origin) -> u32 {
+unsafe extern "C" fn bytes_written(conn: *mut Conn, id: u64, what: u64, origin: *mut Origin) -> u64 {
     if let (false, false, Some(python)) = (conn.is_null(), origin.is_null(), python(id)) {
         // SAFETY: by the caller, not null.
         let (conn, origin) = unsafe { (&mut *conn, &mut *origin) };
-        written(conn, id, python, what, origin);
+        return written(conn, id, python, what, origin);
     }
     0
 }
 
 #[inline(always)]
-fn written(conn: &mut Conn, id: u64, python: &Python, what: u64, origin: &mut Origin) {
-    let Some(now) = Now::of(id, python) else { return };
+fn written(conn: &mut Conn, id: u64, python: &Python, what: u64, origin: &mut Origin) -> u64 {
+    let Some(now) = Now::of(id, python) else { return 0 };
     let resolved = now.resolve();
     let mut lineage = now.lineage(&resolved);
     origin.request = resolved.request;
@@ -208,9 +214,9 @@ fn written(conn: &mut Conn, id: u64, python: &Python, what: u64, origin: &mut Or
                 lineage = Lineage::default();
             }
         }
-    } else if what & chunk::MAY_BEGIN != 0 && origin.stack == 0 {
-        origin.stack = stacks::call_stack(id, now.state);
     }
     origin.unit = lineage.unit;
     origin.ancestors = lineage.ancestors;
+    let begins = conn.flags & conn_flags::SERVES == 0 && what & chunk::MAY_BEGIN != 0;
+    if begins && origin.stack == 0 { now.state } else { 0 }
 }

@@ -6,7 +6,7 @@ use apm_agent_ebpf::{Python, counter, link, python_flags};
 use aya_ebpf::helpers::{bpf_probe_read_user, generated as raw};
 
 use super::{
-    events::{green_work, takes_over},
+    events::{green_work, has_green_work, takes_over},
     frames::work_item,
     maps::*,
 };
@@ -160,9 +160,11 @@ impl Now {
         let greenlet = self.greenlet();
         if greenlet == 0 {
             self.look_back(python);
-        } else {
+        } else if has_green_work(u64::from(self.tgid)) {
+            let tgid = u64::from(self.tgid);
             // SAFETY: a live map value.
-            unsafe { green_work(python, self.state, u64::from(self.tgid), greenlet) };
+            let item = unsafe { work_item(python, self.state, tgid) };
+            green_work(item, tgid, greenlet);
         }
     }
 

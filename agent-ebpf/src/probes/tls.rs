@@ -50,7 +50,9 @@ pub(super) fn stream(key: &StreamKey, id: u64) -> Option<*mut Conn> {
 }
 
 /// A stream begins at this address; one that was there before is over.
-#[inline(always)]
+///
+/// A function of its own, as what it makes would take a third of the caller's stack.
+#[inline(never)]
 fn start(key: &StreamKey, id: u64, by: u16) {
     let mut conn = connection::new(0, id, by, 0);
     if emit::stream_opened(&conn, id) {
@@ -100,13 +102,12 @@ fn send<const N: usize>(data: &Data, buffer: u64, head: u64, tail: u64) -> Optio
         {
             (tail, fault) = (0, true);
         }
-        let mut filled = *data;
-        filled.head = head as u32;
-        filled.tail = tail as u16;
+        (*event).data = *data;
+        (*event).data.head = head as u32;
+        (*event).data.tail = tail as u16;
         if fault {
-            filled.flags |= data_flags::FAULT;
+            (*event).data.flags |= data_flags::FAULT;
         }
-        (*event).data = filled;
         let wake = if emit::is_filling() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
         raw::bpf_ringbuf_submit(event.cast(), u64::from(wake));
     }
@@ -117,8 +118,7 @@ fn send<const N: usize>(data: &Data, buffer: u64, head: u64, tail: u64) -> Optio
 /// The call returned, having moved `total` bytes of plaintext.
 #[inline(always)]
 fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
-    let key = key(id, call.ssl);
-    let conn = stream(&key, id)?;
+    let conn = stream(&key(id, call.ssl), id)?;
     // SAFETY: a live map value; OpenSSL forbids two calls on one stream at a time.
     let conn = unsafe { &mut *conn };
     conn.tgid = (id >> 32) as u32;
@@ -142,7 +142,8 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         flags: u16::from(write) * data_flags::WRITE + data_flags::PLAINTEXT,
         origin: attribution::NOWHERE,
     };
-    let shape = Shape::Buffer(call.buffer);
+    let buffer = call.buffer;
+    let shape = Shape::Buffer(buffer);
     if write && conn.flags & conn_flags::SERVES != 0 && payload::fails(shape) {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
@@ -157,18 +158,18 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     pieces::account(conn, write, plan.run_starts, total);
     let large = write && total > 16384 && wanted;
     if large && !pieces::is_one_message(conn, || payload::first_bytes(shape, total), total) {
-        return in_pieces(conn, data, call.buffer, total as u32, MOST as u32);
+        return in_pieces(conn, &mut data, buffer, total as u32, MOST as u32);
     }
     let head = if plan.head > MOST { MOST } else { plan.head };
     let tail = total - head;
     if head <= 512 - SKIM_TAIL as u64 {
-        send::<512>(&data, call.buffer, head, tail)
+        send::<512>(&data, buffer, head, tail)
     } else if head <= 2048 - SKIM_TAIL as u64 {
-        send::<2048>(&data, call.buffer, head, tail)
+        send::<2048>(&data, buffer, head, tail)
     } else if head <= 8192 - SKIM_TAIL as u64 {
-        send::<8192>(&data, call.buffer, head, tail)
+        send::<8192>(&data, buffer, head, tail)
     } else {
-        send::<16384>(&data, call.buffer, head, tail)
+        send::<16384>(&data, buffer, head, tail)
     }
 }
 
@@ -185,7 +186,7 @@ fn forget(conn: &mut Conn, x: u32) -> u32 {
 
 /// Sends a large write in pieces of at most `most` bytes, and of what is too much for [`TLS_PIECES_MAX`] of them the end.
 #[inline(always)]
-fn in_pieces(conn: &mut Conn, mut data: Data, buffer: u64, total: u32, most: u32) -> Option<()> {
+fn in_pieces(conn: &mut Conn, data: &mut Data, buffer: u64, total: u32, most: u32) -> Option<()> {
     let pos = data.pos;
     let mut sent = 0;
     for _ in 0..TLS_PIECES_MAX {
@@ -199,14 +200,14 @@ fn in_pieces(conn: &mut Conn, mut data: Data, buffer: u64, total: u32, most: u32
         let left = total - sent;
         data.len = forget(conn, if left < most { left } else { most });
         data.pos = pos + u64::from(sent);
-        send::<16384>(&data, buffer + u64::from(sent), u64::from(data.len), 0)?;
+        send::<16384>(data, buffer + u64::from(sent), u64::from(data.len), 0)?;
         sent += data.len;
     }
     if sent < total {
         data.len = total - sent;
         data.pos = pos + u64::from(sent);
         let tail = if data.len < SKIM_TAIL as u32 { data.len } else { SKIM_TAIL as u32 };
-        send::<512>(&data, buffer + u64::from(sent), 0, u64::from(tail))?;
+        send::<512>(data, buffer + u64::from(sent), 0, u64::from(tail))?;
     }
     Some(())
 }

@@ -24,8 +24,9 @@ pub(super) struct Run {
     pub(super) seconds: f64,
 }
 
-/// Boots `kernel` with `image` and waits until the machine switches itself off.
-pub(super) fn boot(tools: &Tools, kernel: &Path, image: &Image) -> Result<Run> {
+/// Boots `kernel` with `image` and waits until the machine switches itself off. To `record`, the verifier's counts may be
+/// any.
+pub(super) fn boot(tools: &Tools, kernel: &Path, image: &Image, record: bool) -> Result<Run> {
     let scratch = tempfile::tempdir()?;
     let (console, verdict) = (scratch.path().join("console"), scratch.path().join("verdict"));
     let mut qemu = tools.qemu();
@@ -44,7 +45,10 @@ pub(super) fn boot(tools: &Tools, kernel: &Path, image: &Image) -> Result<Run> {
     qemu.args(["-nographic", "-nodefaults", "-no-reboot"]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(&image.0);
     // A panic ends the machine at once; mitigations would only make the emulation slower.
-    qemu.args(["-append", "console=ttyS0 panic=-1 quiet rdinit=/init mitigations=off"]);
+    // What the kernel does not know, it hands to the first process as its environment.
+    let told = if record { " VERIFIER_RECORD=1" } else { "" };
+    let line = format!("console=ttyS0 panic=-1 quiet rdinit=/init mitigations=off{told}");
+    qemu.arg("-append").arg(line);
     qemu.arg("-serial").arg(format!("file:{}", console.display()));
     qemu.arg("-serial").arg(format!("file:{}", verdict.display()));
     let started = Instant::now();

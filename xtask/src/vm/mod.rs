@@ -12,6 +12,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
+use crate::steps::{Outcome, Tally};
 use crate::{places, shell};
 use image::Image;
 pub(crate) use image::Root;
@@ -40,7 +41,7 @@ pub(crate) fn task(kernel: Option<&str>, record: bool) -> Result<()> {
     for (name, suite) in chosen {
         let kernel = tools::kernel(name, suite)?;
         println!("Linux {name}: {}", kernel.file_name().unwrap_or_default().to_string_lossy());
-        let run = machine::boot(&tools, &kernel, &image)?;
+        let run = machine::boot(&tools, &kernel, &image, record)?;
         for line in run.console.lines() {
             println!("  {line}");
         }
@@ -55,6 +56,32 @@ pub(crate) fn task(kernel: Option<&str>, record: bool) -> Result<()> {
         bail!("failed in Linux {}", failed.join(" and "));
     }
     Ok(())
+}
+
+/// The oldest of the kernels, for the test command: it bounds what the frames of a call chain take together more tightly
+/// than later ones. Skipped where Debian's archive cannot be reached.
+pub(crate) fn oldest() -> Result<Outcome> {
+    let (name, suite) = KERNELS[0];
+    if std::env::consts::ARCH != "x86_64" {
+        return Ok(Outcome::Skipped("the kernel is one of x86-64, and this machine is another".to_owned()));
+    }
+    let (tools, kernel) = match emulator().and_then(|tools| Ok((tools, tools::kernel(name, suite)?))) {
+        Ok(found) => found,
+        Err(reason) => return Ok(Outcome::Skipped(format!("no kernel to boot: {reason:#}"))),
+    };
+    let run = machine::boot(&tools, &kernel, &Image::build(&tools, TESTS)?, false)?;
+    if !run.passed {
+        bail!("{}\nfailed in Linux {name}", run.console);
+    }
+    Ok(Outcome::Ran(run.console.lines().filter_map(summary).fold(Tally::PASS, |mut sum, part| {
+        sum += part;
+        sum
+    })))
+}
+
+/// What a test program says of its tests.
+fn summary(line: &str) -> Option<Tally> {
+    line.trim().strip_prefix("test result:").and_then(Tally::parse)
 }
 
 /// Writes the verifier's counts that a run printed to `agent-ebpf/verifier.toml`, which the test `verifier` reads.
