@@ -331,6 +331,6 @@ pub fn uvloop_queues(id: u64, python: &Python, transport: u64) {
     let conn = unsafe { &mut *conn };
     let stack = if conn.flags & conn_flags::SERVES == 0 { stacks::call_stack(id, now.state) } else { 0 };
     let handover = Handover { request: resolved.request, from: now.lineage(&resolved), stack };
-    kept(QUEUED.insert(conn.id, handover, 0));
+    set_queued(conn.id, &handover);
     conn.flags |= conn_flags::QUEUED;
 }

@@ -233,8 +233,37 @@ pub fn unit(address: u64, tgid: u32) -> Option<*mut Unit> {
 }
 
 /// A new record for a unit, in place of one that there may be, without a number yet.
+///
+/// Addresses are reused soon, and what is there is overwritten: an insertion takes several times as long.
 #[inline(always)]
 pub fn new_unit(key: Key) -> Option<*mut Unit> {
+    if let Some(known) = UNITS.get_ptr_mut(key) {
+        // SAFETY: a live map value; the unit that it told of is gone.
+        unsafe { *known = NEW_UNIT };
+        return Some(known);
+    }
     kept(UNITS.insert(key, &NEW_UNIT, 0));
     UNITS.get_ptr_mut(key)
+}
+
+/// The request that a group's connection carries now is this.
+#[inline(always)]
+pub fn set_group(group: u64, request: u64) {
+    if let Some(known) = GROUPS.get_ptr_mut(group) {
+        // SAFETY: a live map value, one word.
+        unsafe { *known = request };
+    } else {
+        kept(GROUPS.insert(group, request, 0));
+    }
+}
+
+/// The bytes that an event loop will write to a connection next were queued so.
+#[inline(always)]
+pub fn set_queued(conn: u64, by: &Handover) {
+    if let Some(known) = QUEUED.get_ptr_mut(conn) {
+        // SAFETY: a live map value, which the loop's own thread alone reads and writes.
+        unsafe { *known = *by };
+    } else {
+        kept(QUEUED.insert(conn, by, 0));
+    }
 }

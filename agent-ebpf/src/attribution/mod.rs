@@ -106,7 +106,7 @@ fn start(conn: &mut Conn, id: u64, python: &Python) {
     conn.request = request;
     conn.flags |= conn_flags::SERVES;
     if conn.group != 0 {
-        kept(GROUPS.insert(conn.group, request, 0));
+        set_group(conn.group, request);
     }
     let Some(now) = Now::of(id, python) else { return };
     // SAFETY: a live map value.
@@ -134,7 +134,7 @@ fn start(conn: &mut Conn, id: u64, python: &Python) {
         let unit = unsafe { &mut *unit };
         unit.request = request;
         if unit.group != 0 {
-            kept(GROUPS.insert(unit.group, request, 0));
+            set_group(unit.group, request);
         }
     }
 }
