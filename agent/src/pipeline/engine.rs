@@ -10,6 +10,7 @@ use apm_core::connection::{Limits, Progress, Table};
 use apm_core::correlate::{Correlator, LinkCounts, Surroundings as _};
 use apm_core::loss::Losses;
 use apm_core::record::{ProcessSample, Record};
+use apm_core::time::Time;
 
 use super::naming::Naming;
 use super::source::Scanner;
@@ -23,6 +24,8 @@ use crate::python::Interpreters;
 
 /// Events taken from the ring before records are handed on.
 const BATCH: usize = 8_192;
+/// What waits for later events waits no longer than this where the ring is never found empty.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
 /// Times a starting interpreter is looked at again, one turn apart, before it is left to the next library it loads.
 const STARTING_TURNS: u32 = 1_000;
 /// A full look at `/proc` makes up for events that were lost.
@@ -76,6 +79,8 @@ pub struct Engine {
     losses: Losses,
     progress: Progress,
     life: Vec<ProcessEvent>,
+    /// Events up to this moment have been read.
+    read_to: Time,
     next_second: Duration,
     next_scan: Duration,
 }
@@ -103,6 +108,7 @@ impl Engine {
             losses: Losses::default(),
             progress: Progress::default(),
             life: Vec::new(),
+            read_to: Time(0),
             next_second: Duration::ZERO,
             next_scan: RESCAN,
         };
@@ -124,6 +130,7 @@ impl Engine {
     /// Takes what the ring holds; pushes the records that are complete. Returns how many events there were.
     pub fn step(&mut self, out: &mut Vec<Record>) -> usize {
         let Self { capture, table, progress, life, correlator, exceptions, interpreters, naming, .. } = self;
+        let begun = capture::now();
         let count = capture.drain(BATCH, |event| match event {
             Captured::Chunk(chunk) => table.chunk(&chunk, progress),
             Captured::Opened(info, error) => {
@@ -158,11 +165,15 @@ impl Engine {
             }
         }
         self.read_stacks(true);
-        let now = capture::now();
-        self.table.tick(now, &mut self.progress);
+        // What waits for later events waits until those are read, however long a look at processes took meanwhile.
+        self.read_to = match count < BATCH {
+            true => begun,
+            false => self.read_to.max(Time(begun.0.saturating_sub(BEHIND_MAX.as_nanos() as u64))),
+        };
+        self.table.tick(self.read_to, &mut self.progress);
         let told = out.len();
         self.correlator.take(&mut self.progress, &self.naming, out);
-        self.correlator.settle(now, out);
+        self.correlator.settle(self.read_to, out);
         self.notice_blindness(&out[told..]);
         for info in self.table.take_ignored() {
             self.capture.ignore(&info);
@@ -170,7 +181,7 @@ impl Engine {
         for info in self.table.take_over() {
             self.capture.remove(&info);
         }
-        let uptime = Duration::from_nanos(now.0);
+        let uptime = Duration::from_nanos(capture::now().0);
         self.look_again();
         let decisions = self.registry.tick(uptime);
         self.carry_out(decisions);
@@ -186,7 +197,7 @@ impl Engine {
         }
         self.next_second = uptime + Duration::from_secs(1);
         self.naming.set_clock();
-        self.correlator.tick(now, &self.naming, out);
+        self.correlator.tick(self.read_to, &self.naming, out);
         if uptime > self.next_scan {
             self.next_scan = uptime + RESCAN;
             let decisions = self.registry.scan();
