@@ -1,7 +1,9 @@
 //! Fuzzing every target of `fuzz/`.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Result, bail};
 
@@ -25,28 +27,51 @@ pub(crate) fn run(seconds: u32) -> Result<Outcome> {
     if !places::root().join("fuzz/Cargo.toml").exists() {
         return Ok(Outcome::Skipped("no fuzz/Cargo.toml".to_owned()));
     }
-    let cargo_fuzz = installed()?;
-    let list = shell::output(fuzz(&cargo_fuzz).arg("list"))?;
-    let targets: Vec<&str> = list.split_whitespace().collect();
-    println!("      building {} targets", targets.len());
-    shell::quiet(fuzz(&cargo_fuzz).args(["build", "--sanitizer", "none"]).args(target_dir()))?;
+    let (cargo_fuzz, targets) = built()?;
     let mut tally = Tally::default();
-    for target in targets {
-        let mut command = fuzz(&cargo_fuzz);
-        command.args(["run", "--sanitizer", "none"]).args(target_dir()).arg(target);
-        command.args(["--", "-timeout=10", "-rss_limit_mb=2048"]).arg(format!("-max_total_time={seconds}"));
-        match shell::quiet(&mut command) {
-            Ok(()) => {
-                println!("      ok {target}, {seconds} s");
-                tally.passed += 1;
-            }
-            Err(error) => {
-                println!("      FAILED {target}\n{error:#}");
-                tally.failed += 1;
+    // A target keeps one processor busy.
+    let at_once = thread::available_parallelism().map_or(1, NonZero::get);
+    for targets in targets.chunks(at_once) {
+        let commands = targets.iter().map(|target| {
+            let mut command = fuzz(&cargo_fuzz);
+            command.args(["run", "--sanitizer", "none"]).args(target_dir()).arg(target);
+            command
+                .args(["--", "-timeout=10", "-rss_limit_mb=2048"])
+                .arg(format!("-max_total_time={seconds}"));
+            (target, thread::spawn(move || shell::quiet(&mut command)))
+        });
+        for (target, run) in commands.collect::<Vec<_>>() {
+            match run.join().expect("a command's output is read without a panic") {
+                Ok(()) => {
+                    println!("      ok {target}, {seconds} s");
+                    tally.passed += 1;
+                }
+                Err(error) => {
+                    println!("      FAILED {target}\n{error:#}");
+                    tally.failed += 1;
+                }
             }
         }
     }
     Ok(Outcome::Ran(tally))
+}
+
+/// Installs cargo-fuzz and builds the targets, if there are any.
+pub(crate) fn prepare() -> Result<()> {
+    if places::root().join("fuzz/Cargo.toml").exists() {
+        built()?;
+    }
+    Ok(())
+}
+
+/// cargo-fuzz, and the names of its targets, which are built.
+fn built() -> Result<(PathBuf, Vec<String>)> {
+    let cargo_fuzz = installed()?;
+    let list = shell::output(fuzz(&cargo_fuzz).arg("list"))?;
+    let targets: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
+    println!("      building {} fuzz targets", targets.len());
+    shell::quiet(fuzz(&cargo_fuzz).args(["build", "--sanitizer", "none"]).args(target_dir()))?;
+    Ok((cargo_fuzz, targets))
 }
 
 /// cargo-fuzz under the toolchain in use. Its coverage flags are unstable: on a stable compiler the bootstrap

@@ -10,6 +10,7 @@ mod fuzz;
 mod node;
 mod packages;
 mod places;
+mod prepare;
 mod python;
 mod shell;
 mod steps;
@@ -47,6 +48,11 @@ enum Task {
         write_docs: bool,
         /// Part of a test's name; formatting, lints, fuzzing and the eBPF check are left out then
         filter: Option<String>,
+    },
+    /// Install a part of what the tests need, which `test` does by itself
+    Prepare {
+        /// Which part
+        part: prepare::Part,
     },
     /// Start a small sample app with traffic, and the agent watching it
     Demo {
@@ -101,6 +107,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Run { args } => agent::run(&args),
         Task::Test { long, write_docs, filter } => suite::test(long, write_docs, filter.as_deref()),
+        Task::Prepare { part } => prepare::task(part),
         Task::Demo { args } => agent::demo(&args),
         Task::Ebpf { check } => ebpf::task(check),
         Task::Dashboard => dashboard::build(),

@@ -1,11 +1,12 @@
-//! Progress and the final count of a run of steps.
+//! Progress and the final count of a run of steps, one after the other or with one in the background.
 
 use std::fmt;
 use std::io::{IsTerminal, stdout};
 use std::ops::AddAssign;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 /// How many tests passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,25 +65,72 @@ pub(crate) enum Outcome {
 /// Runs steps one after the other; a failed one does not stop the next.
 pub(crate) struct Steps {
     total: usize,
+    begun: usize,
     done: Vec<(String, Tally, Duration, String)>,
+}
+
+/// A step in the background.
+#[must_use = "its end is awaited with `Steps::join`"]
+pub(crate) struct Beside {
+    name: String,
+    number: usize,
+    /// What it has to print, what it came to, and how long it took.
+    work: JoinHandle<(Result<(String, Outcome)>, Duration)>,
 }
 
 impl Steps {
     /// A run of `total` steps.
     pub(crate) fn new(total: usize) -> Self {
-        Self { total, done: Vec::new() }
+        Self { total, begun: 0, done: Vec::new() }
     }
 
     /// Runs one step and prints how it went.
     pub(crate) fn step(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) {
-        println!("{}", bold(&format!("[{}/{}] {name}", self.done.len() + 1, self.total)));
+        self.head(name);
         let started = Instant::now();
-        let (tally, note) = match work() {
+        let outcome = work();
+        self.end(name, outcome, started.elapsed());
+    }
+
+    /// Begins a step in the background: `work` is done while others are, and prints nothing itself: what it has to print
+    /// is kept until [`Self::join`].
+    pub(crate) fn beside(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Result<(String, Outcome)> + Send + 'static,
+    ) -> Beside {
+        self.head(name);
+        println!("      begun; the next steps run meanwhile\n");
+        let work = thread::spawn(move || {
+            let started = Instant::now();
+            (work(), started.elapsed())
+        });
+        Beside { name: name.to_owned(), number: self.begun, work }
+    }
+
+    /// Awaits a step in the background and prints what it printed and how it went.
+    pub(crate) fn join(&mut self, beside: Beside) {
+        let Beside { name, number, work } = beside;
+        println!("{}", bold(&format!("[{number}/{}] {name}, begun above", self.total)));
+        let (done, took) = work.join().unwrap_or_else(|_| (Err(anyhow!("it panicked")), Duration::ZERO));
+        let outcome = done.map(|(text, outcome)| {
+            print!("{text}");
+            outcome
+        });
+        self.end(&name, outcome, took);
+    }
+
+    fn head(&mut self, name: &str) {
+        self.begun += 1;
+        println!("{}", bold(&format!("[{}/{}] {name}", self.begun, self.total)));
+    }
+
+    fn end(&mut self, name: &str, outcome: Result<Outcome>, took: Duration) {
+        let (tally, note) = match outcome {
             Ok(Outcome::Ran(tally)) => (tally, String::new()),
             Ok(Outcome::Skipped(why)) => (Tally { skipped: 1, ..Tally::default() }, why),
             Err(error) => (Tally { failed: 1, ..Tally::default() }, format!("{error:#}")),
         };
-        let took = started.elapsed();
         let word = if tally.failed > 0 { "FAILED" } else { "done" };
         let colon = if note.is_empty() { "" } else { ": " };
         println!("      {word} in {:.1} s: {tally}{colon}{note}\n", took.as_secs_f64());

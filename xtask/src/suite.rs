@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::prepare::Part;
 use crate::steps::{Outcome, Steps, Tally};
 use crate::{agent, dashboard, ebpf, fuzz, node, packages, places, python, shell, tidy, vm};
 
@@ -10,22 +11,27 @@ const FUZZ_SECONDS: u32 = 8;
 
 /// Everything, or with a filter the tests whose name contains it.
 pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result<()> {
-    let mut steps = Steps::new(if filter.is_some() { 6 } else { 14 + usize::from(long) });
+    let mut steps = Steps::new(if filter.is_some() { 7 } else { 16 + usize::from(long) });
     steps.step("Debian packages", || {
         Ok(packages::install(packages::TEST_PACKAGES)?
             .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
     });
-    steps.step("Python environments", || {
-        let absent = python::prepare()?;
-        for version in &absent {
-            println!("      Python {version} is not on this machine: its tests will be skipped");
-        }
-        Ok(Outcome::Ran(Tally::default()))
-    });
+    // Packages come from the network, while compilers keep the processors busy.
+    let environments = steps.beside("Python environments", || Part::Python.quietly());
     if filter.is_none() {
         checks(&mut steps);
     }
+    steps.step("unit tests, build", || {
+        shell::run(shell::cargo().args(["test", "--locked", "--workspace", "--no-run"]))?;
+        Ok(Outcome::Ran(Tally::default()))
+    });
+    steps.join(environments);
+    // Most of the time of the unit tests is spent waiting for the kernel to take probes off.
+    let tools = filter.is_none().then(|| steps.beside("tools", || Part::Tools.quietly()));
     steps.step("unit tests", || unit_tests(long, filter));
+    if let Some(tools) = tools {
+        steps.join(tools);
+    }
     if long && filter.is_none() {
         steps.step("routes of large applications", large_applications);
     }
@@ -39,8 +45,9 @@ pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result
     if filter.is_none() {
         steps.step("Python header hook", python::hook);
         steps.step("eBPF object", ebpf::check);
-        steps.step("Linux 6.1, emulated", vm::oldest);
+        let oldest = steps.beside("Linux 6.1, emulated", || Ok((String::new(), vm::oldest()?)));
         steps.step("fuzz targets", || fuzz::run(FUZZ_SECONDS));
+        steps.join(oldest);
     }
     steps.step("end-to-end tests", || end_to_end(long, write_docs, filter));
     steps.finish()

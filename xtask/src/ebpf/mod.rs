@@ -48,6 +48,11 @@ pub(crate) fn task(only_check: bool) -> Result<()> {
     Ok(())
 }
 
+/// Installs what builds the probes, where this machine can have it; what it lacks [`check`] says.
+pub(crate) fn prepare() -> Result<()> {
+    Toolchain::prepare().map(drop)
+}
+
 /// Rebuilds and compares byte for byte; skipped with the reason where this machine has another compiler.
 pub(crate) fn check() -> Result<Outcome> {
     let object = committed();

@@ -58,6 +58,14 @@ pub(crate) fn task(kernel: Option<&str>, record: bool) -> Result<()> {
     Ok(())
 }
 
+/// Fetches what [`oldest`] needs; where that fails, it says why.
+pub(crate) fn prepare() {
+    if std::env::consts::ARCH == "x86_64" && emulator().is_ok() {
+        let (name, suite) = KERNELS[0];
+        let _told_later = tools::kernel(name, suite);
+    }
+}
+
 /// The oldest of the kernels, for the test command: it bounds what the frames of a call chain take together more tightly
 /// than later ones. Skipped where Debian's archive cannot be reached.
 pub(crate) fn oldest() -> Result<Outcome> {
