@@ -6,6 +6,7 @@ mod agent;
 mod bench;
 mod cases;
 mod demo;
+mod grace;
 mod load;
 mod places;
 mod process;
@@ -53,6 +54,9 @@ enum Task {
         /// Write the tables of results in docs
         #[arg(long)]
         write_docs: bool,
+        /// Tests at a time, of those that do not disturb each other
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
         /// Part of a name
         filter: Option<String>,
     },
@@ -96,10 +100,10 @@ fn main() -> ExitCode {
         write_docs,
     };
     let done = match task {
-        Task::Run { long, write_docs, filter } => {
+        Task::Run { long, write_docs, jobs, filter } => {
             let harness = filter.as_deref().is_some_and(|part| part.starts_with("harness"));
             let cases = if harness { cases::harness() } else { cases::all() };
-            Ok(runner::run(&cases, filter.as_deref(), &places(long, write_docs)))
+            Ok(runner::run(&cases, filter.as_deref(), jobs.max(1), &places(long, write_docs)))
         }
         Task::Bench { rounds, seconds, only, report } => {
             bench::run(&places(false, false), rounds, seconds, only.as_deref(), &report)

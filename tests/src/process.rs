@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,29 @@ pub(crate) fn until<T>(
             bail!("waited {} s for {what}", limit.as_secs_f32());
         }
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What the first test that needs it starts, for all.
+pub(crate) struct Shared<T> {
+    started: OnceLock<T>,
+    starting: Mutex<()>,
+}
+
+impl<T> Shared<T> {
+    /// Nothing is started yet.
+    pub(crate) const fn new() -> Self {
+        Self { started: OnceLock::new(), starting: Mutex::new(()) }
+    }
+
+    /// It, after `start` if it is not there; an attempt that failed is made again by the next.
+    pub(crate) fn get(&self, start: impl FnOnce() -> Result<T>) -> Result<&T> {
+        let _one_at_a_time = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(started) = self.started.get() {
+            return Ok(started);
+        }
+        let started = start()?;
+        Ok(self.started.get_or_init(|| started))
     }
 }
 

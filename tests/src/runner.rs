@@ -1,11 +1,17 @@
-//! Runs cases one after the other, with progress, and counts.
+//! Runs cases, several at a time where they do not disturb each other, with progress, and counts.
 
+use std::collections::HashSet;
 use std::io::{Write, stdout};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::grace::Expedited;
 use crate::places::{PYTHONS, Places};
+use crate::score::DurationsDiffer;
 
 /// How a case that did not fail ended.
 pub(crate) enum Verdict {
@@ -16,22 +22,47 @@ pub(crate) enum Verdict {
 }
 
 /// What a case does.
-type Test = dyn Fn(&Places) -> Result<Verdict>;
+type Test = dyn Fn(&Places) -> Result<Verdict> + Send + Sync;
+
+/// What a case can run beside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    /// Any other.
+    Any,
+    /// Any that does not use the same thing: the count of a database server, for example, is one for all.
+    Sharing(&'static str),
+    /// None: it judges load, memory, screens, or what is left in the kernel.
+    Alone,
+}
 
 /// One end-to-end test.
 pub(crate) struct Case {
     /// Name, as the filter sees it.
     pub(crate) name: String,
     /// The test.
-    pub(crate) run: Box<Test>,
+    run: Box<Test>,
     /// Left to `--long`, or to a filter that names it.
     rare: bool,
+    company: Company,
 }
 
 impl Case {
     /// A case by name.
-    pub(crate) fn new(name: impl Into<String>, run: impl Fn(&Places) -> Result<Verdict> + 'static) -> Self {
-        Self { name: name.into(), run: Box::new(run), rare: false }
+    pub(crate) fn new(
+        name: impl Into<String>,
+        run: impl Fn(&Places) -> Result<Verdict> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), run: Box::new(run), rare: false, company: Company::Any }
+    }
+
+    /// No other runs beside it.
+    pub(crate) fn alone(self) -> Self {
+        Self { company: Company::Alone, ..self }
+    }
+
+    /// None that uses `thing` too runs beside it.
+    pub(crate) fn sharing(self, thing: &'static str) -> Self {
+        Self { company: Company::Sharing(thing), ..self }
     }
 
     /// A case for each Python, by the name `GROUP/VERSION`. All of them would take too long for every change: on the
@@ -39,7 +70,7 @@ impl Case {
     pub(crate) fn on_pythons(
         group: &str,
         nth: usize,
-        run: impl Fn(&Places, &'static str) -> Result<Verdict> + Copy + 'static,
+        run: impl Fn(&Places, &'static str) -> Result<Verdict> + Copy + Send + Sync + 'static,
     ) -> Vec<Self> {
         let last = PYTHONS.len() - 1;
         let always = [0, 1 + nth % (last - 1), last];
@@ -51,8 +82,8 @@ impl Case {
     }
 }
 
-/// Runs those of `cases` whose name contains `filter`; true when none failed.
-pub(crate) fn run(cases: &[Case], filter: Option<&str>, places: &Places) -> bool {
+/// Runs those of `cases` whose name contains `filter`, up to `jobs` at a time; true when none failed.
+pub(crate) fn run(cases: &[Case], filter: Option<&str>, jobs: usize, places: &Places) -> bool {
     let (chosen, left): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| match filter {
         Some(part) => case.name.contains(part),
         None => places.long || !case.rare,
@@ -60,29 +91,159 @@ pub(crate) fn run(cases: &[Case], filter: Option<&str>, places: &Places) -> bool
     if filter.is_none() && !left.is_empty() {
         println!("{} of {} cases are left to --long: the same on other Pythons", left.len(), cases.len());
     }
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for (at, case) in chosen.iter().enumerate() {
-        let started = Instant::now();
-        let head = format!("({}/{}) {}", at + 1, chosen.len(), case.name);
-        let verdict = (case.run)(places);
-        let took = started.elapsed().as_secs_f64();
+    let mut counts = Counts { of: chosen.len(), ..Counts::default() };
+    let (mut alone, others): (Vec<&Case>, Vec<&Case>) =
+        chosen.into_iter().partition(|case| case.company == Company::Alone);
+    if !others.is_empty() {
+        let _shorter_waits = Expedited::begin();
+        let again;
+        (counts, again) = together(others, jobs, places, counts);
+        alone.extend(again);
+    }
+    (counts, _) = together(alone, 1, places, counts);
+    let Counts { passed, failed, skipped, .. } = counts;
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    println!("test result: {word}. {passed} passed; {failed} failed; {skipped} skipped");
+    failed == 0
+}
+
+/// Cases that wait and things that are in use.
+struct Queue<'a> {
+    waiting: Vec<&'a Case>,
+    in_use: HashSet<&'static str>,
+}
+
+impl<'a> Queue<'a> {
+    /// The first case that may begin now.
+    fn next(&mut self) -> Option<&'a Case> {
+        let at = self.waiting.iter().position(|case| match case.company {
+            Company::Sharing(thing) => !self.in_use.contains(thing),
+            Company::Any | Company::Alone => true,
+        })?;
+        let case = self.waiting.remove(at);
+        if let Company::Sharing(thing) = case.company {
+            self.in_use.insert(thing);
+        }
+        Some(case)
+    }
+}
+
+/// Runs `cases` up to `jobs` at a time and adds them to `counts`. Gives back those that found nothing wrong but durations
+/// while others kept the processors busy: only alone they can tell.
+fn together<'a>(
+    cases: Vec<&'a Case>,
+    jobs: usize,
+    places: &Places,
+    counts: Counts,
+) -> (Counts, Vec<&'a Case>) {
+    let again = Mutex::new(Vec::new());
+    let queue = Mutex::new(Queue { waiting: cases, in_use: HashSet::new() });
+    let changed = Condvar::new();
+    let counts = Mutex::new(counts);
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                let mut open = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                while !open.waiting.is_empty() {
+                    let Some(case) = open.next() else {
+                        open = changed.wait(open).unwrap_or_else(PoisonError::into_inner);
+                        continue;
+                    };
+                    drop(open);
+                    let started = Instant::now();
+                    // A test that panics has failed, and the others go on.
+                    let verdict = catch_unwind(AssertUnwindSafe(|| (case.run)(places)))
+                        .unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked, as told above")));
+                    let took = started.elapsed().as_secs_f64();
+                    let slipped = |error: &anyhow::Error| error.is::<DurationsDiffer>();
+                    if jobs > 1 && verdict.as_ref().is_err_and(slipped) {
+                        println!("{} ... durations differ beside others: to be judged alone", case.name);
+                        again.lock().unwrap_or_else(PoisonError::into_inner).push(case);
+                    } else {
+                        counts.lock().unwrap_or_else(PoisonError::into_inner).add(&case.name, took, verdict);
+                    }
+                    open = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Company::Sharing(thing) = case.company {
+                        open.in_use.remove(thing);
+                    }
+                    changed.notify_all();
+                }
+            });
+        }
+    });
+    let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (counts, again.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// How many cases ended, and how.
+#[derive(Default)]
+struct Counts {
+    of: usize,
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    /// Counts a case that took so many seconds and prints its line.
+    fn add(&mut self, name: &str, took: f64, verdict: Result<Verdict>) {
+        let head = format!("({}/{}) {name}", self.passed + self.failed + self.skipped + 1, self.of);
         match verdict {
             Ok(Verdict::Passed(note)) => {
-                passed += 1;
+                self.passed += 1;
                 println!("{head} ... ok, {took:.1} s, {note}");
             }
             Ok(Verdict::Skipped(why)) => {
-                skipped += 1;
+                self.skipped += 1;
                 println!("{head} ... skipped: {why}");
             }
             Err(error) => {
-                failed += 1;
+                self.failed += 1;
                 println!("{head} ... FAILED, {took:.1} s\n{error:#}");
             }
         }
         let _ = stdout().flush();
     }
-    let word = if failed == 0 { "ok" } else { "FAILED" };
-    println!("test result: {word}. {passed} passed; {failed} failed; {skipped} skipped");
-    failed == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(name: &str) -> Case {
+        Case::new(name, |_| Ok(Verdict::Passed(String::new())))
+    }
+
+    #[test]
+    fn durations_that_differ_are_judged_again_and_nothing_else_is() {
+        let slips = |_: &Places| -> Result<Verdict> {
+            Err(anyhow::Error::from(DurationsDiffer("2 ms".to_owned())).context("losses: none"))
+        };
+        let cases =
+            [Case::new("slips", slips), Case::new("fails", |_| anyhow::bail!("missed")), case("holds")];
+        let nowhere = Places {
+            agent: "".into(),
+            root: "".into(),
+            venvs: "".into(),
+            screens: "".into(),
+            node: None,
+            long: false,
+            write_docs: false,
+        };
+        let (counts, again) = together(cases.iter().collect(), 2, &nowhere, Counts::default());
+        assert_eq!((counts.passed, counts.failed), (1, 1));
+        assert_eq!(again.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), ["slips"]);
+        let (counts, again) = together(again, 1, &nowhere, counts);
+        assert_eq!((counts.passed, counts.failed, again.len()), (1, 2, 0));
+    }
+
+    #[test]
+    fn what_shares_a_thing_waits_for_it() {
+        let cases = [case("a").sharing("database"), case("b").sharing("database"), case("c")];
+        let mut queue = Queue { waiting: cases.iter().collect(), in_use: HashSet::new() };
+        let names: Vec<_> = std::iter::from_fn(|| queue.next()).map(|case| case.name.as_str()).collect();
+        assert_eq!(names, ["a", "c"]);
+        queue.in_use.clear();
+        assert_eq!(queue.next().map(|case| case.name.as_str()), Some("b"));
+    }
 }

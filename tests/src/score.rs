@@ -17,6 +17,18 @@ const TOLERANCE_PART: f64 = 0.05;
 /// and the line of Python that reads the clock after it, the machine may run something else for milliseconds.
 const WITHIN: f64 = 0.99;
 
+/// Durations are not what they should be, and all else is.
+#[derive(Debug)]
+pub(crate) struct DurationsDiffer(pub(crate) String);
+
+impl fmt::Display for DurationsDiffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "durations differ from the app's own: {}", self.0)
+    }
+}
+
+impl std::error::Error for DurationsDiffer {}
+
 /// No client saw a failure, and the app wrote down exactly what was answered.
 pub(crate) fn app_against_load(sent: &[Sent], served: &[Served]) -> Result<()> {
     let mut faults = Faults::default();
@@ -139,7 +151,7 @@ pub(crate) fn agent_against_app(sent: &[Sent], served: &[Served], events: &[Even
     if (report.within as f64) < WITHIN * report.timed as f64 {
         report.beyond.sort_by(|a, b| b.0.total_cmp(&a.0));
         let worst: Vec<&str> = report.beyond.iter().take(8).map(|(_, text)| text.as_str()).collect();
-        bail!("durations differ from the app's own: {report}\n{}", worst.join("\n"));
+        bail!(DurationsDiffer(format!("{report}\n{}", worst.join("\n"))));
     }
     Ok(report)
 }

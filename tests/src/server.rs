@@ -1,8 +1,10 @@
 //! The servers under test: how each is started and what it can do.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -25,8 +27,8 @@ const NO_PIPELINING: Traits = Traits { pipelining: false, ..FULL };
 /// WSGI's reference implementation knows bodies with a length only.
 const WSGIREF: Traits = Traits { pipelining: false, chunked_uploads: false, expect: false };
 
-const UVICORN: &str =
-    "-m uvicorn asgi_app:app --host 127.0.0.1 --port {port} --no-access-log --log-level warning";
+const UVICORN: &str = "-m uvicorn asgi_app:app --host 127.0.0.1 --port {port} --timeout-keep-alive 60 --no-access-log \
+     --log-level warning";
 
 /// All kinds.
 pub(crate) const KINDS: &[Kind] = &[
@@ -134,8 +136,14 @@ impl Server {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago, and that no other test was given.
 pub(crate) fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
+        let port = listener.local_addr()?.port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return Ok(port);
+        }
+    }
 }

@@ -21,8 +21,9 @@ const SERVERS: &[&str] = &["uvicorn-uvloop-httptools", "gunicorn-gthread", "http
 
 pub(super) fn cases() -> Vec<Case> {
     let each = |what: &str, test: fn(&Places, &str) -> Result<Verdict>| {
-        let named =
-            |name: &'static str| Case::new(format!("{what}/{name}"), move |places| test(places, name));
+        let named = |name: &'static str| {
+            Case::new(format!("{what}/{name}"), move |places| test(places, name)).alone()
+        };
         SERVERS.iter().copied().map(named).collect::<Vec<_>>()
     };
     let restarts = each("restart-under-load", restart_under_load);

@@ -131,6 +131,13 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
     }
     until(WAIT, &format!("{wanted} requests to be recorded"), || {
         Ok((agent.events()?.len() >= wanted).then_some(()))
+    })
+    .with_context(|| {
+        let mut recorded: HashMap<String, usize> = HashMap::new();
+        for event in agent.events().unwrap_or_default() {
+            *recorded.entry(event.path).or_default() += 1;
+        }
+        format!("recorded {recorded:?}; losses {:?}", agent.losses())
     })?;
     let mut log = server.process.output();
     if kind.quiet {

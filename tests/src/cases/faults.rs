@@ -21,8 +21,8 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("faults/secrets-are-nowhere", secrets_are_nowhere),
         Case::new("faults/garbage", garbage),
-        Case::new("faults/ring-overflow", ring_overflow),
-        Case::new("faults/many-connections", many_connections),
+        Case::new("faults/ring-overflow", ring_overflow).alone(),
+        Case::new("faults/many-connections", many_connections).alone(),
     ]
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::agent::Agent;
 use crate::load::{Fate, Load, SECRET, Sent, Until};
@@ -94,8 +94,7 @@ pub(super) fn one_to_one(agent: &mut Agent, server: Server, sent: &[Sent]) -> Re
     agent.stop()?;
     let events = until(Duration::from_secs(1), "the database to open", || Ok(agent.events().ok()))?;
     let report = score::agent_against_app(sent, &log, &events);
-    let report = report
-        .map_err(|error| anyhow::anyhow!("{error:#}\nlosses: {losses:?}\n{}", agent.process.output()))?;
+    let report = report.with_context(|| format!("losses: {losses:?}\n{}", agent.process.output()))?;
     if let Some(file) = file_with(agent.store(), SECRET)? {
         anyhow::bail!("a credential, query value or body reached {}", file.display());
     }

@@ -19,7 +19,9 @@ use crate::runner::Case;
 
 /// All that judge the agent.
 pub(crate) fn all() -> Vec<Case> {
+    // First those of which only one may run at a time for each thing they share: others then fill in beside them.
     let all = [
+        outgoing::cases(),
         ends::cases(),
         exceptions::cases(),
         faults::cases(),
@@ -30,7 +32,6 @@ pub(crate) fn all() -> Vec<Case> {
         metrics::cases(),
         shop::cases(),
         sdk::cases(),
-        outgoing::cases(),
         attribution::cases(),
         call_sites::cases(),
         matrix::cases(),

@@ -18,7 +18,7 @@ use crate::runner::{Case, Verdict};
 use crate::server::Server;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("page/live", live)]
+    vec![Case::new("page/live", live).alone()]
 }
 
 /// What `tests/page.mjs` found on the page.

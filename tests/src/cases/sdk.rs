@@ -38,7 +38,7 @@ const TOLERANCE: f64 = 0.01;
 const WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("sdk/backtrack", backtrack)]
+    vec![Case::new("sdk/backtrack", backtrack).alone()]
 }
 
 fn backtrack(places: &Places) -> Result<Verdict> {

@@ -36,7 +36,7 @@ const FIRST: usize = 190;
 const WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("page/shop", shop)]
+    vec![Case::new("page/shop", shop).alone()]
 }
 
 /// What `tests/shop.mjs` found on the page.

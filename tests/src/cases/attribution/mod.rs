@@ -6,11 +6,10 @@ mod score;
 mod servers;
 mod table;
 
-use std::cell::OnceCell;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -18,14 +17,14 @@ use anyhow::{Context, Result, ensure};
 use super::outgoing::peers::Peers;
 use crate::agent::Agent;
 use crate::places::Places;
-use crate::process::{Process, until};
+use crate::process::{Process, Shared, until};
 use crate::runner::{Case, Verdict};
 use crate::server::free_port;
 use score::Score;
 use servers::{SERVERS, Server};
 
 /// What a test does; gives the note that is printed.
-type Test = Box<dyn Fn(&Places, &Peers) -> Result<String>>;
+type Test = Box<dyn Fn(&Places, &Peers) -> Result<String> + Send + Sync>;
 
 /// Requests per server, in turn for each kind of work; `--long` sends ten times as many.
 const REQUESTS: usize = 300;
@@ -33,21 +32,19 @@ const REQUESTS: usize = 300;
 const WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn cases() -> Vec<Case> {
-    let shared: Rc<OnceCell<Peers>> = Rc::default();
+    let shared = Arc::new(Shared::new());
     let case = |name: &str, test: Test| {
-        let shared = Rc::clone(&shared);
+        let shared = Arc::clone(&shared);
         Case::new(format!("attribution/{name}"), move |places| {
-            if shared.get().is_none() {
-                let _first = shared.set(Peers::start(places)?);
-            }
-            test(places, shared.get().context("no peers")?).map(Verdict::Passed)
+            test(places, shared.get(|| Peers::start(places))?).map(Verdict::Passed)
         })
     };
     let servers = SERVERS.iter();
     let mut cases: Vec<Case> = servers
         .map(|server| case(server.name, Box::new(|places, peers| judge(places, peers, server))))
         .collect();
-    cases.push(case("compared-with-middleware", Box::new(compared::judge)));
+    // The times of two clocks are compared.
+    cases.push(case("compared-with-middleware", Box::new(compared::judge)).alone());
     cases
 }
 

@@ -20,7 +20,8 @@ use crate::server::free_port;
 pub(super) struct Server {
     /// Name of the test.
     pub(super) name: &'static str,
-    /// Arguments of `python`; `{port}`, `{certificate}` and `{key}` are replaced.
+    /// Arguments of `python`; `{port}`, `{certificate}` and `{key}` are replaced. A connection that is idle for seconds,
+    /// as on a busy machine, stays open: a client may be about to use it again.
     arguments: &'static str,
     /// HTTP version asked for.
     version: &'static str,
@@ -32,35 +33,35 @@ pub(super) struct Server {
 pub(super) const SERVERS: &[Server] = &[
     Server {
         name: "uvicorn-asyncio",
-        arguments: "-m uvicorn served:asgi --port {port} --loop asyncio --http h11 --log-level warning \
-                    --ssl-certfile {certificate} --ssl-keyfile {key}",
+        arguments: "-m uvicorn served:asgi --port {port} --loop asyncio --http h11 --timeout-keep-alive 60 \
+                    --log-level warning --ssl-certfile {certificate} --ssl-keyfile {key}",
         version: "1",
         scheme: "https",
     },
     Server {
         name: "uvicorn-uvloop",
-        arguments: "-m uvicorn served:asgi --port {port} --loop uvloop --http httptools --log-level warning \
-                    --ssl-certfile {certificate} --ssl-keyfile {key}",
+        arguments: "-m uvicorn served:asgi --port {port} --loop uvloop --http httptools --timeout-keep-alive 60 \
+                    --log-level warning --ssl-certfile {certificate} --ssl-keyfile {key}",
         version: "1",
         scheme: "https",
     },
     Server {
         name: "gunicorn",
-        arguments: "-m gunicorn -b 127.0.0.1:{port} -k gthread --threads 60 -w 2 --log-level warning \
-                    --certfile {certificate} --keyfile {key} served:wsgi",
+        arguments: "-m gunicorn -b 127.0.0.1:{port} -k gthread --threads 60 -w 2 --keep-alive 60 \
+                    --log-level warning --certfile {certificate} --keyfile {key} served:wsgi",
         version: "1",
         scheme: "https",
     },
     Server {
         name: "hypercorn",
-        arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning --certfile {certificate} --keyfile {key} \
+        arguments: "-m hypercorn -b 127.0.0.1:{port} --keep-alive 60 --log-level warning --certfile {certificate} --keyfile {key} \
                     served:asgi",
         version: "1",
         scheme: "https",
     },
     Server {
         name: "hypercorn-h2",
-        arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning --certfile {certificate} --keyfile {key} \
+        arguments: "-m hypercorn -b 127.0.0.1:{port} --keep-alive 60 --log-level warning --certfile {certificate} --keyfile {key} \
                     served:asgi",
         version: "2",
         scheme: "https",
@@ -70,7 +71,7 @@ pub(super) const SERVERS: &[Server] = &[
 /// HTTP/2 without TLS: many streams on one connection, bodies of a megabyte among them.
 pub(super) const H2C: &Server = &Server {
     name: "hypercorn-h2c",
-    arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning served:asgi",
+    arguments: "-m hypercorn -b 127.0.0.1:{port} --keep-alive 60 --log-level warning served:asgi",
     version: "2",
     scheme: "http",
 };

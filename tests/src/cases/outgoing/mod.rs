@@ -13,41 +13,32 @@ mod queries;
 mod stores;
 mod tally;
 
-use std::cell::OnceCell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::Result;
 
 use crate::places::Places;
+use crate::process::Shared;
 use crate::runner::{Case, Verdict};
 use peers::Peers;
 pub(crate) use peers::{Postgres, certificate, listening};
 
-/// Peers that the first test starts.
-type Shared = Rc<OnceCell<Peers>>;
-
 /// What a test does; gives the note that is printed.
-type Test = Box<dyn Fn(&Places, &Peers) -> Result<String>>;
-
-fn peers<'a>(shared: &'a Shared, places: &Places) -> Result<&'a Peers> {
-    if let Some(started) = shared.get() {
-        return Ok(started);
-    }
-    let started = Peers::start(places)?;
-    Ok(shared.get_or_init(|| started))
-}
+type Test = Box<dyn Fn(&Places, &Peers) -> Result<String> + Send + Sync>;
 
 pub(super) fn cases() -> Vec<Case> {
-    let shared = Shared::default();
+    let shared = Arc::new(Shared::new());
     let case = |name: String, test: Test| {
-        let shared = Rc::clone(&shared);
-        Case::new(name, move |places| test(places, peers(&shared, places)?).map(Verdict::Passed))
+        let shared = Arc::clone(&shared);
+        Case::new(name, move |places| test(places, shared.get(|| Peers::start(places))?).map(Verdict::Passed))
     };
     let calls = calls::CLIENTS.iter().map(|&name| -> Case {
         case(format!("outgoing/{name}"), Box::new(move |places, peers| calls::judge(places, peers, name)))
+            .sharing("the count of tunnels")
     });
     let queries = queries::DRIVERS.iter().chain(queries::BATCHES).map(|&name| {
         case(format!("outgoing/{name}"), Box::new(move |places, peers| queries::judge(places, peers, name)))
+            .sharing("PostgreSQL's count")
     });
     let mysql = mysql::DRIVERS.iter().map(|&name| {
         case(format!("outgoing/{name}"), Box::new(move |places, peers| mysql::judge(places, peers, name)))

@@ -1,7 +1,6 @@
 //! What the apps call: PostgreSQL as Debian packages it, HTTP servers with and without TLS, a proxy. Started once, by
 //! the first test that needs one, and gone with the last.
 
-use std::cell::OnceCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 
 use super::stores::{MariaDb, Redis};
 use crate::places::Places;
-use crate::process::{Process, until};
+use crate::process::{Process, Shared, until};
 use crate::server::free_port;
 
 const START: Duration = Duration::from_secs(30);
@@ -45,9 +44,9 @@ pub(in crate::cases) struct Peers {
     /// PostgreSQL.
     pub(in crate::cases) postgres: Postgres,
     /// Redis, once a test needs it.
-    redis: OnceCell<Redis>,
+    redis: Shared<Redis>,
     /// MariaDB, likewise.
-    mariadb: OnceCell<MariaDb>,
+    mariadb: Shared<MariaDb>,
     _http2: Process,
     directory: TempDir,
 }
@@ -73,7 +72,9 @@ impl Peers {
 
         let [plain, tls, _] = ports()?;
         let mut command = Command::new(&python);
-        command.args(["-m", "hypercorn", "--log-level", "warning", "--bind", &format!("127.0.0.1:{tls}")]);
+        // Connections stay open while an agent comes, which on a busy machine takes longer than servers keep idle ones.
+        command.args(["-m", "hypercorn", "--keep-alive", "60", "--log-level", "warning"]);
+        command.args(["--bind", &format!("127.0.0.1:{tls}")]);
         command.args(["--insecure-bind", &format!("127.0.0.1:{plain}"), "--certfile"]).arg(&certificate);
         command.arg("--keyfile").arg(&key).arg("h2_peer:app").current_dir(&apps);
         let http2 = listening("hypercorn", &mut command, &at("http2.log"), &[plain, tls])?;
@@ -89,8 +90,8 @@ impl Peers {
             http_ports,
             http2_ports,
             postgres,
-            redis: OnceCell::new(),
-            mariadb: OnceCell::new(),
+            redis: Shared::new(),
+            mariadb: Shared::new(),
             _http2: http2,
             directory,
         })
@@ -98,20 +99,14 @@ impl Peers {
 
     /// Redis.
     pub(super) fn redis(&self) -> Result<&Redis> {
-        if let Some(started) = self.redis.get() {
-            return Ok(started);
-        }
-        let started = Redis::start(&self.directory.path().join("redis"), &self.certificate, &self.key)?;
-        Ok(self.redis.get_or_init(|| started))
+        let directory = self.directory.path().join("redis");
+        self.redis.get(|| Redis::start(&directory, &self.certificate, &self.key))
     }
 
     /// MariaDB.
     pub(super) fn mariadb(&self) -> Result<&MariaDb> {
-        if let Some(started) = self.mariadb.get() {
-            return Ok(started);
-        }
-        let started = MariaDb::start(&self.directory.path().join("mariadb"), &self.certificate, &self.key)?;
-        Ok(self.mariadb.get_or_init(|| started))
+        let directory = self.directory.path().join("mariadb");
+        self.mariadb.get(|| MariaDb::start(&directory, &self.certificate, &self.key))
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt::{self, Display};
 
 use anyhow::{Result, bail, ensure};
 
+use crate::score::DurationsDiffer;
+
 /// This part of the durations must agree: beside the call itself the machine may run something else for milliseconds.
 const WITHIN: f64 = 0.9;
 
@@ -67,7 +69,7 @@ impl Tally {
         for (phase, counts) in &self.phases {
             ensure!(counts.sent == counts.matched, "{phase}: {} of {} matched", counts.matched, counts.sent);
             let enough = counts.agree as f64 >= WITHIN * counts.timed as f64;
-            ensure!(enough, "{phase}: durations differ: {}", self.slips.join("; "));
+            ensure!(enough, DurationsDiffer(format!("{phase}: {}", self.slips.join("; "))));
         }
         Ok(self.to_string())
     }
