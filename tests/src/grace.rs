@@ -18,9 +18,13 @@ pub(crate) struct Expedited {
 }
 
 impl Expedited {
-    /// `None` where the kernel has no such setting or we may not change it: then all takes its time.
+    /// `None` where they are short already, the kernel has no such setting, or we may not change it: then all takes its time.
     pub(crate) fn begin() -> Option<Self> {
         let before = fs::read_to_string(SETTING).ok()?;
+        // Another run of the tests beside this one puts it back.
+        if before.trim() == "1" {
+            return None;
+        }
         let mut restores = Command::new("sh");
         restores.args(["-c", "cat > /dev/null; echo \"$1\" > \"$2\"", "sh", before.trim(), SETTING]);
         // A group of its own: Ctrl-C ends us, and not it.
