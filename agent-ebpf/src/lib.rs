@@ -101,7 +101,8 @@ pub struct Data {
 pub struct Origin {
     /// The request it ran for.
     pub request: u64,
-    /// Generation of the context, thread or greenlet.
+    /// Generation of the context, thread or greenlet. Of bytes that were read where no request of HTTP/1 has come before:
+    /// a number taken then, lower than that of each unit made since.
     pub unit: u64,
     /// Generations it was copied from, nearest first.
     pub ancestors: [u64; 3],
@@ -109,8 +110,8 @@ pub struct Origin {
     pub stack: u64,
     /// How `request` is known: [`link`].
     pub how: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1: `unit` is the context or greenlet that ran; not the thread, nor one that had queued the bytes.
+    pub in_unit: u32,
 }
 
 /// How a connection came to be known.

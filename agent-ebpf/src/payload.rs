@@ -357,7 +357,7 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
     if plan.run_starts && copied.head >= 5 {
         let first = [s.payload[0], s.payload[1], s.payload[2], s.payload[3], s.payload[4], s.payload[5]];
         if plan.pos == 0 && first[..4] == *b"PRI " {
-            conn.flags |= conn_flags::WHOLE;
+            conn.flags |= if write { conn_flags::WHOLE } else { conn_flags::WHOLE | conn_flags::SERVES };
         }
         if is_tls(&first, copied.head, conn.by) {
             conn.flags |= conn_flags::TLS;

@@ -64,10 +64,13 @@ pub struct Origin {
     pub how: u8,
     /// The request this code runs for; on inbound bytes that start a request, the request itself. 0 = none known.
     pub request: u64,
-    /// Generation of the Python context (or thread, or greenlet) that ran; 0 = unknown.
+    /// Generation of the Python context (or thread, or greenlet) that ran; 0 = unknown. On inbound bytes of a connection
+    /// without a request of HTTP/1: a number taken as they came, lower than that of each unit made since.
     pub unit: u64,
     /// Generations of the contexts it was copied from, nearest first.
     pub ancestors: [u64; 3],
+    /// `unit` is the context or greenlet that made the call: not the thread, nor one that had queued the bytes for it.
+    pub in_unit: bool,
     /// Number of the Python call stack captured with the bytes; 0 = none.
     pub stack: u64,
 }
@@ -178,6 +181,8 @@ pub enum HttpVersion {
 pub struct Http {
     /// Version of the request.
     pub version: HttpVersion,
+    /// Stream of its connection (RFC 9113 section 5); 0 for HTTP/1.
+    pub stream: u32,
     /// Method as sent, at most 32 bytes. Empty where the head was lost ("headers unknown").
     pub method: String,
     /// Path without query string, as sent (percent-encoding kept), at most 2,048 bytes. `*` for asterisk-form;

@@ -34,7 +34,7 @@ pub fn running(id: u64) -> Option<(u64, u64)> {
 }
 
 /// No attribution.
-pub const NOWHERE: Origin = Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, reserved: 0 };
+pub const NOWHERE: Origin = Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, in_unit: 0 };
 
 /// The layout of a watched process, if it is known.
 #[inline(always)]
@@ -85,6 +85,10 @@ pub fn inbound(conn: &mut Conn, id: u64, begins: bool, origin: &mut Origin) {
         unsafe { request_starts(conn, id) };
     }
     origin.request = conn.request;
+    if conn.request == 0 && python(id).is_some() {
+        // HTTP/2: a unit with a higher number was made after these bytes had come.
+        origin.unit = number();
+    }
 }
 
 /// # Safety
@@ -215,6 +219,7 @@ fn written(conn: &mut Conn, id: u64, python: &Python, what: u64, origin: &mut Or
             }
         }
     }
+    origin.in_unit = u32::from(!resolved.unit.is_null() && !queued);
     origin.unit = lineage.unit;
     origin.ancestors = lineage.ancestors;
     let begins = conn.flags & conn_flags::SERVES == 0 && what & chunk::MAY_BEGIN != 0;

@@ -127,7 +127,7 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     }
     let plan = payload::plan(conn, write, total, || write && payload::response_begins(call.buffer));
     if plan.pos == 0 && payload::opens_http2(call.buffer) {
-        conn.flags |= conn_flags::WHOLE;
+        conn.flags |= if write { conn_flags::WHOLE } else { conn_flags::WHOLE | conn_flags::SERVES };
     }
     let mut data = Data {
         kind: kind::DATA,

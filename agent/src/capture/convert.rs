@@ -96,6 +96,7 @@ fn chunk<'a>(data: &wire::Data, head: &'a [u8], tail: &'a [u8]) -> Chunk<'a> {
             request: data.origin.request,
             unit: data.origin.unit,
             ancestors: data.origin.ancestors,
+            in_unit: data.origin.in_unit != 0,
             stack: data.origin.stack,
         },
         opens_tls: data.flags & wire::data_flags::TLS != 0,

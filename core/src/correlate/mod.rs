@@ -10,6 +10,7 @@ mod pairs;
 mod raised;
 mod rows;
 mod shared;
+mod streams;
 mod work;
 
 #[cfg(test)]
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::{Finished, Info, Progress};
-use crate::exchange::{Detail, Origin, Outcome, Role};
+use crate::exchange::{Detail, Exchange, Origin, Outcome, Role};
 use crate::loss::{Loss, Losses};
 use crate::protocol::Started;
 use crate::record::Record;
@@ -31,6 +32,7 @@ use failures::Failures;
 use pairs::Pairs;
 use raised::Exceptions;
 use shared::Shared;
+use streams::Streams;
 use work::Work;
 
 pub use raised::Raised;
@@ -44,6 +46,8 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 const UNBOUND_FOR: Duration = Duration::from_secs(5);
 /// Calls that may wait so.
 const UNBOUND_MAX: usize = 10_000;
+/// In the place of a request: a unit that answered several, of which nothing tells whose work it did.
+const NOBODY: u64 = 0;
 
 /// What the core cannot know by itself.
 pub trait Surroundings {
@@ -81,6 +85,7 @@ pub struct Correlator {
     responders: HashMap<u64, u64>,
     unbound: VecDeque<Unbound>,
     shared: Shared,
+    streams: Streams,
     failures: Failures,
     exceptions: Exceptions,
     pairs: Pairs,
@@ -116,6 +121,7 @@ impl Correlator {
             responders: HashMap::new(),
             unbound: VecDeque::new(),
             shared: Shared::default(),
+            streams: Streams::default(),
             failures: Failures::default(),
             exceptions: Exceptions::default(),
             pairs: Pairs::default(),
@@ -172,7 +178,7 @@ impl Correlator {
         while self.unbound.front().is_some_and(|u| now.since(u.since) > UNBOUND_FOR) {
             self.give_up_oldest(out);
         }
-        for unbound in self.shared.tick(Some(now)) {
+        for unbound in self.shared.tick(Some(now)).into_iter().chain(self.streams.tick(Some(now))) {
             self.give_up(unbound, out);
         }
         self.failures.ripe(now, around, out);
@@ -206,7 +212,7 @@ impl Correlator {
         while !self.unbound.is_empty() {
             self.give_up_oldest(out);
         }
-        for unbound in self.shared.tick(None) {
+        for unbound in self.shared.tick(None).into_iter().chain(self.streams.tick(None)) {
             self.give_up(unbound, out);
         }
         self.failures.ripe(Time(u64::MAX), around, out);
@@ -256,7 +262,10 @@ impl Correlator {
 
     fn started(&mut self, conn: &Info, role: Role, mut started: Started) {
         let number = started.origin.request;
-        if role == Role::Server && number != 0 {
+        if role == Role::Server && started.stream != 0 {
+            started.origin.request = self.streams.begins(conn, started.stream, number);
+            self.work(started.origin.request, started.time).name(&started.correlation);
+        } else if role == Role::Server && number != 0 {
             // A number that a request has already: this one came behind it, in the same run of bytes.
             if let Some(first) = self.requests.get(&number).filter(|work| work.is_named()) {
                 let open = first.ended().is_none();
@@ -283,7 +292,7 @@ impl Correlator {
         let route = around
             .route_from_source(&service, &http.method, &http.path)
             .unwrap_or_else(|| self.routes.route(&service, &http.method, &http.path));
-        let mut request = exchange.origin.request;
+        let mut request = self.streams.request_of(finished.conn.id, http.stream, exchange.origin.request);
         let mut event = rows::event(finished, http, &service, &route, around);
         let shared = self.shared.ends(request, exchange.response_origin.unit, exchange.end);
         if let Some((own, calls)) = shared {
@@ -299,7 +308,11 @@ impl Correlator {
             let id = self.make_id(0);
             rows::identify(&mut event, id, &http.correlation);
         } else {
-            self.bind_to_response(exchange.response_origin, request, out);
+            if http.stream == 0 {
+                self.bind_to_response(exchange.response_origin, request, out);
+            } else {
+                self.bind_to_stream(exchange, request, out);
+            }
             let work = self.work(request, exchange.start);
             work.name(&http.correlation);
             work.end(exchange.end, &mut event);
@@ -310,9 +323,30 @@ impl Correlator {
         }
     }
 
+    /// The code that answered the stream of `request`, if it was made for it, did that request's work.
+    fn bind_to_stream(&mut self, exchange: &Exchange, request: u64, out: &mut Vec<Record>) {
+        let writer = streams::made_for(exchange);
+        if let Some(unit) = writer {
+            // One that answered several did the work of each.
+            let only = !self.responders.contains_key(&unit);
+            self.responders.insert(unit, if only { request } else { NOBODY });
+        }
+        let (bound, settled) =
+            self.streams.ends(request, writer.filter(|unit| self.responders.get(unit) == Some(&request)));
+        for call in bound {
+            self.bind(call, Some(request), out);
+        }
+        for call in settled {
+            self.give_up(call, out);
+        }
+    }
+
     fn called(&mut self, finished: &Finished, around: &dyn Surroundings, out: &mut Vec<Record>) {
         let service = around.service(finished.pid);
-        let origin = finished.exchange.origin;
+        let mut origin = finished.exchange.origin;
+        if self.streams.replaced(origin.request) {
+            origin.request = 0;
+        }
         let mut record = match &finished.exchange.detail {
             Detail::Http(http) => Record::Call(Box::new(rows::call(finished, http, &service, around))),
             Detail::Command(command) => {
@@ -342,6 +376,11 @@ impl Correlator {
         }
         let units = [origin.unit, origin.ancestors[0], origin.ancestors[1], origin.ancestors[2]];
         let responder = units.iter().find_map(|unit| self.responders.get(unit).copied());
+        if responder == Some(NOBODY) {
+            self.links.none += 1;
+            out.push(record);
+            return;
+        }
         if let Some(request) = responder {
             // Work that a unit did after its last response: it has not read another request since.
             self.links.response += 1;
@@ -353,7 +392,12 @@ impl Correlator {
             self.give_up_oldest(out);
         }
         let since = finished.exchange.end;
-        self.unbound.push_back(Unbound { since, record, unit: origin.unit, ancestors: origin.ancestors });
+        let call = Unbound { since, record, unit: origin.unit, ancestors: origin.ancestors };
+        match self.streams.called(finished.pid, call) {
+            Ok(None) => {}
+            Ok(Some(oldest)) => self.give_up(oldest, out),
+            Err(call) => self.unbound.push_back(call),
+        }
     }
 
     /// The unit that wrote a response did that request's work.

@@ -1,5 +1,7 @@
 //! Exchanges in, rows out.
 
+mod streams;
+
 use super::*;
 use crate::connection::FailedConnect;
 use crate::exchange::{
@@ -61,6 +63,7 @@ fn finished(role: Role, origin: Origin, response_origin: Origin, detail: Detail)
 fn http(path: &str, headers: Correlation) -> Detail {
     Detail::Http(Http {
         version: HttpVersion::Http11,
+        stream: 0,
         method: "GET".into(),
         path: path.into(),
         host: Some("api.example".into()),
@@ -114,6 +117,7 @@ impl Rig {
             method: "GET".into(),
             path: path.into(),
             correlation: ids,
+            stream: 0,
         };
         let conn = Info { local: Endpoint::Tcp(local.parse().unwrap()), ..info(role, peer) };
         let mut progress = Progress { started: vec![(Arc::new(conn), role, started)], ..Progress::default() };

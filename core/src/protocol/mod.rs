@@ -40,6 +40,8 @@ pub struct Started {
     pub path: String,
     /// The correlation headers it came with.
     pub correlation: Correlation,
+    /// Its stream of an HTTP/2 connection; 0 where one request follows the other.
+    pub stream: u32,
 }
 
 /// What a session hands out.

@@ -175,6 +175,7 @@ impl Http1 {
             method: head.method.clone(),
             path: head.path.clone(),
             correlation: head.correlation.clone(),
+            stream: 0,
         });
         self.receiving = self.pairing.push(head, came, &mut out.losses);
         self.count_request_bytes(len as u64);

@@ -169,6 +169,7 @@ fn exchange(
         outcome,
         detail: Detail::Http(Http {
             version: head.version,
+            stream: 0,
             method: head.method,
             path: head.path,
             host: head.host,

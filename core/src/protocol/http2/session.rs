@@ -3,7 +3,7 @@
 use super::head::Fields;
 use super::reader::{Began, Event, Reader};
 use super::streams::{Response, Stream, Streams};
-use crate::exchange::{Outcome, Role};
+use crate::exchange::{Detail, Origin, Outcome, Role};
 use crate::loss::Loss;
 use crate::protocol::{At, CloseReason, Next, Output, Session};
 use crate::time::Time;
@@ -15,6 +15,15 @@ pub(super) struct Http2 {
     open: Open,
 }
 
+/// Which streams a chunk of responses has frames of.
+#[derive(Debug, Default)]
+struct Sharing {
+    /// When it was written.
+    time: Time,
+    /// The only one so far; `None`: several.
+    stream: Option<u32>,
+}
+
 /// What both directions work on.
 #[derive(Debug)]
 struct Open {
@@ -22,6 +31,8 @@ struct Open {
     streams: Streams,
     /// Highest stream that a request was seen on.
     highest: u32,
+    /// Which streams the latest chunk of responses has frames of.
+    chunk: Sharing,
     /// Frame size that the requests' side, and the responses' side, takes.
     max_frames: [Option<u32>; 2],
 }
@@ -31,7 +42,13 @@ impl Http2 {
         Box::new(Self {
             requests: Reader::new(from_start, true),
             responses: Reader::new(from_start, false),
-            open: Open { role, streams: Streams::default(), highest: 0, max_frames: [None; 2] },
+            open: Open {
+                role,
+                streams: Streams::default(),
+                highest: 0,
+                chunk: Sharing::default(),
+                max_frames: [None; 2],
+            },
         })
     }
 
@@ -129,7 +146,7 @@ impl Open {
             return;
         }
         self.highest = number;
-        let stream = Stream::new(began, fields, bytes);
+        let stream = Stream::new(number, began, fields, bytes);
         if !stream.is_known() {
             let loss = if is_unknown { Loss::HeadersUnknown } else { Loss::Malformed };
             out.losses.add(loss, 1);
@@ -153,7 +170,10 @@ impl Open {
                 };
                 open.response_bytes += bytes;
                 open.last = now;
-                if head(open, began, *fields, ends, out) {
+                let is_head = head(open, began, *fields, ends, out);
+                self.share(stream, began.time, out);
+                let Some(open) = self.streams.get_mut(stream) else { return };
+                if is_head {
                     let status = open.response.as_ref().map_or(0, |response| response.status);
                     if open.is_connect() && (200..300).contains(&status) {
                         return self.tunnel(stream, now, out);
@@ -170,6 +190,7 @@ impl Open {
                 if open.response.is_none() {
                     unknown_head(open, began, out);
                 }
+                self.share(stream, began.time, out);
                 if ends {
                     self.end(stream, Outcome::Complete, now, out);
                 }
@@ -184,6 +205,29 @@ impl Open {
             }
             Event::MaxFrame(max) => self.max_frames[1] = Some(max),
             Event::Lost => self.streams.doubt(),
+        }
+    }
+
+    /// A frame of `stream` began in the chunk that was written at `time`. Where a chunk has frames of several streams, the
+    /// code that wrote it need not be that of any of them.
+    fn share(&mut self, stream: u32, time: Time, out: &mut Output) {
+        let before = std::mem::replace(&mut self.chunk, Sharing { time, stream: Some(stream) });
+        if before.time != time || before.stream == Some(stream) {
+            return;
+        }
+        self.chunk.stream = None;
+        for number in before.stream.into_iter().chain([stream]) {
+            match self.streams.get_mut(number) {
+                Some(open) => open.forget_writer(time),
+                None => {
+                    let ended = out.exchanges.iter_mut().rev().find(
+                        |exchange| matches!(&exchange.detail, Detail::Http(http) if http.stream == number),
+                    );
+                    if let Some(exchange) = ended.filter(|exchange| exchange.first_response == Some(time)) {
+                        exchange.response_origin = Origin::default();
+                    }
+                }
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::STREAM_CAP;
 use super::head::Fields;
 use super::reader::Began;
-use crate::exchange::{Correlation, Detail, Exchange, Http, HttpVersion, Outcome};
+use crate::exchange::{Correlation, Detail, Exchange, Http, HttpVersion, Origin, Outcome};
 use crate::loss::{Loss, Losses};
 use crate::protocol::Started;
 use crate::time::Time;
@@ -13,6 +13,7 @@ use crate::time::Time;
 /// A request whose response is not complete.
 #[derive(Debug)]
 pub(super) struct Stream {
+    number: u32,
     began: Began,
     method: String,
     path: String,
@@ -48,11 +49,12 @@ impl Stream {
             method: self.method.clone(),
             path: self.path.clone(),
             correlation: self.correlation.clone(),
+            stream: self.number,
         }
     }
 
     /// A stream from the head of its request. Where method or path are not known they are empty.
-    pub(super) fn new(began: Began, fields: Fields, bytes: u64) -> Self {
+    pub(super) fn new(number: u32, began: Began, fields: Fields, bytes: u64) -> Self {
         let host = fields.authority.or(fields.host);
         let method = fields.method.unwrap_or_default();
         let path = match fields.path {
@@ -62,6 +64,7 @@ impl Stream {
             None => String::new(),
         };
         Self {
+            number,
             began,
             method,
             path,
@@ -79,6 +82,13 @@ impl Stream {
     /// Everything that an exchange needs is known of its request.
     pub(super) fn is_known(&self) -> bool {
         !self.method.is_empty() && !self.path.is_empty()
+    }
+
+    /// Which code wrote the head of its response, if that began in the chunk of `time`, is not known after all.
+    pub(super) fn forget_writer(&mut self, time: Time) {
+        if let Some(response) = self.response.as_mut().filter(|response| response.began.time == time) {
+            response.began.origin = Origin::default();
+        }
     }
 
     /// Does a successful response turn it into a tunnel?
@@ -107,6 +117,7 @@ impl Stream {
             outcome,
             detail: Detail::Http(Http {
                 version: HttpVersion::Http2,
+                stream: self.number,
                 method: self.method,
                 path: self.path,
                 host: self.host,

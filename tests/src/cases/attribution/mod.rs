@@ -89,7 +89,8 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
     let requests = if places.long { 10 * REQUESTS } else { REQUESTS };
     let scheme = if secure { "https" } else { "http" };
     let mut load = Command::new(&python);
-    load.arg(apps.join("drive.py")).arg(format!("{scheme}://127.0.0.1:{port}")).arg(&peers.certificate);
+    let drive = if server.name.contains("-h2") { "drive_h2.py" } else { "drive.py" };
+    load.arg(apps.join(drive)).arg(format!("{scheme}://127.0.0.1:{port}")).arg(&peers.certificate);
     load.arg(requests.to_string()).args(server.kinds).env("PYTHONDONTWRITEBYTECODE", "1");
     if server.name.ends_with("-pipelined") {
         load.env("PIPELINED", "3");

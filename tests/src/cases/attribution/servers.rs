@@ -98,6 +98,13 @@ pub(super) const SERVERS: &[Server] = &[
     server("fastapi-hypercorn", hypercorn!(""), FASTAPI),
     server("fastapi-hypercorn-uvloop", hypercorn!("-k uvloop"), FASTAPI),
     server("fastapi-hypercorn-tls", hypercorn!("--certfile {certificate} --keyfile {key}"), FASTAPI),
+    server("fastapi-hypercorn-h2", hypercorn!("--certfile {certificate} --keyfile {key}"), FASTAPI),
+    server(
+        "fastapi-hypercorn-h2-uvloop",
+        hypercorn!("-k uvloop --certfile {certificate} --keyfile {key}"),
+        FASTAPI,
+    ),
+    server("fastapi-hypercorn-h2c", hypercorn!(""), FASTAPI),
     server("aiohttp", "aiohttp_app.py {port} asyncio", ASYNC),
     server("aiohttp-uvloop", "aiohttp_app.py {port} uvloop", ASYNC),
     server("django-asgi-uvicorn", uvicorn!("django_app:asgi", "--loop asyncio --lifespan off"), DJANGO),

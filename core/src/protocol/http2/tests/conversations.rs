@@ -32,6 +32,21 @@ fn one_request_in_either_role() {
 }
 
 #[test]
+fn the_writer_of_a_head_is_known_where_it_wrote_of_one_stream_only() {
+    let mut steps = open();
+    steps.push(client(&[1, 3, 5, 7, 9].map(|stream| headers(stream, true, &get("/")))));
+    steps.push(server(&[settings_ack(), headers(1, false, &ok()), data(1, true, 9)]));
+    steps.push(server(&[headers(3, true, &ok()), headers(5, false, &ok()), headers(7, false, &ok())]));
+    steps.push(server(&[headers(9, false, &ok())]));
+    steps.push(server(&[data(5, true, 9), data(7, true, 9), data(9, true, 9)]));
+    let out = play(Role::Server, true, &steps);
+    let writers: Vec<_> =
+        out.exchanges.iter().map(|one| (http(one).stream, one.response_origin.unit)).collect();
+    assert_eq!(writers, [(1, 4), (3, 0), (5, 0), (7, 0), (9, 6)]);
+    assert!(out.exchanges.iter().all(|one| one.origin.unit == 3), "that of the requests stays");
+}
+
+#[test]
 fn many_streams_at_once_end_in_their_own_order() {
     let mut steps = open();
     steps.push(client(&[

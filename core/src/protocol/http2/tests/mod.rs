@@ -17,7 +17,8 @@ use writer::Step;
 fn at(step: &Step, role: Role, time: u64) -> At {
     let by_client = step.by_client == (role == Role::Server);
     let direction = if by_client { Direction::Read } else { Direction::Write };
-    At { direction, time: Time(time), origin: Origin::default() }
+    // Each call by another unit.
+    At { direction, time: Time(time), origin: Origin { unit: time, ..Origin::default() } }
 }
 
 /// Plays the steps, one call each, and closes the connection as the peer.
