@@ -163,7 +163,7 @@ impl Dictionary {
                 )?,
                 0,
             ],
-            Kind::Exception | Kind::SqlState => [a, other, 0],
+            Kind::Exception | Kind::SqlState | Kind::Site => [a, other, 0],
             Kind::Repeat => [a, 0, 0],
             Kind::Outcome => [a, b, if c == 0 { 0 } else { other }],
         })

@@ -22,7 +22,7 @@ impl Table {
         match kind {
             Kind::Service | Kind::Route | Kind::Outcome | Kind::Exception | Kind::Repeat => Self::Event,
             Kind::Host => Self::Call,
-            Kind::Statement | Kind::SqlState => Self::Query,
+            Kind::Statement | Kind::SqlState | Kind::Site => Self::Query,
             Kind::Edge | Kind::Chain => Self::Link,
         }
     }
@@ -40,7 +40,7 @@ pub(crate) fn scan(
         Table::Event => events(conn, from, to, &mut each),
         Table::Call => simple(
             conn,
-            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration, 0, NULL, r.series FROM call r
+            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration, 0, NULL, r.series, NULL FROM call r
              JOIN series s ON s.id = r.series WHERE r.id >= ?1 AND r.id < ?2",
             from,
             to,
@@ -49,7 +49,7 @@ pub(crate) fn scan(
         Table::Query => simple(
             conn,
             "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration, coalesce(r.row_count, 0),
-                coalesce(r.error_code, r.error, 0), r.series
+                coalesce(r.error_code, r.error, 0), r.series, r.call_site
              FROM query r JOIN series s ON s.id = r.series WHERE r.id >= ?1 AND r.id < ?2",
             from,
             to,
@@ -57,7 +57,7 @@ pub(crate) fn scan(
         ),
         Table::Link => simple(
             conn,
-            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration, 0, NULL, r.series FROM link r
+            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration, 0, NULL, r.series, NULL FROM link r
              JOIN series s ON s.id = r.series WHERE r.id >= ?1 AND r.id < ?2",
             from,
             to,
@@ -116,7 +116,7 @@ fn events(conn: &Connection, from: i64, to: i64, each: &mut impl FnMut(Scanned))
     Ok(())
 }
 
-/// Rows as (id, kind, a, b, c, failed, duration, rows, error or NULL, series).
+/// Rows as (id, kind, a, b, c, failed, duration, rows, error or NULL, series, call site or NULL).
 fn simple(
     conn: &Connection,
     sql: &str,
@@ -144,6 +144,9 @@ fn simple(
         each(Scanned { kind, key: [row.get(2)?, row.get(3)?, row.get(4)?], at, sample });
         if failed && let Some(code) = row.get::<_, Option<i64>>(8)? {
             each(Scanned { kind: Kind::SqlState, key: [row.get(9)?, code, 0], at, sample });
+        }
+        if let Some(site) = row.get::<_, Option<i64>>(10)? {
+            each(Scanned { kind: Kind::Site, key: [row.get(9)?, site, 0], at, sample });
         }
     }
     Ok(())

@@ -27,11 +27,13 @@ pub(crate) enum Kind {
     /// Requests that ran one statement ten times or more: (series of the route, fingerprint of the statement). The
     /// duration is the time in the database.
     Repeat = 10,
+    /// Queries by the code that made them: (series of the statement, call site).
+    Site = 11,
 }
 
 impl Kind {
     /// The highest number of a kind.
-    pub(crate) const LAST: i64 = Self::Repeat as i64;
+    pub(crate) const LAST: i64 = Self::Site as i64;
 }
 
 /// The numbers that, with its kind, say what a series is.

@@ -241,6 +241,36 @@ fn a_name_that_looks_like_sql_is_a_name() {
 }
 
 #[test]
+fn a_statement_tells_the_code_that_sends_it() {
+    let store = TestStore::with(|options| options.retention.raw = 60);
+    let sent = |ts: f64, service: &str, line: Option<u32>| {
+        let mut query = query(ts, service, "SELECT 1");
+        query.call_site = line.map(|line| format!("/shop/views.py:{line} show"));
+        qu(query)
+    };
+    // Line n n times, four lines in all; some are not known; another service has its own.
+    let lines = [1, 2, 2, 3, 3, 3, 4, 4, 4, 4].map(Some);
+    for (n, line) in lines.into_iter().chain([None, None]).enumerate() {
+        store.put(vec![sent(START + n as f64, "api", line)]);
+    }
+    store.put(vec![sent(START, "other", Some(9))]);
+    let check = || {
+        let of_api = Scope { service: Some("api".into()), seconds: 600 };
+        let queries = store.reader.queries(&of_api, 10).unwrap();
+        let [one] = queries.as_slice() else { panic!("{queries:?}") };
+        let sites: Vec<_> = one.call_sites.iter().map(|at| (at.site.as_str(), at.count)).collect();
+        let wanted =
+            [("/shop/views.py:4 show", 4), ("/shop/views.py:3 show", 3), ("/shop/views.py:2 show", 2)];
+        assert_eq!((sites.as_slice(), one.calls), (wanted.as_slice(), 12));
+    };
+    check();
+    // They are kept as long as the figures, not as the raw rows.
+    store.clock.set(START + 300.0);
+    store.put(vec![sent(START + 300.0, "third", None)]);
+    check();
+}
+
+#[test]
 fn code_is_counted_by_line_and_outlives_the_raw_rows() {
     let store = TestStore::with(|options| options.retention.raw = 60);
     let site = Some("/shop/views.py:7 show".to_owned());

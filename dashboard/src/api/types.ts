@@ -303,6 +303,8 @@ export interface Statement extends Percentiles {
   calls: number;
   errors: number;
   errors_by_code?: { code: string; count: number }[];
+  /** The most frequent places in the application that send it: `file:line function`. */
+  call_sites?: { site: string; count: number }[];
   rows?: number | null;
   avg_ms: number;
   max_ms: number;

@@ -184,6 +184,10 @@ function queries(answers: Answers, service: string, w: number) {
       table: same[0]?.table,
       calls: same.length,
       rows: same.reduce((sum, row) => sum + (row.rows ?? 0), 0),
+      call_sites: [...new Set(same.map((row) => row.call_site))].slice(0, 3).map((site) => ({
+        site,
+        count: same.filter((row) => row.call_site === site).length,
+      })),
       errors: same.filter((row) => row.error_code).length,
       errors_by_code: same.some((row) => row.error_code)
         ? [{ code: "40001", count: same.filter((row) => row.error_code).length }]

@@ -185,6 +185,10 @@ test("queries, N+1 and SQLSTATEs", async () => {
   await open("?view=queries", "#queries tbody tr");
   await page.waitForSelector("#n_plus_one tbody tr:has-text('/orders')");
   expect(await text("#sqlstates tbody tr")).toContain("serialization failure");
+  // The code that sends a statement: its file without the directories, all of it for those who hover.
+  const sender = page.locator("#queries tbody tr:has-text('order_lines') td.mono span").first();
+  expect(await sender.innerText()).toMatch(/^orders\.py:\d+ \w+/);
+  expect(await sender.getAttribute("title")).toMatch(/^\S*\/orders\.py:\d+ \w+ \(\d[\d,]*\)/);
 });
 
 test("what the agent does not see is said", async () => {

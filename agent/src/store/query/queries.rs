@@ -14,6 +14,9 @@ use crate::store::id::{ms, unpack};
 use crate::store::series::Kind;
 use crate::store::{ReadError, Reader};
 
+/// Call sites told of each statement.
+const SITES_MAX: usize = 3;
+
 /// Executions of a statement.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct QueryFigures {
@@ -51,8 +54,19 @@ pub struct QueryFigures {
     pub max_ms: f64,
     /// All together, ms.
     pub total_ms: f64,
+    /// The application's code that sent it, where that is known: the most frequent places, at most three.
+    pub call_sites: Vec<CallSite>,
     /// Share of the time of all queries in the window, 0..1.
     pub share: f64,
+}
+
+/// Code that sent a statement.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct CallSite {
+    /// `file:line function`
+    pub site: String,
+    /// Executions that it sent.
+    pub count: u64,
 }
 
 /// Failures of a statement with one code.
@@ -145,15 +159,19 @@ impl Reader {
             let mut statements: Vec<_> = statements.into_iter().collect();
             statements.sort_by_key(|(id, (cell, _))| (std::cmp::Reverse(cell.sum), *id));
             statements.truncate(limit);
-            let mut errors = HashMap::<i64, HashMap<i64, u64>>::new();
-            if statements.iter().any(|(_, (cell, _))| cell.errors > 0) {
-                let series = snapshot.series(Kind::Statement, |key| service.takes(key[0]))?;
-                let codes =
-                    snapshot.figures(Kind::SqlState, scope.seconds, |key| series.contains_key(&key[0]))?;
-                for ([statement, code, _], cell) in codes {
-                    *errors.entry(series[&statement][1]).or_default().entry(code).or_default() += cell.count;
+            let series = snapshot.series(Kind::Statement, |key| service.takes(key[0]))?;
+            let by = |kind| -> rusqlite::Result<_> {
+                let mut counts = HashMap::<i64, HashMap<i64, u64>>::new();
+                for ([statement, what, _], cell) in
+                    snapshot.figures(kind, scope.seconds, |key| series.contains_key(&key[0]))?
+                {
+                    *counts.entry(series[&statement][1]).or_default().entry(what).or_default() += cell.count;
                 }
-            }
+                Ok(counts)
+            };
+            let has_errors = statements.iter().any(|(_, (cell, _))| cell.errors > 0);
+            let mut errors = if has_errors { by(Kind::SqlState)? } else { HashMap::new() };
+            let mut sites = by(Kind::Site)?;
             let mut read = snapshot.conn.prepare_cached(
                 "SELECT s.fingerprint, sn.text, s.text, op.text, t.text, s.control FROM statement s
                  JOIN name sn ON sn.id = s.system JOIN name op ON op.id = s.operation
@@ -170,6 +188,13 @@ impl Reader {
                     .into_iter()
                     .map(|(code, count)| Ok(SqlErrors { code: snapshot.text(code)?, count }))
                     .collect::<rusqlite::Result<Vec<_>>>()?;
+                let mut call_sites: Vec<_> = sites.remove(&id).unwrap_or_default().into_iter().collect();
+                call_sites.sort_by_key(|(site, count)| (std::cmp::Reverse(*count), *site));
+                call_sites.truncate(SITES_MAX);
+                let call_sites = call_sites
+                    .into_iter()
+                    .map(|(site, count)| Ok(CallSite { site: snapshot.text(site)?, count }))
+                    .collect::<rusqlite::Result<_>>()?;
                 errors_by_code.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
                 answer.push(read.query_row([id], |row| {
                     Ok(QueryFigures {
@@ -190,6 +215,7 @@ impl Reader {
                         p95_ms: percentile(&cell, 0.95),
                         max_ms: ms(cell.max as f64),
                         total_ms: ms(cell.sum as f64),
+                        call_sites,
                         share: ratio(cell.sum as f64, all as f64),
                     })
                 })?);

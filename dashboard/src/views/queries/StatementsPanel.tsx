@@ -28,6 +28,15 @@ const COLUMNS: readonly Column<Statement>[] = [
       </code>
     ),
   },
+  {
+    key: "from",
+    label: "Sent by",
+    title: "The application's code that sends it most often",
+    class: "mono small",
+    optional: true,
+    by: (row) => row.call_sites?.[0]?.site,
+    cell: (row) => <Sites of={row} />,
+  },
   figure("total", "Total ms", "Summed duration, milliseconds", (row) => Math.round(row.total_ms)),
   { key: "calls", label: "Calls", num: true, by: (row) => row.calls, cell: (row) => count(row.calls) },
   figure("avg", "Avg", "Average duration, milliseconds", (row) => row.avg_ms),
@@ -51,6 +60,18 @@ const COLUMNS: readonly Column<Statement>[] = [
   },
 ];
 const SHORT = ["sql", "total", "calls", "avg"];
+
+/** The place that sends a statement most often; all that are known, with how often, for those who hover. */
+function Sites({ of: { call_sites: sites = [] } }: { of: Statement }): JSX.Element {
+  const [first, ...others] = sites;
+  if (!first) return <span class="zero">–</span>;
+  return (
+    <span title={sites.map(({ site, count: times }) => `${site} (${count(times)})`).join("\n")}>
+      {first.site.replace(/^.*\//, "")}
+      {others.length > 0 && <span class="muted"> +{others.length}</span>}
+    </span>
+  );
+}
 
 export function StatementsPanel({ short = false }: { short?: boolean }): JSX.Element {
   const { service, w } = view.value;

@@ -87,7 +87,22 @@ pub(super) fn judge(places: &Places, peers: &Peers) -> Result<String> {
         ensure!(apart <= allowed, "{name}: {said_ms:.2} ms to the middleware, {seen_ms:.2} ms to the agent");
         worst = worst.max(apart / said_ms);
     }
+    sent_by(&agent.get(&format!("/api/queries?w=900&service={own}"))?)?;
     Ok(format!("{all} requests, times at most {:.1} % apart{note}", worst * 100.0))
+}
+
+/// Every statement of the routes is sent by the one line of the app that sends statements.
+fn sent_by(answer: &Value) -> Result<()> {
+    let sleeps = |query: &&Value| query["sql"].as_str().is_some_and(|sql| sql.contains("pg_sleep"));
+    let query = answer["queries"].as_array().and_then(|queries| queries.iter().find(sleeps));
+    let query = query.with_context(|| format!("no statement of the app's in {answer:#}"))?;
+    let [site] = query["call_sites"].as_array().map_or(&[][..], Vec::as_slice) else {
+        bail!("not one call site: {query:#}");
+    };
+    let line = site["site"].as_str().unwrap_or_default();
+    let all = site["count"] == query["calls"] && query["calls"] == 3 * TIMES;
+    ensure!(all && line.ends_with(" execute") && line.contains("/app.py:"), "{query:#}");
+    Ok(())
 }
 
 fn row<'a>(answer: &'a Value, route: &str) -> Result<&'a Value> {
