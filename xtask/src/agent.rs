@@ -1,12 +1,11 @@
-//! Building and starting the agent, the demo and the benchmark.
+//! Building and starting the agent and the demo.
 
-use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{dashboard, packages, places, python, shell};
+use crate::{dashboard, places, shell};
 
 /// `cargo xtask run`: never comes back when all went well, because the agent takes our place.
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -26,61 +25,6 @@ pub(crate) fn demo(args: &[String]) -> Result<()> {
     let mut demo = std::process::Command::new(harness()?);
     demo.arg("--agent").arg(agent).arg("--root").arg(places::root()).arg("demo").arg("--python").arg(python);
     shell::run(demo.arg("--").args(args))
-}
-
-/// `cargo xtask bench`
-pub(crate) fn bench(rounds: u32, seconds: u32, only: Option<&str>) -> Result<()> {
-    packages::require(&[
-        "python3",
-        "python3-venv",
-        "wrk",
-        "postgresql",
-        "openssl",
-        "libpq-dev",
-        "libc6-dev",
-        "gcc",
-    ])?;
-    let absent = python::prepare()?;
-    if absent.len() == python::VERSIONS.len() {
-        bail!("no Python between {} and {} found", python::VERSIONS[0], python::VERSIONS[absent.len() - 1]);
-    }
-    let agent = build()?;
-    let mut bench = shell::as_root(harness()?)?;
-    bench
-        .arg("--agent")
-        .arg(agent)
-        .arg("--root")
-        .arg(places::root())
-        .arg("--venvs")
-        .arg(places::target().join("venv"));
-    bench.arg("bench").args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
-    if let Some(only) = only {
-        bench.args(["--only", only]);
-    }
-    let report = places::target().join("bench.md");
-    shell::run(bench.arg("--report").arg(&report))?;
-    if only.is_some() {
-        return Ok(());
-    }
-    publish(&fs::read_to_string(report)?)
-}
-
-/// Writes the measured report to docs/performance.md, and its first table to the README between the markers.
-fn publish(report: &str) -> Result<()> {
-    const BEGIN: &str = "<!-- begin: cargo xtask bench -->";
-    const END: &str = "<!-- end: cargo xtask bench -->";
-    let docs = places::root().join("docs");
-    fs::create_dir_all(&docs)?;
-    let heading = "# What watching costs\n\nMeasured and written by `cargo xtask bench`.\n\n";
-    fs::write(docs.join("performance.md"), format!("{heading}{report}"))?;
-    let readme = places::root().join("README.md");
-    let text = fs::read_to_string(&readme)?;
-    let (before, rest) = text.split_once(BEGIN).context("README.md has no marker for the table")?;
-    let (_, after) = rest.split_once(END).context("README.md has no end marker for the table")?;
-    let summary = report.split("\nEach round:").next().unwrap_or(report).trim();
-    fs::write(&readme, format!("{before}{BEGIN}\n{summary}\n{END}{after}"))?;
-    println!("written to docs/performance.md and README.md");
-    Ok(())
 }
 
 /// Builds the page that the agent embeds. Without it the agent works, API included, so a failure does not stop us.

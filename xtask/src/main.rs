@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout)] // a command line: printing is what it is for
 
 mod agent;
+mod bench;
 mod dashboard;
 mod dist;
 mod ebpf;
@@ -68,7 +69,8 @@ enum Task {
     },
     /// Build the dashboard
     Dashboard,
-    /// Measure what watching costs a FastAPI app, and write the table to docs/performance.md and README.md
+    /// Measure what watching costs a FastAPI app, or another part, and write the tables to docs/performance.md and README.md
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
         /// Rounds, each bare and watched
         #[arg(long, default_value_t = 5)]
@@ -79,6 +81,8 @@ enum Task {
         /// Only workloads whose name contains this, as `/db`; nothing is written then
         #[arg(long)]
         only: Option<String>,
+        #[command(subcommand)]
+        part: Option<bench::Part>,
     },
     /// Run every fuzz target
     Fuzz {
@@ -111,7 +115,10 @@ fn main() -> ExitCode {
         Task::Demo { args } => agent::demo(&args),
         Task::Ebpf { check } => ebpf::task(check),
         Task::Dashboard => dashboard::build(),
-        Task::Bench { rounds, seconds, only } => agent::bench(rounds, seconds, only.as_deref()),
+        Task::Bench { part: Some(part), .. } => bench::part(part),
+        Task::Bench { rounds, seconds, only, part: None } => {
+            bench::overhead(rounds, seconds, only.as_deref())
+        }
         Task::Fuzz { seconds } => fuzz::task(seconds),
         Task::Vmtest { kernel, record } => vm::task(kernel.as_deref(), record),
         Task::Dist => dist::task(),

@@ -40,6 +40,20 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(out)
 }
 
+/// Runs `command` with its errors and its output on ours; gives back what it printed on standard output.
+pub(crate) fn shown(command: &mut Command) -> Result<String> {
+    let mut out = String::new();
+    let passed = lines(command, |line| {
+        println!("{line}");
+        out.push_str(line);
+        out.push('\n');
+    })?;
+    if !passed {
+        bail!("{} failed", text(command));
+    }
+    Ok(out)
+}
+
 /// Runs `command`, hands each line of its standard output to `line`; tells whether it ended with 0.
 pub(crate) fn lines(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
     let mut child =

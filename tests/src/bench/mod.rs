@@ -15,6 +15,7 @@ use crate::places::Places;
 use report::{Report, Round, Side};
 use stage::{Served, Stage};
 use usage::Usage;
+pub(crate) use usage::{peak_memory_mb, restart_peak_memory_mb};
 use wrk::Wrk;
 
 /// Connections of the load.
@@ -112,7 +113,7 @@ fn measure_watched(
     let before = usage::cpu(agent.process.pid())?;
     let side = measure(wrk, pause)?;
     let cpu = usage::cpu(agent.process.pid())? - before;
-    let memory_mb = usage::peak_memory_mb(agent.process.pid())?;
+    let memory_mb = peak_memory_mb(agent.process.pid())?;
     let losses = agent.losses()?;
     let store = agent.store().join("apm.db");
     agent.stop()?;

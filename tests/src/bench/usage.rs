@@ -71,8 +71,15 @@ pub(super) fn cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
 }
 
+/// Resident memory of a process now, in units of 1,000,000 bytes; [`peak_memory_mb`] counts from here on.
+pub(crate) fn restart_peak_memory_mb(pid: u32) -> Result<f64> {
+    // proc(5): 5 sets the peak to the present value.
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+    peak_memory_mb(pid)
+}
+
 /// Largest resident memory of a process so far, in units of 1,000,000 bytes.
-pub(super) fn peak_memory_mb(pid: u32) -> Result<f64> {
+pub(crate) fn peak_memory_mb(pid: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;

@@ -1,5 +1,10 @@
 //! What strangers send: nothing secret is kept, and what follows is still seen.
 
+mod disk;
+mod rows;
+mod streams;
+mod survival;
+
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::agent::Agent;
+use crate::bench::{peak_memory_mb, restart_peak_memory_mb};
 use crate::load::Address;
 use crate::places::{Places, file_with};
 use crate::process::until;
@@ -17,12 +23,22 @@ use crate::server::{Server, kind};
 /// How long the agent may take to show a request that was answered.
 const SHOWN: Duration = Duration::from_secs(5);
 
+/// Most memory that a fault may add to the agent's, MB.
+const MORE_MEMORY: f64 = 20.0;
+
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("faults/secrets-are-nowhere", secrets_are_nowhere),
         Case::new("faults/garbage", garbage),
         Case::new("faults/ring-overflow", ring_overflow).alone(),
         Case::new("faults/many-connections", many_connections).alone(),
+        Case::new("faults/large-bodies", streams::large_bodies).alone(),
+        Case::new("faults/endless-streams", streams::endless_streams).alone(),
+        Case::new("faults/slow-clients", streams::slow_clients),
+        Case::new("faults/million-rows", rows::million_rows).alone(),
+        Case::new("faults/agent-killed", survival::agent_killed).alone(),
+        Case::new("faults/app-execs", survival::app_execs),
+        Case::new("faults/disk", disk::disk),
     ]
 }
 
@@ -37,6 +53,27 @@ impl Pair {
     fn start(places: &Places, name: &str, options: &[&str]) -> Result<Self> {
         let scratch = places.scratch()?;
         let server = Server::start(kind(name), &places.any_python()?, &places.apps(), scratch.path())?;
+        Self::watch(scratch, places, server, options)
+    }
+
+    /// The same with `python ARGUMENTS`, in which `{port}` is replaced.
+    fn start_with(places: &Places, arguments: &str, options: &[&str]) -> Result<Self> {
+        Self::start_in(places.scratch()?, places, arguments, options)
+    }
+
+    /// The same with the agent's files in `scratch`.
+    fn start_in(
+        scratch: tempfile::TempDir,
+        places: &Places,
+        arguments: &str,
+        options: &[&str],
+    ) -> Result<Self> {
+        let python = places.any_python()?;
+        let server = Server::start_with(arguments, arguments, &python, &places.apps(), scratch.path())?;
+        Self::watch(scratch, places, server, options)
+    }
+
+    fn watch(scratch: tempfile::TempDir, places: &Places, server: Server, options: &[&str]) -> Result<Self> {
         let pid = server.process.pid();
         let mut arguments = vec!["--pid".to_owned(), pid.to_string()];
         arguments.extend(options.iter().map(|&option| option.to_owned()));
@@ -68,12 +105,39 @@ impl Pair {
         let asked = Instant::now();
         let answer = self.send(request(path).as_bytes())?;
         ensure!(answer.starts_with(b"HTTP/1."), "{path}: {:?}", String::from_utf8_lossy(&answer));
-        until(SHOWN, &format!("{path} to be shown"), || {
-            let requests = self.agent.get("/api/requests?window=300")?;
-            let requests = requests["requests"].as_array().context("no list of requests")?;
-            Ok(requests.iter().any(|request| request["path"] == path).then_some(()))
-        })?;
+        self.awaited(path)?;
         Ok(asked.elapsed())
+    }
+
+    /// Waits until the agent shows a request for `path`.
+    fn awaited(&self, path: &str) -> Result<()> {
+        until(SHOWN, &format!("{path} to be shown"), || Ok(self.lists(path)?.then_some(())))
+    }
+
+    /// Does the agent show a request for `path`?
+    fn lists(&self, path: &str) -> Result<bool> {
+        let requests = self.agent.get("/api/requests?window=300")?;
+        let requests = requests["requests"].as_array().context("no list of requests")?;
+        Ok(requests.iter().any(|request| request["path"] == path))
+    }
+
+    /// Resident memory of the agent, MB, from which [`Self::grown_since`] counts.
+    fn memory_now(&self) -> Result<f64> {
+        restart_peak_memory_mb(self.agent.process.pid())
+    }
+
+    /// By how much the agent's memory has exceeded `before` at its peak, MB; an error when that is more than [`MORE_MEMORY`].
+    fn grown_since(&self, before: f64) -> Result<f64> {
+        let grown = peak_memory_mb(self.agent.process.pid())? - before;
+        ensure!(grown <= MORE_MEMORY, "the agent's memory grew by {grown:.1} MB");
+        Ok(grown)
+    }
+
+    /// Fails when the agent counted a loss.
+    fn no_losses(&self) -> Result<()> {
+        let losses = self.agent.losses()?;
+        ensure!(losses.is_empty(), "losses: {losses:?}");
+        Ok(())
     }
 
     /// The counter of one kind of loss.
@@ -251,8 +315,8 @@ fn ring_overflow(places: &Places) -> Result<Verdict> {
     )))
 }
 
-/// Reads a whole answer, head and body: who asks again before that sends a pipeline.
-fn read_answer(stream: &mut TcpStream) -> Result<()> {
+/// Reads a whole answer, head and body, and gives back the body: who asks again before that sends a pipeline.
+fn read_answer(stream: &mut TcpStream) -> Result<String> {
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -263,7 +327,7 @@ fn read_answer(stream: &mut TcpStream) -> Result<()> {
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         if body.len() >= length.context("an answer without a length")?.parse::<usize>()? {
-            return Ok(());
+            return Ok(body.to_owned());
         }
     }
 }

@@ -1,0 +1,139 @@
+//! `cargo xtask bench`: what watching costs, and how fast the store and the pipeline are. Each part rewrites its own section.
+
+use std::fs::{self, File};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+use crate::{agent, packages, places, python, shell};
+
+/// Parts that need no server, no load and no privileges.
+#[derive(Clone, Copy, Subcommand)]
+pub(crate) enum Part {
+    /// An hour at 1,000 requests per second into the store, then every endpoint of the API while more come; beside it the
+    /// store of the collector backtrack. Ten minutes
+    #[command(alias = "api")]
+    Store {
+        /// Requests per second
+        #[arg(long, default_value_t = 1000)]
+        rate: u32,
+        /// Seconds of them; nothing is written to docs unless it is an hour
+        #[arg(long, default_value_t = 3600)]
+        seconds: u32,
+        /// Leave the other store out
+        #[arg(long)]
+        alone: bool,
+    },
+    /// Cost per request as connections, routes, processes and kept requests grow
+    Growth {
+        /// Most requests kept; 10 million take some minutes
+        #[arg(long, default_value_t = 1_000_000)]
+        kept: u32,
+    },
+}
+
+/// Runs a part.
+pub(crate) fn part(part: Part) -> Result<()> {
+    match part {
+        Part::Store { rate, seconds, alone } => {
+            let (rate, seconds_text) = (rate.to_string(), seconds.to_string());
+            let mut measure = measure();
+            measure.args(["store", "--rate", &rate, "--seconds", &seconds_text]);
+            if !alone {
+                python::prepare()?;
+                let python = python::applications().context("no Python that the collector runs on")?;
+                let results = places::target().join("seed-store.jsonl");
+                println!("the other store first: some minutes");
+                let mut other = Command::new(python.join("bin/python"));
+                other.arg(places::root().join("tests/apps/bench/seed_store.py")).args([&rate, &seconds_text]);
+                shell::run(other.stdout(File::create(&results)?))?;
+                measure.arg("--beside").arg(results);
+            }
+            let report = shell::shown(&mut measure)?;
+            if seconds == 3600 { publish("docs/performance.md", "store", &report) } else { Ok(()) }
+        }
+        Part::Growth { kept } => {
+            let report = shell::shown(measure().args(["growth", "--kept", &kept.to_string()]))?;
+            publish("docs/performance.md", "growth", &report)
+        }
+    }
+}
+
+/// The program that measures them: an example of the agent's library.
+fn measure() -> Command {
+    let mut cargo = shell::cargo();
+    cargo.args(["run", "--locked", "--release", "--package", "apm-agent", "--example", "measure", "--"]);
+    cargo
+}
+
+/// What watching costs.
+pub(crate) fn overhead(rounds: u32, seconds: u32, only: Option<&str>) -> Result<()> {
+    packages::require(&[
+        "python3",
+        "python3-venv",
+        "wrk",
+        "postgresql",
+        "openssl",
+        "libpq-dev",
+        "libc6-dev",
+        "gcc",
+    ])?;
+    let absent = python::prepare()?;
+    if absent.len() == python::VERSIONS.len() {
+        bail!("no Python between {} and {} found", python::VERSIONS[0], python::VERSIONS[absent.len() - 1]);
+    }
+    let binary = agent::build()?;
+    let mut bench = shell::as_root(agent::harness()?)?;
+    bench
+        .arg("--agent")
+        .arg(binary)
+        .arg("--root")
+        .arg(places::root())
+        .arg("--venvs")
+        .arg(places::target().join("venv"));
+    bench.arg("bench").args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
+    if let Some(only) = only {
+        bench.args(["--only", only]);
+    }
+    let report = places::target().join("bench.md");
+    shell::run(bench.arg("--report").arg(&report))?;
+    if only.is_some() {
+        return Ok(());
+    }
+    let report = fs::read_to_string(report)?;
+    publish("docs/performance.md", "overhead", &report)?;
+    let summary = report.split("\nEach round:").next().unwrap_or(&report);
+    publish("README.md", "overhead", summary)
+}
+
+/// Writes `report` into the section `name` of `file`, between its markers.
+fn publish(file: &str, name: &str, report: &str) -> Result<()> {
+    let path = places::root().join(file);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    fs::write(&path, replaced(&text, name, report).with_context(|| path.display().to_string())?)?;
+    println!("written to {file}");
+    Ok(())
+}
+
+/// `text` with what lies between the markers of section `name` replaced.
+fn replaced(text: &str, name: &str, report: &str) -> Result<String> {
+    let (begin, end) = (format!("<!-- begin: bench {name} -->"), format!("<!-- end: bench {name} -->"));
+    let (before, rest) = text.split_once(&begin).with_context(|| format!("no marker {begin}"))?;
+    let (_, after) = rest.split_once(&end).with_context(|| format!("no marker {end}"))?;
+    Ok(format!("{before}{begin}\n{}\n{end}{after}", report.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replaced;
+
+    #[test]
+    fn a_section_is_replaced_and_no_other() {
+        let text = "# A\n<!-- begin: bench a -->\nold\n<!-- end: bench a -->\n<!-- begin: bench b -->\nkept\n<!-- end: bench b -->\n";
+        let new = replaced(text, "a", "\nnew\n").unwrap();
+        assert_eq!(new, text.replace("old", "new"));
+        assert!(replaced(text, "c", "new").is_err());
+        assert!(replaced("<!-- begin: bench a -->", "a", "new").is_err());
+    }
+}
