@@ -11,7 +11,7 @@ const FUZZ_SECONDS: u32 = 8;
 
 /// Everything, or with a filter the tests whose name contains it.
 pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result<()> {
-    let mut steps = Steps::new(if filter.is_some() { 7 } else { 16 + usize::from(long) });
+    let mut steps = Steps::new(if filter.is_some() { 7 } else { 15 + usize::from(long) });
     steps.step("Debian packages", || {
         Ok(packages::install(packages::TEST_PACKAGES)?
             .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
