@@ -148,5 +148,5 @@ fn points(role: Role, offset: u64) -> impl Iterator<Item = Point> {
         Role::GreenletSwitches => &["greenlet_switch"],
         Role::GreenletMade => &["greenlet_new"],
     };
-    programs.iter().map(move |program| Point { program, offset })
+    programs.iter().map(move |program| Point { program, offset, size: 0 })
 }

@@ -2,27 +2,17 @@
 //! process maps it.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::Path;
 
 use aya::Ebpf;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
-use aya::programs::{Program, ProgramError, UProbe};
+use aya::programs::{ProbeKind, Program, ProgramError, UProbe};
 
 use super::attach::chain;
+use super::openssl;
+use super::sites::{self, Code, Keeps};
 use crate::process::{FileKey, TlsLibrary};
-
-/// Function of the library -> programs at its entry and at its return.
-const FUNCTIONS: &[(&str, &str, Option<&str>)] = &[
-    ("SSL_read", "ssl_call", Some("ssl_read_return")),
-    ("SSL_read_ex", "ssl_call_ex", Some("ssl_read_return")),
-    ("SSL_write", "ssl_call", Some("ssl_write_return")),
-    ("SSL_write_ex", "ssl_call_ex", Some("ssl_write_return")),
-    ("SSL_write_ex2", "ssl_call_ex2", Some("ssl_write_return")),
-    ("SSL_set_accept_state", "ssl_accepts", None),
-    ("SSL_set_connect_state", "ssl_connects", None),
-    ("SSL_free", "ssl_ends", None),
-    ("SSL_set_bio", "ssl_bios", None),
-];
 
 /// Files probed at a time.
 const FILES_MAX: usize = 256;
@@ -45,6 +35,8 @@ pub struct Point {
     pub program: &'static str,
     /// Where the function lies in the file.
     pub offset: u64,
+    /// Bytes of it; 0 where that is not known.
+    pub size: u64,
 }
 
 /// All probed files, each with the name of what is probed in it: one file may hold both a Python and its OpenSSL.
@@ -62,19 +54,14 @@ impl Libraries {
         let Some(build) = &library.file.facts.openssl else {
             return Err(format!("{} has no functions to probe", library.kind));
         };
-        let mut points = Vec::new();
-        for (name, entry, on_return) in FUNCTIONS {
-            let Some(function) = build.functions.iter().find(|f| f.name == *name) else { continue };
-            for program in [Some(*entry), *on_return].into_iter().flatten() {
-                points.push(Point { program, offset: function.file_offset });
-            }
-        }
+        let at = build.functions.first().map_or(0, |function| function.file_offset);
+        let points = openssl::points(&build.functions, Code::open(&library.file.access, at).ok().as_mut());
         self.attach(ebpf, pid, (library.file.key, "tls"), &library.file.access, &points)?;
         // Without it streams over memory BIOs are not bound to their sockets; their figures are right all the same.
         if let Some(crypto) = &library.crypto
             && let Some(offset) = crypto.facts.bio_write
         {
-            let point = Point { program: "bio_write", offset };
+            let point = Point { program: "bio_write", offset, size: 0 };
             let result = self.attach(ebpf, pid, (crypto.key, "bio"), &crypto.access, &[point]);
             if let Err(reason) = result {
                 tracing::warn!("cannot probe {}: {reason}", crypto.path.display());
@@ -101,8 +88,9 @@ impl Libraries {
             return Err(format!("{FILES_MAX} libraries are probed already"));
         }
         let mut probed = Library::default();
+        let mut code = points.first().and_then(|point| Code::open(access, point.offset).ok());
         for point in points {
-            match attach(ebpf, point.program, access, point.offset) {
+            match attach(ebpf, point, access, code.as_mut()) {
                 Ok(link) => probed.links.push((point.program, link)),
                 Err(reason) => {
                     detach(ebpf, probed.links);
@@ -146,14 +134,30 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String>
     }
 }
 
-fn attach(ebpf: &mut Ebpf, name: &str, path: &Path, offset: u64) -> Result<UProbeLinkId, String> {
-    let program = program(ebpf, name)?;
+fn attach(
+    ebpf: &mut Ebpf,
+    point: &Point,
+    path: &Path,
+    code: Option<&mut Code<File>>,
+) -> Result<UProbeLinkId, String> {
+    let program = program(ebpf, point.program)?;
     match program.load() {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
         Err(error) => return Err(chain(&error)),
     }
+    let keeps = match program.kind() {
+        ProbeKind::Entry => Keeps::Arguments,
+        ProbeKind::Return => Keeps::ReturnAddress,
+    };
+    let site = code.map_or(point.offset, |code| sites::site(code, point.offset, point.size, keeps));
+    tracing::debug!(
+        "{} at {site:#x} of {}, whose function is at {:#x}",
+        point.program,
+        path.display(),
+        point.offset
+    );
     program
-        .attach(UProbeAttachLocation::AbsoluteOffset(offset), path, UProbeScope::AllProcesses)
+        .attach(UProbeAttachLocation::AbsoluteOffset(site), path, UProbeScope::AllProcesses)
         .map_err(|e| chain(&e))
 }
 

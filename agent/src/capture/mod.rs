@@ -4,6 +4,8 @@ mod attach;
 mod btf;
 mod convert;
 mod libraries;
+mod openssl;
+mod sites;
 mod tracefs;
 
 use std::os::fd::{AsFd, AsRawFd};

@@ -107,8 +107,8 @@ impl Engine {
             process.version.and_then(ObjectLayout::of).ok_or("its version is not known to the agent")?;
         let file = &process.runtime.as_ref().ok_or("its interpreter is not mapped")?.file;
         let offset = file.facts.python.as_ref().and_then(|build| build.traceback_here);
-        let point =
-            Point { program: "python_traceback", offset: offset.ok_or("PyTraceBack_Here is not exported")? };
+        let offset = offset.ok_or("PyTraceBack_Here is not exported")?;
+        let point = Point { program: "python_traceback", offset, size: 0 };
         let pid = process.id.pid;
         self.capture.attach_functions(pid, file.key, UNWINDING, &file.access, &[point])?;
         let raising = Raising { unwinding: 1, ..wanted(layout.raising, self.locals) };
