@@ -325,10 +325,14 @@ pub fn uvloop_has_connected(id: u64) {
 #[inline(always)]
 pub fn uvloop_queues(id: u64, python: &Python, transport: u64) {
     let Some(conn) = stream(word(transport + UV_HANDLE)) else { return };
-    let Some(now) = Now::of(id, python) else { return };
-    let resolved = now.resolve();
     // SAFETY: a live map value.
     let conn = unsafe { &mut *conn };
+    // Its plaintext was attributed as it was handed to the TLS library; who writes the ciphertext does not matter.
+    if conn.flags & conn_flags::TLS != 0 {
+        return;
+    }
+    let Some(now) = Now::of(id, python) else { return };
+    let resolved = now.resolve();
     let stack = if conn.flags & conn_flags::SERVES == 0 { stacks::call_stack(id, now.state) } else { 0 };
     let handover = Handover { request: resolved.request, from: now.lineage(&resolved), stack };
     set_queued(conn.id, &handover);
