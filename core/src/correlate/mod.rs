@@ -67,7 +67,10 @@ pub trait Surroundings {
 
 /// A call or query that waits for its request.
 struct Unbound {
+    /// When it ended.
     since: Time,
+    /// When it began.
+    start: Time,
     record: Record,
     unit: u64,
     ancestors: [u64; 3],
@@ -296,6 +299,7 @@ impl Correlator {
         let mut event = rows::event(finished, http, &service, &route, around);
         let shared = self.shared.ends(request, exchange.response_origin.unit, exchange.end);
         if let Some((own, calls)) = shared {
+            self.bind_to_response(exchange.response_origin, own, out);
             let work = self.work(own, exchange.start);
             work.name(&http.correlation);
             work.end_uncounted(exchange.end, &mut event);
@@ -344,6 +348,7 @@ impl Correlator {
     fn called(&mut self, finished: &Finished, around: &dyn Surroundings, out: &mut Vec<Record>) {
         let service = around.service(finished.pid);
         let mut origin = finished.exchange.origin;
+        let (start, since) = (finished.exchange.start, finished.exchange.end);
         if self.streams.replaced(origin.request) {
             origin.request = 0;
         }
@@ -356,8 +361,7 @@ impl Correlator {
         };
         rows::set_call_site(&mut record, around.call_site(origin.stack));
         if self.shared.is(origin.request) {
-            let since = finished.exchange.end;
-            let call = Unbound { since, record, unit: origin.unit, ancestors: origin.ancestors };
+            let call = Unbound { since, start, record, unit: origin.unit, ancestors: origin.ancestors };
             if let Some((call, request)) = self.shared.called(origin.request, call) {
                 self.bind(call, request, out);
             }
@@ -391,8 +395,7 @@ impl Correlator {
         if self.unbound.len() >= UNBOUND_MAX {
             self.give_up_oldest(out);
         }
-        let since = finished.exchange.end;
-        let call = Unbound { since, record, unit: origin.unit, ancestors: origin.ancestors };
+        let call = Unbound { since, start, record, unit: origin.unit, ancestors: origin.ancestors };
         match self.streams.called(finished.pid, call) {
             Ok(None) => {}
             Ok(Some(oldest)) => self.give_up(oldest, out),

@@ -1,6 +1,7 @@
 //! Requests that the kernel side gave one number: pipelined ones, of which it sees only the first begin (RFC 9112, 9.3.2).
 //! Each gets a number of its own here, in the order in which they came, which is that of their responses. What was done
-//! for them is told apart by the units of execution that wrote the responses, or belongs to no request.
+//! for them is told apart by the units of execution that wrote the responses, and by the order of those where one unit wrote
+//! several, or belongs to no request.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -17,13 +18,23 @@ const KEPT: Duration = Duration::from_secs(120);
 /// Numbers given here; those of the kernel side count up from 1.
 const OWN: u64 = 1 << 63;
 
+/// A response.
+#[derive(Clone, Copy)]
+struct Answer {
+    /// The unit that wrote it.
+    unit: u64,
+    request: u64,
+    /// When it was complete.
+    end: Time,
+}
+
 #[derive(Default)]
 struct Group {
     seen: Time,
     /// Numbers of the requests that have no response yet, oldest first.
     open: VecDeque<u64>,
-    /// Which unit wrote the response of which request.
-    writers: Vec<(u64, u64)>,
+    /// Who answered, in the order of the responses.
+    answers: Vec<Answer>,
     waiting: Vec<Unbound>,
 }
 
@@ -32,11 +43,17 @@ impl Group {
     fn request_of(&self, call: &Unbound) -> Option<u64> {
         let units = [call.unit, call.ancestors[0], call.ancestors[1], call.ancestors[2]];
         let writer =
-            units.into_iter().find(|unit| *unit != 0 && self.writers.iter().any(|w| w.0 == *unit))?;
-        let mut of_writer = self.writers.iter().filter(|w| w.0 == writer);
-        // A unit that answered several did the work of each: which call was for which, nothing tells.
-        let (_, request) = of_writer.next()?;
-        of_writer.next().is_none().then_some(*request)
+            units.into_iter().find(|unit| *unit != 0 && self.answers.iter().any(|one| one.unit == *unit))?;
+        let answers: Vec<_> = self.answers.iter().filter(|one| one.unit == writer).collect();
+        match answers[..] {
+            [only] => Some(only.request),
+            // It answered several, one after the other, and did its work for each before that one was answered.
+            _ if call.unit == writer => {
+                answers.iter().find(|one| one.end >= call.start).or(answers.last()).map(|one| one.request)
+            }
+            // What it has started may go on while it works for the next.
+            _ => None,
+        }
     }
 }
 
@@ -77,13 +94,13 @@ impl Shared {
         self.groups.contains_key(&number)
     }
 
-    /// The oldest request of this number has its response, written by `unit`. Returns the request's own number, and the
+    /// The oldest request of this number has its response, written by `unit` and complete `now`. Returns the request's own number, and the
     /// calls that are told apart by that.
     pub(super) fn ends(&mut self, number: u64, unit: u64, now: Time) -> Option<(u64, Vec<Settled>)> {
         let group = self.groups.get_mut(&number)?;
         group.seen = now;
         let request = group.open.pop_front()?;
-        group.writers.push((unit, request));
+        group.answers.push(Answer { unit, request, end: now });
         let ready = if group.open.is_empty() { std::mem::take(&mut group.waiting) } else { Vec::new() };
         let settle = |call: Unbound| {
             let request = group.request_of(&call);

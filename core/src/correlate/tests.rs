@@ -368,11 +368,43 @@ fn pipelined_requests_are_told_apart_by_who_answers() {
     assert_eq!(rig.events()[0].db_query_count, None, "not known yet when the event was told");
 }
 
+/// Requests that the unit 50 answers one after the other, at these times; calls made by units at these times.
+fn one_after_the_other(answered: &[u64], calls: &[(u64, [u64; 3], u64)]) -> Vec<Option<String>> {
+    let mut rig = Rig::new();
+    let path = |end: &u64| format!("/{end}");
+    for end in answered {
+        rig.start(Role::Server, "127.0.0.1:80", "127.0.0.1:4711", 900, &path(end), Correlation::default());
+    }
+    for &(unit, ancestors, start) in calls {
+        let of = origin(900, 1, unit, ancestors);
+        let mut call = finished(Role::Client, of, Origin::default(), sql(1, false));
+        (call.exchange.start, call.exchange.end) = (Time(start), Time(start + 1));
+        rig.feed(call);
+    }
+    for end in answered {
+        let (read, wrote) = (origin(900, 0, 0, [0; 3]), origin(0, 0, 50, [0; 3]));
+        let mut answer = finished(Role::Server, read, wrote, http(&path(end), Correlation::default()));
+        answer.exchange.end = Time(*end);
+        rig.feed(answer);
+    }
+    let of = |id: &Option<String>| rig.events().iter().find(|e| e.request_id == *id).map(|e| e.path.clone());
+    rig.queries()
+        .iter()
+        .map(|query| query.source_request_id.as_ref().and_then(|id| of(&Some(id.clone()))))
+        .collect()
+}
+
 #[test]
-fn pipelined_requests_of_one_unit_are_not_told_apart() {
-    let rig = pipelined(&[origin(900, 1, 50, [1, 0, 0]), origin(900, 1, 70, [0; 3])], [50, 50]);
-    assert_eq!(rig.queries().len(), 2);
-    assert!(rig.queries().iter().all(|query| query.source_request_id.is_none()));
+fn what_a_unit_does_before_each_of_its_answers_is_that_requests_work() {
+    let own = |start| (50, [1, 0, 0], start);
+    let linked = one_after_the_other(&[100, 200, 300], &[own(10), own(90), own(110), own(210), own(310)]);
+    assert_eq!(linked, ["/100", "/100", "/200", "/300", "/300"].map(|path| Some(path.to_owned())));
+}
+
+#[test]
+fn what_such_a_unit_has_started_belongs_to_none_of_them() {
+    let linked = one_after_the_other(&[100, 200], &[(51, [50, 1, 0], 110), (70, [0; 3], 110)]);
+    assert_eq!(linked, [None, None]);
 }
 
 #[test]

@@ -124,5 +124,11 @@ pub(super) const SERVERS: &[Server] = &[
     ),
     server("flask-gunicorn-gevent", gunicorn!("flask_app:app", "-w 2 -k gevent"), BLOCKING),
     server("flask-waitress", "-m waitress --listen=127.0.0.1:{port} --threads=8 flask_app:app", BLOCKING),
+    server("flask-gunicorn-gevent-pipelined", gunicorn!("flask_app:app", "-w 2 -k gevent"), &["plain"]),
+    server(
+        "flask-waitress-pipelined",
+        "-m waitress --listen=127.0.0.1:{port} --threads=8 flask_app:app",
+        BLOCKING,
+    ),
     server("flask-dev", "-m flask --app flask_app run --host 127.0.0.1 --port {port}", BLOCKING),
 ];

@@ -19,8 +19,8 @@ into a global queue for others: nothing tells whose it is, and the agent says so
 requests at once on each connection, those named `h2` (with TLS) and `h2c` ten streams at a time on each of five.
 
 Not attributed: streams of HTTP/2 connections without TLS under uvloop, which writes for several tasks at once, or that
-began as HTTP/1 (`Upgrade: h2c`); pipelined requests that one unit of execution answers; PyPy and free-threaded builds,
-beyond what their threads tell.
+began as HTTP/1 (`Upgrade: h2c`); what a greenlet or task that answers several pipelined requests starts in others; PyPy
+and free-threaded builds, beyond what their threads tell.
 
 ";
 
