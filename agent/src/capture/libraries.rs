@@ -138,7 +138,7 @@ fn attach(
     ebpf: &mut Ebpf,
     point: &Point,
     path: &Path,
-    code: Option<&mut Code<File>>,
+    mut code: Option<&mut Code<File>>,
 ) -> Result<UProbeLinkId, String> {
     let program = program(ebpf, point.program)?;
     match program.load() {
@@ -149,9 +149,11 @@ fn attach(
         ProbeKind::Entry => Keeps::Arguments,
         ProbeKind::Return => Keeps::ReturnAddress,
     };
-    let site = code.map_or(point.offset, |code| sites::site(code, point.offset, point.size, keeps));
+    let site =
+        code.as_deref_mut().map_or(point.offset, |code| sites::site(code, point.offset, point.size, keeps));
+    let steps = if code.is_some_and(|code| sites::is_emulated(code, site)) { "" } else { ", single-stepped" };
     tracing::debug!(
-        "{} at {site:#x} of {}, whose function is at {:#x}",
+        "{} at {site:#x} of {}, of the function at {:#x}{steps}",
         point.program,
         path.display(),
         point.offset
