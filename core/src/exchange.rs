@@ -258,6 +258,8 @@ pub struct Sql {
     pub transaction: Transaction,
     /// BEGIN, COMMIT, ROLLBACK, SAVEPOINT, ...: not counted into N+1.
     pub is_transaction_control: bool,
+    /// A round of a cursor, after which there may be others: not counted into N+1 either.
+    pub is_cursor_round: bool,
 }
 
 /// A key-value store's command.

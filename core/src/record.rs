@@ -158,6 +158,8 @@ pub struct Query {
     pub transaction: Option<&'static str>,
     /// BEGIN, COMMIT, ...: not counted into N+1.
     pub is_transaction_control: bool,
+    /// A round of a cursor: likewise.
+    pub is_cursor_round: bool,
     /// The request that caused it.
     pub source_request_id: Option<String>,
     /// How that is known.

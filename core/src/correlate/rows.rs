@@ -142,6 +142,7 @@ pub(super) fn query(finished: &Finished, sql: &Sql, service: &Arc<str>, around: 
             Transaction::Failed => Some("failed"),
         },
         is_transaction_control: sql.is_transaction_control,
+        is_cursor_round: sql.is_cursor_round,
         tls: finished.conn.tls,
         ..Query::default()
     }

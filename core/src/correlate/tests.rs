@@ -90,6 +90,7 @@ fn sql(fingerprint: u64, control: bool) -> Detail {
         user: None,
         transaction: Transaction::Idle,
         is_transaction_control: control,
+        is_cursor_round: false,
     })
 }
 
@@ -226,6 +227,21 @@ fn ten_of_one_statement_are_an_n_plus_one_and_transaction_control_is_not() {
         rig.feed(finished(Role::Server, of, of, http("/", Correlation::default())));
         assert_eq!(rig.events()[0].n_plus_one, expected, "{count} {control}");
     }
+}
+
+#[test]
+fn the_rounds_of_a_cursor_are_no_n_plus_one() {
+    let mut rig = Rig::new();
+    let of = origin(5, 1, 2, [0; 3]);
+    for round in 0..12 {
+        let mut query = sql(42, false);
+        if let Detail::Sql(sql) = &mut query {
+            sql.is_cursor_round = round < 11;
+        }
+        rig.feed(finished(Role::Client, of, Origin::default(), query));
+    }
+    rig.feed(finished(Role::Server, of, of, http("/", Correlation::default())));
+    assert_eq!((rig.events()[0].n_plus_one, rig.events()[0].db_query_count), (None, Some(12)));
 }
 
 #[test]

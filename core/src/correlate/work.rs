@@ -137,6 +137,7 @@ impl Open {
         self.queries += 1;
         self.query_ms += query.duration_ms;
         if !query.is_transaction_control
+            && !query.is_cursor_round
             && (self.fingerprints.len() < FINGERPRINTS_MAX
                 || self.fingerprints.contains_key(&query.fingerprint))
         {

@@ -299,5 +299,6 @@ pub(super) fn sql(
         user,
         transaction: if ending.error.is_some() { Transaction::Unknown } else { ending.transaction() },
         is_transaction_control: statement.is_transaction_control,
+        is_cursor_round: false,
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Ended {
     pub(super) outcome: Outcome,
     pub(super) rows: Option<u64>,
     pub(super) failure: Option<Failure>,
+    /// PortalSuspended: there are more rows.
+    pub(super) suspended: bool,
 }
 
 /// The session's names and the exchanges that wait.
@@ -63,6 +65,7 @@ impl Batch {
                 user: self.user.clone(),
                 transaction: Transaction::Unknown,
                 is_transaction_control: statement.is_transaction_control,
+                is_cursor_round: ended.suspended || moves_cursor(&statement.operation),
             }),
         });
     }
@@ -120,6 +123,11 @@ impl Batch {
         self.state = state;
         self.release(out);
     }
+}
+
+/// Is it one of the statements that a client repeats for one cursor?
+fn moves_cursor(operation: &str) -> bool {
+    matches!(operation, "FETCH" | "MOVE" | "CLOSE")
 }
 
 fn sql(exchange: &Exchange) -> Option<&Sql> {

@@ -241,7 +241,12 @@ impl Conversation {
     pub(super) fn abandon(&mut self, at: Time, out: &mut Output) {
         self.batch.doubt();
         for (statement, run) in self.works(self.queue.len()) {
-            self.end(&statement, run, Ended { at, outcome: Outcome::Lost, rows: None, failure: None }, out);
+            self.end(
+                &statement,
+                run,
+                Ended { at, outcome: Outcome::Lost, rows: None, failure: None, suspended: false },
+                out,
+            );
         }
         self.batch.release(&mut out.exchanges);
         self.answer = Answer::default();
@@ -267,13 +272,18 @@ impl Conversation {
         let mut works = self.works(open);
         let last = works.pop();
         for (statement, run) in works {
-            self.end(&statement, run, Ended { at, outcome: Outcome::Lost, rows: None, failure: None }, out);
+            self.end(
+                &statement,
+                run,
+                Ended { at, outcome: Outcome::Lost, rows: None, failure: None, suspended: false },
+                out,
+            );
         }
         if let Some((statement, run)) = last {
             let tag = end.tag.filter(|tag| agrees(&statement, tag));
             let outcome = if tag.is_some() { Outcome::Complete } else { Outcome::Lost };
             let rows = tag.as_deref().and_then(super::messages::rows);
-            self.end(&statement, run, Ended { at, outcome, rows, failure: None }, out);
+            self.end(&statement, run, Ended { at, outcome, rows, failure: None, suspended: false }, out);
         }
         self.skipping = false;
         self.copying_in = false;
@@ -315,7 +325,12 @@ impl Conversation {
             }
         }
         for (statement, run) in self.works(self.queue.len()) {
-            self.end(&statement, run, Ended { at, outcome, rows: None, failure: None }, out);
+            self.end(
+                &statement,
+                run,
+                Ended { at, outcome, rows: None, failure: None, suspended: false },
+                out,
+            );
         }
         self.batch.release(&mut out.exchanges);
     }

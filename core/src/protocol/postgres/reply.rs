@@ -35,7 +35,7 @@ impl Conversation {
         self.answer.first.get_or_insert(message.began);
         self.answer.bytes += message.len;
         self.answer.rows += u64::from(message.kind == b'D');
-        let complete = |rows| Ended { at, outcome: Outcome::Complete, rows, failure: None };
+        let complete = |rows| Ended { at, outcome: Outcome::Complete, rows, failure: None, suspended: false };
         let front = self.queue.front_mut();
         match (message.kind, front) {
             (b'W', _) => return Taken::Replication,
@@ -61,12 +61,10 @@ impl Conversation {
                 self.end(&statement, run, complete(messages::rows(message.body)), out);
             }
             (b'C' | b'I' | b's', Some(Expected::Step(Step { kind: StepKind::Execute, .. }))) => {
-                let rows = match message.kind {
-                    b's' => Some(self.answer.rows),
-                    _ => messages::rows(message.body),
-                };
+                let suspended = message.kind == b's';
+                let rows = if suspended { Some(self.answer.rows) } else { messages::rows(message.body) };
                 self.copying_in = false;
-                self.pop_work(complete(rows), out);
+                self.pop_work(Ended { suspended, ..complete(rows) }, out);
             }
             (b'V', Some(Expected::Function { .. })) => self.pop_work(complete(None), out),
             (b'T' | b'D' | b'H' | b'd' | b'c', Some(Expected::Query(_))) => {}
@@ -140,7 +138,13 @@ impl Conversation {
             }
             Some(Expected::Function { .. }) => {
                 self.pop_work(
-                    Ended { at, outcome: Outcome::Complete, rows: None, failure: Some(failure) },
+                    Ended {
+                        at,
+                        outcome: Outcome::Complete,
+                        rows: None,
+                        failure: Some(failure),
+                        suspended: false,
+                    },
                     out,
                 );
             }
@@ -172,7 +176,7 @@ impl Conversation {
         self.end(
             statement,
             run,
-            Ended { at, outcome: Outcome::Complete, rows: None, failure: Some(failure) },
+            Ended { at, outcome: Outcome::Complete, rows: None, failure: Some(failure), suspended: false },
             out,
         );
     }

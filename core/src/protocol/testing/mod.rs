@@ -88,6 +88,9 @@ pub(super) fn line(exchange: &Exchange) -> String {
             if sql.is_transaction_control {
                 what += " control";
             }
+            if sql.is_cursor_round {
+                what += " round";
+            }
             format!("{what} {:?}: {}", sql.transaction, sql.text)
         }
     };

@@ -36,7 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
         case(format!("outgoing/{name}"), Box::new(move |places, peers| calls::judge(places, peers, name)))
             .sharing("the count of tunnels")
     });
-    let queries = queries::DRIVERS.iter().chain(queries::BATCHES).map(|&name| {
+    let queries = queries::DRIVERS.iter().chain(queries::BATCHES).chain(queries::SHAPES).map(|&name| {
         case(format!("outgoing/{name}"), Box::new(move |places, peers| queries::judge(places, peers, name)))
             .sharing("PostgreSQL's count")
     });

@@ -37,9 +37,22 @@ struct Sent {
     id: String,
     rows: Option<u64>,
     sqlstate: Option<String>,
+    /// A round of a cursor that has more rows: PostgreSQL counts the last alone.
+    #[serde(default)]
+    continues: bool,
     #[serde(flatten)]
     line: Line,
 }
+
+impl Sent {
+    /// Is it a statement that carries no id, and is named by its first word?
+    fn is_control(&self) -> bool {
+        CONTROL.contains(&self.id.as_str())
+    }
+}
+
+/// Statements that carry no id, by their first word.
+const CONTROL: &[&str] = &["BEGIN", "COMMIT", "FETCH", "CLOSE"];
 
 /// A statement in the agent's database.
 #[derive(Debug)]
@@ -95,14 +108,21 @@ fn id<'a>(sql: &'a str, driver: &str) -> Option<&'a str> {
 }
 
 /// The functions of the apps that send statements.
-const FUNCTIONS: &[&str] = &["query", "transaction", "connect", "many", "pipeline"];
+const FUNCTIONS: &[&str] = &["query", "transaction", "connect", "many", "pipeline", "exchanges"];
 
 /// Those that send many statements at once, by their names in `batches.py`.
 pub(super) const BATCHES: &[&str] = &["psycopg3-batches", "asyncpg-batches"];
 
+/// Those that use what most statements do without (COPY, cursors, notifications), by their names in `shapes.py`.
+pub(super) const SHAPES: &[&str] = &["psycopg2-shapes", "psycopg3-shapes", "asyncpg-shapes"];
+
 /// Runs one driver and compares.
 pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String> {
-    let script = if BATCHES.contains(&name) { "batches.py" } else { "queries.py" };
+    let script = match name {
+        _ if BATCHES.contains(&name) => "batches.py",
+        _ if SHAPES.contains(&name) => "shapes.py",
+        _ => "queries.py",
+    };
     let postgres = &peers.postgres;
     let driver = name.replace('-', "_");
     let rest = [
@@ -128,9 +148,8 @@ pub(super) fn settled(name: &str) -> impl FnOnce(&Agent, &str) -> Result<()> {
     let driver = name.replace('-', "_");
     move |agent, log| {
         let expected = sums(log, |sent: &Sent| {
-            let is_control = sent.id == "BEGIN" || sent.id == "COMMIT";
             let rows = if sent.sqlstate.is_none() { sent.rows.unwrap_or(0) } else { 0 };
-            (!is_control).then(|| (sent.id.clone(), sent.sqlstate.is_some(), rows))
+            (!sent.is_control()).then(|| (sent.id.clone(), sent.sqlstate.is_some(), rows))
         })?;
         agree(agent, &STATEMENTS, |sql| id(sql, &driver).map(str::to_owned), &expected)
     }
@@ -149,6 +168,7 @@ pub(super) fn compare_all(
     let socket = socket.to_str().context("a directory that is not UTF-8")?;
     let app_file = match name {
         _ if BATCHES.contains(&name) => "/batches.py",
+        _ if SHAPES.contains(&name) => "/shapes.py",
         _ if super::mysql::DRIVERS.contains(&name) => "/mysql_drivers.py",
         _ => "/drivers.py",
     };
@@ -163,21 +183,28 @@ pub(super) fn compare_all(
                 *shapes.entry(whole).or_insert(0) += 1;
             }
             ours.entry(id.to_owned()).or_default().push(query);
-        } else if let word @ ("BEGIN" | "START" | "COMMIT") = query.operation.as_str() {
-            let word = if word == "START" { "BEGIN" } else { word };
-            ours.entry(word.to_owned()).or_default().push(query);
+        } else {
+            let word = if query.operation == "START" { "BEGIN" } else { query.operation.as_str() };
+            if CONTROL.contains(&word) {
+                ours.entry(word.to_owned()).or_default().push(query);
+            }
         }
     }
     let mut truth: HashMap<String, Vec<Sent>> = HashMap::new();
     for sent in app::lines::<Sent>(&run.log)? {
         truth.entry(sent.id.clone()).or_default().push(sent);
     }
-    for (id, sent) in truth {
-        let found = ours.remove(&id).unwrap_or_default();
+    for (id, mut sent) in truth {
+        let mut found = ours.remove(&id).unwrap_or_default();
         for one in &sent {
             tally.sent(&one.line.phase);
         }
-        let control = id == "BEGIN" || id == "COMMIT";
+        let control = CONTROL.contains(&id.as_str());
+        if control {
+            // Those of all workers: which is whose cannot be told.
+            sent.sort_by_key(|sent| sent.rows);
+            found.sort_by_key(|query| query.rows);
+        }
         // SQLAlchemy on asyncpg begins a transaction of its own when it connects.
         let surplus = control && name == "sqlalchemy-asyncpg" && found.len() > sent.len();
         if found.len() != sent.len() && !surplus {
@@ -187,6 +214,9 @@ pub(super) fn compare_all(
         }
         for (one, query) in sent.iter().zip(&found) {
             compare(tally, one, query, control, (port, socket), app_file);
+            if let Some(count) = shapes.get_mut(&shape(&query.sql, &id)).filter(|_| one.continues) {
+                *count -= 1;
+            }
         }
     }
     if let Err(differs) = &run.figures {
@@ -215,7 +245,8 @@ fn compare(
     app_file: &str,
 ) {
     let phase = sent.line.phase.as_str();
-    let rows_differ = !control && sent.sqlstate.is_none() && sent.rows != query.rows;
+    let has_rows = (!control || sent.rows.is_some()) && sent.sqlstate.is_none();
+    let rows_differ = has_rows && sent.rows != query.rows;
     if rows_differ || sent.sqlstate != query.sqlstate || query.error.is_some() {
         tally.fault("differ", format_args!("{query:?} for {sent:?}"));
         return;
@@ -244,7 +275,8 @@ fn compare(
 }
 
 /// A statement as both the agent and PostgreSQL show it: without its id (PostgreSQL takes statements that differ in aliases
-/// for one), with one kind of placeholder, and the sign of a number as part of it.
+/// for one), with one kind of placeholder, and the sign of a number as part of it. PostgreSQL up to 15 shows the values of
+/// what is no query (COPY, NOTIFY) as they are.
 fn shape(sql: &str, id: &str) -> String {
     let mut shape = String::new();
     let mut rest = sql.replace(id, "ID");
@@ -253,7 +285,20 @@ fn shape(sql: &str, id: &str) -> String {
         shape.push('?');
         rest = rest[at + 1..].trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
     }
-    (shape + &rest).replace("-?", "?")
+    let text = (shape + &rest).replace("-?", "?").replace("'hello'", "?");
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let mut out = String::new();
+    let mut word = String::new();
+    for c in text.chars().chain([' ']) {
+        if c.is_ascii_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        out.push_str(if is_number(&word) { "?" } else { &word });
+        out.push(c);
+        word.clear();
+    }
+    out
 }
 
 /// Executions by shape in what PostgreSQL counted; columns are parted by a tab, a statement may have several lines.

@@ -172,6 +172,11 @@ fn each_fetch_of_a_portal_is_one() {
     fed.client(join(&[execute("p"), message(b'C', "Pp\0"), sync()]));
     fed.server(join(&[row(3), complete("SELECT 1"), message(b'3', ""), ready("T")]));
     assert_eq!(fed.lines(), ["3-4-4 rows=2 ? SELECT a FROM t", "5-6-6 rows=1 open SELECT a FROM t"]);
+    let rounds = fed.out.exchanges.iter().map(|exchange| match &exchange.detail {
+        Detail::Sql(sql) => sql.is_cursor_round,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(rounds.collect::<Vec<_>>(), [true, false]);
 }
 
 #[test]
