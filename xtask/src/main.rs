@@ -5,6 +5,7 @@
 mod agent;
 mod bench;
 mod dashboard;
+mod deny;
 mod dist;
 mod ebpf;
 mod fuzz;
@@ -17,6 +18,7 @@ mod shell;
 mod steps;
 mod suite;
 mod tidy;
+mod tools;
 mod vm;
 
 use std::process::ExitCode;
@@ -105,6 +107,8 @@ enum Task {
     Ci,
     /// Check the house rules that no compiler knows
     Tidy,
+    /// Check licences, sources and known vulnerabilities of all dependencies
+    Deny,
 }
 
 fn main() -> ExitCode {
@@ -124,6 +128,7 @@ fn main() -> ExitCode {
         Task::Dist => dist::task(),
         Task::Ci => suite::ci(),
         Task::Tidy => tidy::task(),
+        Task::Deny => deny::task(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

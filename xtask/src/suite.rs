@@ -4,14 +4,14 @@ use anyhow::Result;
 
 use crate::prepare::Part;
 use crate::steps::{Outcome, Steps, Tally};
-use crate::{agent, dashboard, ebpf, fuzz, node, packages, places, python, shell, tidy, vm};
+use crate::{agent, dashboard, deny, ebpf, fuzz, node, packages, places, python, shell, tidy, vm};
 
 /// Seconds per fuzz target inside the test command; `cargo xtask fuzz` runs longer.
 const FUZZ_SECONDS: u32 = 8;
 
 /// Everything, or with a filter the tests whose name contains it.
 pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result<()> {
-    let mut steps = Steps::new(if filter.is_some() { 7 } else { 15 + usize::from(long) });
+    let mut steps = Steps::new(if filter.is_some() { 7 } else { 15 + 2 * usize::from(long) });
     steps.step("Debian packages", || {
         Ok(packages::install(packages::TEST_PACKAGES)?
             .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
@@ -34,6 +34,7 @@ pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result
     }
     if long && filter.is_none() {
         steps.step("routes of large applications", large_applications);
+        steps.step("dependencies", deny::check);
     }
     steps.step("agent, release build", || {
         agent::with_page();

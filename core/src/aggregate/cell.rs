@@ -216,6 +216,13 @@ impl Cell {
         self.histogram.merge_encoded(bytes)
     }
 
+    /// The longest duration in the compact form, without reading the rest of it. `None` when it is no compact form.
+    pub fn longest_encoded(mut bytes: &[u8]) -> Option<u64> {
+        let bytes = &mut bytes;
+        let [_count, _errors, _sum] = [varint::take(bytes)?, varint::take(bytes)?, varint::take(bytes)?];
+        varint::take(bytes)
+    }
+
     fn sums(&self) -> [&Sum; 4] {
         [&self.db_queries, &self.db_time, &self.calls, &self.call_time]
     }
@@ -263,6 +270,7 @@ mod tests {
             prop_assert!(merged.merge_encoded(&of(left).encode()).is_some());
             let whole = of(&samples);
             prop_assert_eq!(merged.encode(), whole.encode());
+            prop_assert_eq!(Cell::longest_encoded(&whole.encode()), Some(whole.max));
             prop_assert_eq!(merged.mean(), whole.mean());
             let mut added = of(left);
             added.merge(&of(right));

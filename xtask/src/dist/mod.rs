@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{agent, places, shell};
+use crate::{agent, places, shell, tools};
 
 /// Version of cargo-deb that makes the package.
 const CARGO_DEB: &str = "3.8.0";
@@ -89,16 +89,7 @@ fn version(binary: &Path) -> Result<String> {
 }
 
 fn package(out: &Path) -> Result<PathBuf> {
-    let tools = places::target().join("tools");
-    let cargo_deb = tools.join("bin/cargo-deb");
-    if !cargo_deb.exists() {
-        println!("installing cargo-deb {CARGO_DEB}");
-        let mut install = shell::cargo();
-        // Unoptimised: it runs for a second.
-        install.args(["install", "--quiet", "--debug", "--locked", "--no-default-features"]);
-        install.args(["cargo-deb", "--version", CARGO_DEB, "--root"]).arg(&tools);
-        shell::quiet(install.env_remove("CARGO_TARGET_DIR").arg("--target-dir").arg(tools.join("build")))?;
-    }
+    let cargo_deb = tools::cargo("cargo-deb", CARGO_DEB, &["--no-default-features"])?;
     let mut command = Command::new(&cargo_deb);
     command.args(["--quiet", "--no-build", "--package", "apm-agent", "--output"]).arg(out);
     shell::quiet(command.current_dir(places::root()))?;

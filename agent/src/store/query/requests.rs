@@ -245,7 +245,7 @@ impl Snapshot<'_> {
     }
 }
 
+/// A bucket that cannot be read is as good as none.
 fn longest(data: &[u8]) -> u64 {
-    let mut cell = Cell::default();
-    cell.merge_encoded(data).map_or(0, |()| cell.max)
+    Cell::longest_encoded(data).unwrap_or(0)
 }
