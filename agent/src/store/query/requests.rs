@@ -1,5 +1,6 @@
 //! `/api/requests`: recent, slow and failed requests.
 
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use apm_core::aggregate::{Cell, LEVELS, Span};
@@ -121,9 +122,11 @@ struct Candidate {
     place: Place,
 }
 
+/// Of places with the same duration the greater comes first: rows, then the finest buckets. The other way round a duration
+/// that occurs everywhere would have every bucket opened.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    Bucket { level: usize, start: i64, series: i64 },
+    Bucket { level: Reverse<usize>, start: i64, series: i64 },
     Row(i64),
 }
 
@@ -164,7 +167,7 @@ impl Snapshot<'_> {
                             let longest = longest(row.get_ref(2)?.as_blob()?);
                             heap.push(Candidate {
                                 longest,
-                                place: Place::Bucket { level, start: row.get(0)?, series },
+                                place: Place::Bucket { level: Reverse(level), start: row.get(0)?, series },
                             });
                         }
                     }
@@ -181,7 +184,7 @@ impl Snapshot<'_> {
                     }
                 }
                 Place::Row(_) => {}
-                Place::Bucket { level: 0, start, series } => {
+                Place::Bucket { level: Reverse(0), start, series } => {
                     let range =
                         params![series, first_row(start * 1_000_000), first_row((start + 1) * 1_000_000)];
                     let mut rows = raw_of.query(range)?;
@@ -190,7 +193,7 @@ impl Snapshot<'_> {
                         heap.push(Candidate { longest, place: Place::Row(row.get(0)?) });
                     }
                 }
-                Place::Bucket { level, start, series } => {
+                Place::Bucket { level: Reverse(level), start, series } => {
                     let finer = level - 1;
                     for start in (start..start + LEVELS[level]).step_by(LEVELS[finer] as usize) {
                         let mut rows = one.query(params![finer, Kind::Route as i64, start, series])?;
@@ -198,7 +201,7 @@ impl Snapshot<'_> {
                             let longest = longest(row.get_ref(0)?.as_blob()?);
                             heap.push(Candidate {
                                 longest,
-                                place: Place::Bucket { level: finer, start, series },
+                                place: Place::Bucket { level: Reverse(finer), start, series },
                             });
                         }
                     }
