@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use apm_agent_ebpf::{ARGUMENTS_MAX, Muted, Raised as Event, raised_flags, relation, seen_at};
-use apm_core::correlate::Raised;
+use apm_core::correlate::{Raised, Seen};
 use apm_core::loss::{Loss, Losses};
 use apm_core::python::message::{Wording, message};
 use apm_core::python::place::{Place, place};
@@ -76,7 +76,11 @@ impl Exceptions {
                     request: event.request,
                     root: event.root,
                     time: Time(event.time),
-                    at_response: event.seen_at == seen_at::RESPONSE,
+                    seen: match event.seen_at {
+                        seen_at::RESPONSE => Seen::Response,
+                        seen_at::UNWINDING => Seen::Unwinding,
+                        _ => Seen::Stderr,
+                    },
                     chain: Vec::new(),
                     locals,
                 }

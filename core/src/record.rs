@@ -43,6 +43,11 @@ pub struct Event {
     pub error_fingerprint: Option<String>,
     /// Application code that it left first, `file:line function`.
     pub error_site: Option<String>,
+    /// How the exception is known to be what the request failed with. `response`: it was being handled as the failed
+    /// response was written; `handler`: it reached the framework's or server's function that answers for the application;
+    /// `log`: it was being handled as something was written to standard error. `raised` is a hint only: it left the
+    /// application's code, and what has handled it was not seen.
+    pub error_link: Option<&'static str>,
     /// Locals of the raising frame, redacted, as JSON.
     pub error_locals: Option<String>,
     /// Queries this request caused; `None` where not known.

@@ -146,21 +146,22 @@ impl Inserter<'_> {
         let message = event.error_message.as_deref().map(|text| cut(text, MAX_MESSAGE));
         // Cut JSON is none: too much of it is left out whole.
         let locals = event.error_locals.as_deref().filter(|text| text.len() <= MAX_MESSAGE);
+        let link = self.names.optional(conn, event.error_link)?;
         let text = event.error_traceback.as_deref().map(|text| cut(text, MAX_TRACEBACK));
         let traceback = text.map(|text| self.traceback(text, row_micros(row))).transpose()?;
         conn.prepare_cached(
-            "INSERT INTO exception (event, series, fingerprint, type, message, traceback, locals)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO exception (event, series, fingerprint, type, message, traceback, locals, link)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
-        .execute(params![row, series, fingerprint, kind, message, traceback, locals,])?;
+        .execute(params![row, series, fingerprint, kind, message, traceback, locals, link])?;
         if let Some(fingerprint) = fingerprint {
             conn.prepare_cached(
                 "INSERT INTO exception_group
-                    (fingerprint, type, message, traceback, seen, locals, service, request_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                    (fingerprint, type, message, traceback, seen, locals, service, request_id, link)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (fingerprint) DO UPDATE SET type = excluded.type, message = excluded.message,
                     traceback = excluded.traceback, seen = excluded.seen, locals = excluded.locals,
-                    service = excluded.service, request_id = excluded.request_id
+                    service = excluded.service, request_id = excluded.request_id, link = excluded.link
                  WHERE excluded.seen >= seen",
             )?
             .execute(params![
@@ -172,6 +173,7 @@ impl Inserter<'_> {
                 locals,
                 self.names.name(conn, &event.service)?,
                 packed(event.request_id.as_deref()),
+                link,
             ])?;
         }
         Ok(())

@@ -59,6 +59,7 @@ fn migrations() -> Migrations<'static> {
     Migrations::new(vec![
         M::up(include_str!("../../migrations/0001_initial.sql")),
         M::up(include_str!("../../migrations/0002_code.sql")),
+        M::up(include_str!("../../migrations/0003_exception_link.sql")),
     ])
 }
 

@@ -103,6 +103,7 @@ async fn full() -> Site {
         error_message: Some("no".into()),
         error_traceback: Some("Traceback".into()),
         error_fingerprint: Some("f".into()),
+        error_link: Some("log"),
         error_locals: Some(r#"{"user": "int"}"#.into()),
         request_id: Some("own".into()),
         correlation_id: Some("c".into()),

@@ -123,6 +123,7 @@ fn a_request_is_opened_with_its_queries_calls_and_exception() {
     outer.duration_ms = 900.0;
     outer.path = "/page".into();
     outer.error_type = Some("KeyError".into());
+    outer.error_link = Some("handler");
     outer.error_locals = Some(r#"{"user": 7}"#.into());
     outer.db_slow = vec![SlowSql { sql: "SELECT ?".into(), ms: 0.5 }];
     let mut inner = event(START + 0.6, "api", "/users/{id}");
@@ -147,6 +148,7 @@ fn a_request_is_opened_with_its_queries_calls_and_exception() {
     assert_eq!(opened.request.queries[0].sql, "SELECT ?");
     assert_eq!(opened.traced_calls.len(), 1);
     assert_eq!(opened.request.exception.error_type.as_deref(), Some("KeyError"));
+    assert_eq!(opened.request.exception.error_link.as_deref(), Some("handler"));
     assert_eq!(opened.request.exception.error_locals, Some(serde_json::json!({"user": 7})));
     assert!(opened.children.is_empty());
 

@@ -35,7 +35,7 @@ use shared::Shared;
 use streams::Streams;
 use work::Work;
 
-pub use raised::Raised;
+pub use raised::{Raised, Seen};
 
 /// Requests remembered, open or lately ended: what a hash table of 65,536 places takes, less what may come in the second
 /// until the next look.

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::python::place::{Place, place};
+use crate::python::place::{Place, answers, place};
 use crate::python::traceback::{self, Exception, Frame};
 use crate::record::Event;
 use crate::time::Time;
@@ -20,7 +20,48 @@ const HELD_MAX: usize = 4_096;
 /// How long they wait. A server that catches what the framework lets through logs it at once, with the frames between.
 const HELD_FOR: Duration = Duration::from_millis(200);
 
-/// An exception that was being handled for a request.
+/// On what occasion an exception was seen; the more telling ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Seen {
+    /// It left a function.
+    Unwinding,
+    /// It was being handled while something was written to standard error.
+    Stderr,
+    /// It was being handled while the response was written that tells of the failure.
+    Response,
+}
+
+/// How well an exception is known to be what its request failed with, from a hint to certainty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Link {
+    Raised,
+    Log,
+    Handler,
+    Response,
+}
+
+impl Link {
+    fn of(raised: &Raised) -> Self {
+        let outermost = raised.chain.first().and_then(|exception| exception.frames.first());
+        match raised.seen {
+            Seen::Response => Self::Response,
+            _ if outermost.is_some_and(|frame| answers(&frame.file, &frame.name)) => Self::Handler,
+            Seen::Stderr => Self::Log,
+            Seen::Unwinding => Self::Raised,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Log => "log",
+            Self::Handler => "handler",
+            Self::Response => "response",
+        }
+    }
+}
+
+/// An exception that was seen while a request was served.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raised {
     /// The request.
@@ -29,8 +70,8 @@ pub struct Raised {
     pub root: u64,
     /// When it was seen.
     pub time: Time,
-    /// While the response was written that tells of the failure; else while something was written to standard error.
-    pub at_response: bool,
+    /// On what occasion.
+    pub seen: Seen,
     /// The exception, then those that led to it.
     pub chain: Vec<Exception>,
     /// Variables of the function that raised it, redacted, as a JSON object; `None` where they are not known or not wanted.
@@ -47,19 +88,19 @@ pub(super) struct Exceptions {
 }
 
 impl Exceptions {
-    /// Remembers an exception. Of several of one request, the one at the response counts, else the last; of several
-    /// looks at one exception, the one that has seen most of its way.
+    /// Remembers an exception. Of several of one request, the one that is known best to be its failure counts, of equals
+    /// the last; of several looks at one exception, the one that has seen most of its way.
     pub(super) fn add(&mut self, new: Raised) {
         let frames = |raised: &Raised| raised.chain.first().map_or(0, |exception| exception.frames.len());
         if let Some(old) = self.raised.get_mut(&new.request) {
             let better = if old.root == new.root {
                 frames(&new) >= frames(old)
             } else {
-                new.at_response || !old.at_response
+                Link::of(&new) >= Link::of(old)
             };
             if better {
-                let at_response = new.at_response || (old.root == new.root && old.at_response);
-                *old = Raised { at_response, ..new };
+                let seen = if old.root == new.root { new.seen.max(old.seen) } else { new.seen };
+                *old = Raised { seen, ..new };
             }
         } else if self.raised.len() < RAISED_MAX {
             self.raised.insert(new.request, new);
@@ -89,6 +130,7 @@ impl Exceptions {
         }
         let (_, request, mut event) = self.held.pop_front()?;
         if let Some(raised) = self.raised.remove(&request) {
+            event.error_link = Some(Link::of(&raised).name());
             describe(&mut event, &raised.chain);
             event.error_locals = raised.locals;
         }
@@ -122,6 +164,7 @@ mod tests {
     use super::*;
 
     fn raised(root: u64, frames: u32, at_response: bool) -> Raised {
+        let seen = if at_response { Seen::Response } else { Seen::Stderr };
         let frame = |line| Frame {
             file: "a.py".into(),
             name: "f".into(),
@@ -136,7 +179,7 @@ mod tests {
             cut: false,
             relation: None,
         };
-        Raised { request: 1, root, time: Time(0), at_response, chain: vec![exception], locals: None }
+        Raised { request: 1, root, time: Time(0), seen, chain: vec![exception], locals: None }
     }
 
     fn of(seen: Vec<Raised>, failed: bool) -> Option<String> {
@@ -163,6 +206,33 @@ mod tests {
         assert!(traceback.is_some_and(|text| text.ends_with("E2\n")));
         let traceback = of(vec![raised(1, 3, false), raised(2, 1, false)], true);
         assert!(traceback.is_some_and(|text| text.ends_with("E2\n")));
+    }
+
+    #[test]
+    fn it_is_said_how_an_exception_is_known() {
+        let link = |seen: Vec<Raised>| {
+            let mut exceptions = Exceptions::default();
+            seen.into_iter().for_each(|raised| exceptions.add(raised));
+            exceptions.ended(1, Time(0), true, Event::default());
+            exceptions.next(None).and_then(|event| Some((event.error_type?, event.error_link?)))
+        };
+        let at = |seen, root, handler: bool| {
+            let mut raised = Raised { seen, ..raised(root, 2, false) };
+            if handler {
+                raised.chain[0].frames[0].file = "/x/site-packages/django/core/handlers/exception.py".into();
+                raised.chain[0].frames[0].name = "inner".into();
+            }
+            raised
+        };
+        use Seen::{Response, Stderr, Unwinding};
+        let told = |class: &str, link| Some((class.to_owned(), link));
+        assert_eq!(link(vec![at(Unwinding, 1, false)]), told("E1", "raised"));
+        assert_eq!(link(vec![at(Stderr, 1, false)]), told("E1", "log"));
+        assert_eq!(link(vec![at(Unwinding, 1, true)]), told("E1", "handler"));
+        assert_eq!(link(vec![at(Response, 1, false), at(Unwinding, 1, false)]), told("E1", "response"));
+        // What is only a hint does not take the place of what is known.
+        assert_eq!(link(vec![at(Unwinding, 1, true), at(Unwinding, 2, false)]), told("E1", "handler"));
+        assert_eq!(link(vec![at(Unwinding, 1, false), at(Stderr, 2, false)]), told("E2", "log"));
     }
 
     #[test]

@@ -25,6 +25,20 @@ const RUNNERS: &[(&str, &str)] = &[
     ("/wsgiref/handlers.py", ""),
 ];
 
+/// Functions that answer a request with a failure where an exception reaches them: nothing of the application has handled it
+/// before, and nothing can after. Part of the file's path, and the function; empty for all of the file.
+const LAST_HANDLERS: &[(&str, &str)] = &[
+    ("/site-packages/aiohttp/web_protocol.py", ""),
+    ("/site-packages/django/core/handlers/exception.py", "inner"),
+    ("/site-packages/flask/app.py", "wsgi_app"),
+    ("/site-packages/gunicorn/workers/", ""),
+    ("/site-packages/hypercorn/asyncio/task_group.py", "_handle"),
+    ("/site-packages/uvicorn/protocols/", "run_asgi"),
+    ("/site-packages/waitress/task.py", ""),
+    ("/site-packages/werkzeug/serving.py", "run_wsgi"),
+    ("/wsgiref/handlers.py", "run"),
+];
+
 /// Whose code it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -48,6 +62,12 @@ pub fn place(file: &str, function: &str) -> Place {
     } else {
         Place::Library
     }
+}
+
+/// Does a function, by its `co_filename` and `co_name`, answer for the application where an exception reaches it?
+pub fn answers(file: &str, function: &str) -> bool {
+    let file = file.replace("/dist-packages/", "/site-packages/");
+    LAST_HANDLERS.iter().any(|(path, name)| file.contains(path) && (name.is_empty() || *name == function))
 }
 
 /// The standard library lies in `lib/python3.N` (or in `lib/python3.N.zip`), wherever Python is installed.

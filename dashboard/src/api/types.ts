@@ -159,6 +159,7 @@ export interface ErrorGroup {
   service?: string;
   sample_request_id?: string | null;
   sample_locals?: unknown;
+  sample_link?: string | null;
 }
 export interface ErrorGroups {
   groups: ErrorGroup[];
@@ -237,6 +238,8 @@ export interface ExceptionRow {
   error_traceback: string | null;
   error_fingerprint: string | null;
   error_locals: unknown;
+  /** How it is known to be what the request failed with; `raised` is a hint only. */
+  error_link?: string | null;
 }
 export interface QueryRow {
   start: number;

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 
@@ -35,7 +36,14 @@ def healthy(_request):
     return HttpResponse(handled())
 
 
-urlpatterns = [path("fail/<str:way>", fail), path("healthy", healthy)]
+def unrelated(_request):
+    """Fails by itself, after a library has handled an exception of the application's."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(BY_NAME["key"]).exception()
+    return HttpResponse(status=503)
+
+
+urlpatterns = [path("fail/<str:way>", fail), path("healthy", healthy), path("unrelated", unrelated)]
 
 
 def main():

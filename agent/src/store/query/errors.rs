@@ -62,6 +62,8 @@ pub struct ErrorGroup {
     pub sample_request_id: Option<String>,
     /// Locals of the newest one, redacted.
     pub sample_locals: Option<serde_json::Value>,
+    /// How the newest one is known to be what its request failed with: `error_link` of `/api/request/{id}`.
+    pub sample_link: Option<String>,
     /// Routes, most affected first; ten at most.
     pub affected_routes: Vec<AffectedRoute>,
 }
@@ -146,6 +148,7 @@ impl Reader {
                         service: newest.service,
                         sample_request_id: newest.request_id,
                         sample_locals: newest.locals,
+                        sample_link: newest.link,
                         count: parts.iter().map(|(_, cell)| cell.count).sum(),
                         first_seen: seconds(
                             parts.iter().map(|(_, c)| c.min).min().unwrap_or(0).cast_signed(),
@@ -177,6 +180,7 @@ struct Newest {
     error_message: Option<String>,
     traceback: Option<String>,
     locals: Option<serde_json::Value>,
+    link: Option<String>,
     service: String,
     request_id: Option<String>,
 }
@@ -186,8 +190,9 @@ impl Snapshot<'_> {
         let newest = self
             .conn
             .prepare_cached(
-                "SELECT t.text, g.message, g.traceback, g.locals, s.text, g.request_id FROM exception_group g
-                 JOIN name s ON s.id = g.service LEFT JOIN name t ON t.id = g.type WHERE g.fingerprint = ?1",
+                "SELECT t.text, g.message, g.traceback, g.locals, s.text, g.request_id, l.text FROM exception_group g
+                 JOIN name s ON s.id = g.service LEFT JOIN name t ON t.id = g.type
+                 LEFT JOIN name l ON l.id = g.link WHERE g.fingerprint = ?1",
             )?
             .query_row([fingerprint], |row| {
                 Ok(Newest {
@@ -197,6 +202,7 @@ impl Snapshot<'_> {
                     locals: json(row.get(3)?),
                     service: row.get(4)?,
                     request_id: unpack(row.get_ref(5)?),
+                    link: row.get(6)?,
                 })
             })
             .optional()?;

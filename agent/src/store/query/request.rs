@@ -64,6 +64,11 @@ pub struct ExceptionRow {
     pub error_fingerprint: Option<String>,
     /// Locals of the raising frame, redacted.
     pub error_locals: Option<serde_json::Value>,
+    /// How the exception is known to be what the request failed with. `response`: it was being handled as the failed
+    /// response was written; `handler`: it reached the framework's or server's function that answers for the application;
+    /// `log`: it was being handled as something was written to standard error. `raised` is a hint only: it left the
+    /// application's code, and what has handled it was not seen.
+    pub error_link: Option<String>,
 }
 
 /// A query of a request.
@@ -226,9 +231,9 @@ impl Snapshot<'_> {
         let exception = self
             .conn
             .prepare_cached(
-                "SELECT t.text, x.message, tb.text, f.text, x.locals FROM exception x
+                "SELECT t.text, x.message, tb.text, f.text, x.locals, l.text FROM exception x
                  LEFT JOIN name t ON t.id = x.type LEFT JOIN name f ON f.id = x.fingerprint
-                 LEFT JOIN traceback tb ON tb.id = x.traceback WHERE x.event = ?1",
+                 LEFT JOIN traceback tb ON tb.id = x.traceback LEFT JOIN name l ON l.id = x.link WHERE x.event = ?1",
             )?
             .query_row([event], |r| {
                 Ok(ExceptionRow {
@@ -237,6 +242,7 @@ impl Snapshot<'_> {
                     error_traceback: r.get(2)?,
                     error_fingerprint: r.get(3)?,
                     error_locals: json(r.get(4)?),
+                    error_link: r.get(5)?,
                 })
             })
             .optional()?;

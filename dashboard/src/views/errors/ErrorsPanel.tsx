@@ -7,7 +7,7 @@ import type { ErrorGroup, ErrorGroups } from "../../api/types";
 import { ago, count, plural, stamp, windowWords } from "../../format";
 import { follow, go, link, view } from "../../state/view";
 import { Copy, Empty, Method, Panel, Waiting } from "../../ui/bits";
-import { Traceback } from "../../ui/Traceback";
+import { Doubt, Traceback } from "../../ui/Traceback";
 
 /** Groups on the overview; the errors view shows all. */
 const SHORT = 5;
@@ -115,6 +115,7 @@ function Inside({ group }: { group: ErrorGroup }): JSX.Element {
       </ul>
       {group.sample_traceback ? (
         <>
+          <Doubt link={group.sample_link} />
           <Traceback text={group.sample_traceback} />
           <div class="strip">
             <Copy label="Copy traceback" text={() => group.sample_traceback ?? ""} />

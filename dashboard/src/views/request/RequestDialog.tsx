@@ -12,7 +12,7 @@ import { waterfall } from "../../state/waterfall";
 import { Copy, Empty, Method, StatusCode } from "../../ui/bits";
 import { Dialog } from "../../ui/Dialog";
 import { TimeBar, TimeKey, knownSplit } from "../../ui/TimeBar";
-import { Traceback } from "../../ui/Traceback";
+import { Doubt, Traceback } from "../../ui/Traceback";
 import { WaterfallRows } from "./WaterfallRows";
 
 export function RequestDialog({ id }: { id: string }): JSX.Element {
@@ -196,6 +196,7 @@ function Exception({ trace }: { trace: Trace }): JSX.Element {
     <section aria-label="Exception">
       <h3 class="bad">{trace.error_type ?? "Error"}</h3>
       <p>{trace.error_message ?? trace.error}</p>
+      <Doubt link={trace.error_link} />
       {trace.error_traceback && <Traceback text={trace.error_traceback} />}
       {locals != null && (
         <details>
