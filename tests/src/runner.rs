@@ -176,7 +176,7 @@ fn together<'a>(
 
 /// Is nothing wrong but durations?
 fn slipped(verdict: &Result<Verdict>) -> bool {
-    verdict.as_ref().is_err_and(|error| error.is::<DurationsDiffer>())
+    verdict.as_ref().is_err_and(anyhow::Error::is::<DurationsDiffer>)
 }
 
 /// How many cases ended, and how.
