@@ -212,6 +212,8 @@ pub mod change {
     /// Set in `value` of `LOCAL_CLOSED` and `GONE`: the peer had closed before (the TCP state left was `CLOSE_WAIT`,
     /// `LAST_ACK` or `CLOSING`). It may have done so before the connection was accepted.
     pub const PEER_FIRST: u32 = 1 << 31;
+    /// Set in `value` of `GONE`: there never was a connection (the TCP state left was `SYN_SENT`).
+    pub const UNMADE: u32 = 1 << 30;
 }
 
 /// Something happened to a connection.

@@ -7,6 +7,7 @@ use crate::{emit, kernel::read, maps::*};
 
 /// TCP states of `include/net/tcp_states.h`.
 const ESTABLISHED: u32 = 1;
+const SYN_SENT: u32 = 2;
 const FIN_WAIT1: u32 = 4;
 const CLOSE: u32 = 7;
 const CLOSE_WAIT: u32 = 8;
@@ -44,6 +45,9 @@ fn state(ctx: &RawTracePointContext) -> Option<()> {
         let old: u64 = ctx.arg(1);
         if matches!(old as u32, CLOSE_WAIT | LAST_ACK | CLOSING) {
             value |= change::PEER_FIRST;
+        }
+        if old as u32 == SYN_SENT {
+            value |= change::UNMADE;
         }
         emit::changed(conn.id, what, value, (bpf_get_current_pid_tgid() >> 32) as u32);
     }

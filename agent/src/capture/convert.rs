@@ -152,14 +152,17 @@ fn endpoint(family: u16, address: [u8; 16], port: u16) -> Endpoint {
 fn change(changed: &wire::Changed) -> Option<Change> {
     use wire::change as c;
     let peer_first = changed.value & c::PEER_FIRST != 0;
-    let errno = changed.value & !c::PEER_FIRST;
+    let errno = changed.value & !(c::PEER_FIRST | c::UNMADE);
+    let given_up = changed.value & c::UNMADE != 0;
     Some(match changed.change {
         c::END_OF_STREAM => Change::EndOfStream,
         c::FAILED => Change::Failed(reason(changed.value).unwrap_or(CloseReason::Reset)),
         c::ESTABLISHED => Change::Established,
         c::PEER_CLOSED => Change::PeerClosed,
         c::LOCAL_CLOSED => Change::LocalClosed { peer_first },
-        c::GONE => Change::Gone { reason: reason(errno), peer_first },
+        c::GONE => {
+            Change::Gone { reason: reason(errno).or(given_up.then_some(CloseReason::GivenUp)), peer_first }
+        }
         c::DESCRIPTOR_CLOSED => Change::Gone { reason: None, peer_first: false },
         _ => return None,
     })

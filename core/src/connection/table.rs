@@ -188,7 +188,8 @@ impl Table {
         if stream.info.tls && stream.info.peer == Endpoint::Unknown && stream.protocol().is_some() {
             self.out.losses.add(Loss::TlsUnbound, 1);
         }
-        if stream.is_unborn() && matches!(reason, CloseReason::Refused | CloseReason::TimedOut) {
+        let failed = matches!(reason, CloseReason::Refused | CloseReason::TimedOut | CloseReason::GivenUp);
+        if stream.is_unborn() && failed {
             progress.failed.push(FailedConnect { conn: Arc::clone(&stream.info), reason, time });
         }
         self.over.push(Info::clone(&stream.info));

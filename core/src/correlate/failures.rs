@@ -2,11 +2,13 @@
 //! another answered.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Surroundings, rows};
 use crate::connection::{FailedConnect, Info};
 use crate::exchange::{Endpoint, Role};
+use crate::protocol::CloseReason;
 use crate::record::{Call, Record};
 use crate::time::Time;
 
@@ -14,16 +16,24 @@ use crate::time::Time;
 const NEXT_ADDRESS: Duration = Duration::from_millis(500);
 /// Failures that may wait.
 const WAITING_MAX: usize = 1_000;
+/// Connections made last that are remembered.
+const MADE_MAX: usize = 256;
 
 /// Failed connects that wait for a success elsewhere.
 #[derive(Default)]
 pub(super) struct Failures {
     waiting: VecDeque<FailedConnect>,
+    /// The last that were made: by whom, to where, when.
+    made: VecDeque<(u32, SocketAddr, Time)>,
 }
 
 impl Failures {
     /// A connection failed. The oldest wait no longer when there are too many; they are told of at the next tick.
     pub(super) fn add(&mut self, failed: FailedConnect) {
+        // Of two attempts at a time (RFC 8305), the slower is given up once the other has succeeded.
+        if failed.reason == CloseReason::GivenUp && self.has_overtaken(&failed) {
+            return;
+        }
         if self.waiting.len() >= WAITING_MAX
             && let Some(oldest) = self.waiting.front_mut()
         {
@@ -35,12 +45,27 @@ impl Failures {
     /// A process makes a connection: failures of its attempts at other addresses with that port were part of it.
     pub(super) fn superseded_by(&mut self, info: &Info) {
         let (Some(Role::Client), Endpoint::Tcp(peer)) = (info.role, &info.peer) else { return };
+        if self.made.len() >= MADE_MAX {
+            self.made.pop_front();
+        }
+        self.made.push_back((info.pid, *peer, info.since));
         self.waiting.retain(|failed| match &failed.conn.peer {
             Endpoint::Tcp(other) => {
                 failed.conn.pid != info.pid || other.port() != peer.port() || other.ip() == peer.ip()
             }
             _ => true,
         });
+    }
+
+    /// Has the process since tried another address of the same name? Its outcome is told by itself.
+    fn has_overtaken(&self, failed: &FailedConnect) -> bool {
+        let Endpoint::Tcp(peer) = &failed.conn.peer else { return false };
+        self.made.iter().any(|(pid, other, since)| {
+            *pid == failed.conn.pid
+                && *since > failed.conn.since
+                && other.port() == peer.port()
+                && other.ip() != peer.ip()
+        })
     }
 
     /// Pushes a failed call for each that has waited long enough.
@@ -55,15 +80,19 @@ impl Failures {
                 method: "CONNECT".to_owned(),
                 host: peer.clone().unwrap_or_else(|| "unknown".to_owned()),
                 duration_ms: failed.time.since(failed.conn.since).as_secs_f64() * 1000.0,
-                error: failed
-                    .reason
-                    .outcome(Role::Client)
-                    .error(Role::Client)
-                    .map(str::to_owned)
-                    .or_else(|| Some("connection failed".to_owned())),
+                error: Some(error(failed.reason).to_owned()),
                 peer,
                 ..Call::default()
             })));
         }
+    }
+}
+
+/// What the user is told.
+fn error(reason: CloseReason) -> &'static str {
+    match reason {
+        // By a time limit of its own, or as it was cancelled: nothing tells which.
+        CloseReason::GivenUp => "given up before the connection was made",
+        _ => reason.outcome(Role::Client).error(Role::Client).unwrap_or("connection failed"),
     }
 }

@@ -256,6 +256,30 @@ fn a_client_that_went_away_is_status_499() {
 }
 
 #[test]
+fn a_connection_that_is_given_up_is_a_failed_call_unless_another_address_was_faster() {
+    let attempt = |peer: &str, since| Info { since: Time(since), ..info(Role::Client, peer) };
+    let given_up = |info: &Info| Progress {
+        failed: vec![FailedConnect {
+            conn: Arc::new(info.clone()),
+            reason: CloseReason::GivenUp,
+            time: Time(300_000_000),
+        }],
+        ..Progress::default()
+    };
+    for (second, expected) in [("127.0.0.1:9000", 0), ("127.0.0.1:9001", 1), ("[::1]:9000", 1)] {
+        let mut rig = Rig::new();
+        let first = attempt("[::1]:9000", 0);
+        rig.correlator.connected(&first);
+        rig.correlator.connected(&attempt(second, 250_000_000));
+        rig.correlator.take(&mut given_up(&first), &World, &mut rig.out);
+        rig.correlator.tick(Time(2_000_000_000), &World, &mut rig.out);
+        assert_eq!(rig.calls().len(), expected, "{second}");
+        let error = "given up before the connection was made";
+        assert!(rig.calls().iter().all(|call| call.error.as_deref() == Some(error) && call.status == 0));
+    }
+}
+
+#[test]
 fn a_refused_address_is_no_failed_call_when_the_next_one_answers() {
     let mut rig = Rig::new();
     let refused = |peer: &str| FailedConnect {

@@ -83,6 +83,8 @@ pub enum CloseReason {
     Refused,
     /// Timed out.
     TimedOut,
+    /// Given up by the watched process before there was a connection.
+    GivenUp,
     /// The process that held it ended.
     ProcessEnded,
 }
@@ -92,10 +94,10 @@ impl CloseReason {
     pub fn outcome(self, role: Role) -> Outcome {
         match (self, role) {
             (Self::Reset, Role::Server) | (Self::Peer, Role::Server) => Outcome::ClientGone,
-            (Self::Local | Self::ProcessEnded, Role::Server) => Outcome::ServerGone,
+            (Self::Local | Self::GivenUp | Self::ProcessEnded, Role::Server) => Outcome::ServerGone,
             (Self::Peer, Role::Client) => Outcome::ServerGone,
             (Self::Reset, Role::Client) => Outcome::Reset,
-            (Self::Local | Self::ProcessEnded, Role::Client) => Outcome::ClientGone,
+            (Self::Local | Self::GivenUp | Self::ProcessEnded, Role::Client) => Outcome::ClientGone,
             (Self::Refused, _) => Outcome::Refused,
             (Self::TimedOut, _) => Outcome::TimedOut,
         }

@@ -1,4 +1,5 @@
-//! Calls that fail: refused, reset, closed instead of an answer, closed within it, given up by the client.
+//! Calls that fail: refused, given up before there is a connection, reset, closed instead of an answer, closed within it,
+//! given up by the client.
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
@@ -20,6 +21,7 @@ fn error(kind: &str) -> &'static str {
     match kind {
         "refused" => "connection refused",
         "reset" => "connection reset",
+        "unanswered" => "given up before the connection was made",
         "hang" => "call abandoned before the response was complete",
         _ => "connection closed by the peer before the response was complete",
     }
@@ -40,6 +42,7 @@ pub(super) fn judge(places: &Places, peers: &Peers) -> Result<String> {
         tally.sent(&one.kind);
         let found = match one.kind.as_str() {
             "refused" => refused.next(),
+            "unanswered" => calls.iter().find(|call| call.host == one.path),
             _ => calls.iter().find(|call| call.path == one.path),
         };
         // The head of an answer that breaks off has been read.
