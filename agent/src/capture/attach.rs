@@ -1,11 +1,17 @@
 //! Which program goes where.
 
+use std::collections::HashMap;
 use std::error::Error;
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
 
 use aya::Ebpf;
 use aya::programs::Program;
 
 use super::CaptureError;
+
+/// Programs that are loaded at a time.
+const LOADERS_MAX: usize = 4;
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +102,37 @@ pub(super) fn load(program: &mut Program) -> Result<Option<u32>, String> {
     info.map(|info| info.verified_instruction_count()).map_err(|e| chain(&e))
 }
 
-fn attach(ebpf: &mut Ebpf, probe: &Probe) -> Result<Option<u32>, String> {
-    let program =
-        ebpf.program_mut(probe.program).ok_or_else(|| "the object lacks this program".to_owned())?;
-    let verified = load(program)?;
+/// What loading each program gave, by its name: see [`load`].
+type Loaded = HashMap<String, Result<Option<u32>, String>>;
+
+/// Loads every program, those for libraries too: the verifier takes up to some hundred milliseconds for one, which the ring
+/// must not wait for later. It works on several at a time (`bpf_check` locks for the unprivileged only).
+fn load_all(ebpf: &mut Ebpf) -> Loaded {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(LOADERS_MAX);
+    let programs = Mutex::new(ebpf.programs_mut());
+    let loaded = Mutex::new(Loaded::new());
+    let work = || {
+        loop {
+            let next = programs.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((name, program)) = next else { break };
+            let result = load(program);
+            loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    drop(programs);
+    loaded.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn attach(ebpf: &mut Ebpf, probe: &Probe, loaded: &mut Loaded) -> Result<Option<u32>, String> {
+    let lacks = || "the object lacks this program".to_owned();
+    let program = ebpf.program_mut(probe.program).ok_or_else(lacks)?;
+    let verified = loaded.remove(probe.program).ok_or_else(lacks)??;
     match (program, probe.place) {
         (Program::TracePoint(program), Place::Tracepoint(category, name)) => {
             program.attach(category, name).map_err(|e| chain(&e))?;
@@ -114,9 +147,11 @@ fn attach(ebpf: &mut Ebpf, probe: &Probe) -> Result<Option<u32>, String> {
 
 /// Attaches every probe, or none.
 pub(super) fn all(ebpf: &mut Ebpf) -> Result<Vec<ProbeResult>, CaptureError> {
+    // What a program for libraries cannot be loaded for is said when one is to be attached.
+    let mut loaded = load_all(ebpf);
     PROBES
         .iter()
-        .map(|probe| match attach(ebpf, probe) {
+        .map(|probe| match attach(ebpf, probe, &mut loaded) {
             Ok(verified_instructions) => Ok(ProbeResult { probe: *probe, verified_instructions }),
             Err(reason) => Err(CaptureError::Probe { probe: probe.program, reason }),
         })
@@ -125,5 +160,6 @@ pub(super) fn all(ebpf: &mut Ebpf) -> Result<Vec<ProbeResult>, CaptureError> {
 
 /// Attaches every probe by itself and says how each fared.
 pub(super) fn each(ebpf: &mut Ebpf) -> Vec<super::Support> {
-    PROBES.iter().map(|probe| (*probe, attach(ebpf, probe).map(|_| ()))).collect()
+    let mut loaded = load_all(ebpf);
+    PROBES.iter().map(|probe| (*probe, attach(ebpf, probe, &mut loaded).map(|_| ()))).collect()
 }
