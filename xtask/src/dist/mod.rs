@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: what a user installs, and the proof that it works once installed.
 
 mod trial;
+mod unit;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

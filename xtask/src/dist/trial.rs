@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::unit;
 use crate::shell;
 use crate::vm::{Root, emulator};
 
@@ -25,6 +26,7 @@ pub(super) fn task(package: &Path) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let root = prepare(scratch.path())?;
     dpkg(&root, &["--install", &package.to_string_lossy()])?;
+    println!("{}", unit::check(&root, scratch.path())?);
     watch(&root)?;
     dpkg(&root, &["--remove", "apm-agent"])?;
     ensure!(!root.join("usr/bin/apm-agent").exists(), "removal leaves the program");
