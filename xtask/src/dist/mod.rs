@@ -92,7 +92,7 @@ fn version(binary: &Path) -> Result<String> {
 fn package(out: &Path) -> Result<PathBuf> {
     let cargo_deb = tools::cargo("cargo-deb", CARGO_DEB, &["--no-default-features"])?;
     let mut command = Command::new(&cargo_deb);
-    command.args(["--quiet", "--no-build", "--package", "apm-agent", "--output"]).arg(out);
+    command.args(["--quiet", "--no-build", "--strip", "--package", "apm-agent", "--output"]).arg(out);
     shell::quiet(command.current_dir(places::root()))?;
     let found = fs::read_dir(out)?.flatten().map(|entry| entry.path());
     let mut packages = found.filter(|path| path.extension().is_some_and(|extension| extension == "deb"));

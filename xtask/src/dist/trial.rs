@@ -26,6 +26,7 @@ pub(super) fn task(package: &Path) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let root = prepare(scratch.path())?;
     dpkg(&root, &["--install", &package.to_string_lossy()])?;
+    ensure!(is_stripped(&root.join("usr/bin/apm-agent"))?, "the installed program has debug information");
     println!("{}", unit::check(&root, scratch.path())?);
     watch(&root)?;
     dpkg(&root, &["--remove", "apm-agent"])?;
@@ -53,6 +54,12 @@ fn prepare(root: &Path) -> Result<PathBuf> {
     }
     inside.libraries(&crate::places::target().join("release/apm-agent"))?;
     Ok(root.to_path_buf())
+}
+
+/// Without debug information, which is most of what cargo builds? The names of an ELF file's sections stand in it as text.
+fn is_stripped(program: &Path) -> Result<bool> {
+    const SECTION: &[u8] = b".debug_line\0";
+    Ok(!fs::read(program)?.windows(SECTION.len()).any(|bytes| bytes == SECTION))
 }
 
 /// The libraries of the host stand for the packages that it depends on.
