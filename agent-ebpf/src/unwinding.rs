@@ -49,6 +49,11 @@ pub fn leaves(id: u64, frame: u64) {
     if state == 0 || request == 0 {
         return;
     }
+    // An application may raise and handle thousands in a few milliseconds: what else happens needs the room more.
+    if emit::is_half_full() {
+        attribution::count(counter::EXCEPTIONS_LOST);
+        return;
+    }
     let mut next = first(id, state, request, inner);
     let place = u64::from(seen_at::UNWINDING) << 32;
     let root = root(raising, state);

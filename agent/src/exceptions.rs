@@ -20,6 +20,9 @@ use crate::python::{Interpreter, Interpreters};
 const PENDING_MAX: usize = 1_024;
 /// Exceptions that may leave a function of a library without having passed the application before it is muted.
 const NOISE_MAX: u32 = 50;
+/// Exceptions of one request that may leave a function of a library on their way from the application before it is muted: a
+/// request fails once, so the others were handled. Where it fails, the functions further out tell as well.
+const REPEATS_MAX: u32 = 50;
 /// How long it is then.
 const MUTED_FOR: Duration = Duration::from_secs(10);
 /// Functions that are counted; past that, all are counted anew.
@@ -39,6 +42,8 @@ pub struct Exceptions {
 struct Filter {
     /// Functions that exceptions left for nothing, and how often.
     noise: HashMap<Muted, u32>,
+    /// Functions that exceptions of the application left, the request for which they did so last, and how often.
+    repeats: HashMap<Muted, (u64, u32)>,
     /// Functions that are to be muted, and until when.
     muted: Vec<(Muted, Time)>,
 }
@@ -127,6 +132,16 @@ impl Filter {
         }
         if passed.iter().any(|frame| of_app(frame) == Some(true)) {
             self.noise.remove(&function);
+            if self.repeats.len() >= NOISY_MAX {
+                self.repeats.clear();
+            }
+            let (request, times) = self.repeats.entry(function).or_default();
+            *times = if *request == event.request { *times + 1 } else { 1 };
+            *request = event.request;
+            if *times >= REPEATS_MAX {
+                self.repeats.remove(&function);
+                self.muted.push((function, Time(event.time).plus(MUTED_FOR)));
+            }
             return true;
         }
         if self.noise.len() >= NOISY_MAX {
