@@ -75,6 +75,15 @@ enum Task {
         #[arg(long)]
         report: PathBuf,
     },
+    /// Measure what exceptions cost that an app handles
+    BenchExceptions {
+        /// Rounds, each with an app and an agent of its own
+        #[arg(long)]
+        rounds: u32,
+        /// Where the report goes, as Markdown
+        #[arg(long)]
+        report: PathBuf,
+    },
     /// Start the sample app with traffic and the agent
     Demo {
         /// The Python that runs the sample app
@@ -107,6 +116,9 @@ fn main() -> ExitCode {
         }
         Task::Bench { rounds, seconds, only, report } => {
             bench::run(&places(false, false), rounds, seconds, only.as_deref(), &report)
+        }
+        Task::BenchExceptions { rounds, report } => {
+            bench::exceptions::run(&places(false, false), rounds, &report)
         }
         Task::Demo { python, args } => demo::run(&places(false, false), &python, &args),
     };

@@ -8,9 +8,15 @@ use clap::Subcommand;
 
 use crate::{agent, packages, places, python, shell};
 
-/// Parts that need no server, no load and no privileges.
+/// Parts that need no load. Only the first needs privileges.
 #[derive(Clone, Copy, Subcommand)]
 pub(crate) enum Part {
+    /// Exceptions that an application handles, where the agent looks at them on their way
+    Exceptions {
+        /// Rounds, each with an application and an agent of its own
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
     /// An hour at 1,000 requests per second into the store, then every endpoint of the API while more come; beside it the
     /// store of the collector backtrack. Ten minutes
     #[command(alias = "api")]
@@ -36,6 +42,13 @@ pub(crate) enum Part {
 /// Runs a part.
 pub(crate) fn part(part: Part) -> Result<()> {
     match part {
+        Part::Exceptions { rounds } => {
+            let report = places::target().join("bench-exceptions.md");
+            let mut harness = on_pythons()?;
+            harness.arg("bench-exceptions").args(["--rounds", &rounds.to_string()]);
+            shell::run(harness.arg("--report").arg(&report))?;
+            publish("docs/performance.md", "exceptions", &fs::read_to_string(report)?)
+        }
         Part::Store { rate, seconds, alone } => {
             let (rate, seconds_text) = (rate.to_string(), seconds.to_string());
             let mut measure = measure();
@@ -67,6 +80,24 @@ fn measure() -> Command {
     cargo
 }
 
+/// The harness, with the agent and the Pythons that it starts servers with.
+fn on_pythons() -> Result<Command> {
+    let absent = python::prepare()?;
+    if absent.len() == python::VERSIONS.len() {
+        bail!("no Python between {} and {} found", python::VERSIONS[0], python::VERSIONS[absent.len() - 1]);
+    }
+    let binary = agent::build()?;
+    let mut harness = shell::as_root(agent::harness()?)?;
+    harness
+        .arg("--agent")
+        .arg(binary)
+        .arg("--root")
+        .arg(places::root())
+        .arg("--venvs")
+        .arg(places::target().join("venv"));
+    Ok(harness)
+}
+
 /// What watching costs.
 pub(crate) fn overhead(rounds: u32, seconds: u32, only: Option<&str>) -> Result<()> {
     packages::require(&[
@@ -79,19 +110,7 @@ pub(crate) fn overhead(rounds: u32, seconds: u32, only: Option<&str>) -> Result<
         "libc6-dev",
         "gcc",
     ])?;
-    let absent = python::prepare()?;
-    if absent.len() == python::VERSIONS.len() {
-        bail!("no Python between {} and {} found", python::VERSIONS[0], python::VERSIONS[absent.len() - 1]);
-    }
-    let binary = agent::build()?;
-    let mut bench = shell::as_root(agent::harness()?)?;
-    bench
-        .arg("--agent")
-        .arg(binary)
-        .arg("--root")
-        .arg(places::root())
-        .arg("--venvs")
-        .arg(places::target().join("venv"));
+    let mut bench = on_pythons()?;
     bench.arg("bench").args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
     if let Some(only) = only {
         bench.args(["--only", only]);

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what watching costs the watched app, and what the agent itself takes.
 
+pub(crate) mod exceptions;
 mod report;
 mod stage;
 mod usage;

@@ -53,6 +53,19 @@ impl Round {
     }
 }
 
+/// Processors, kernel and Python.
+pub(super) fn machine(python: &Path) -> Result<String> {
+    let version = Command::new(python).arg("--version").output()?;
+    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let cpus = fs::read_to_string("/proc/cpuinfo")?;
+    let model =
+        cpus.lines().find_map(|line| line.strip_prefix("model name")).context("no model in cpuinfo")?;
+    let model = model.trim_start_matches(['\t', ':', ' ']);
+    let count = std::thread::available_parallelism()?;
+    Ok(format!("{count} x {model}, Linux {}, {version}", kernel.trim()))
+}
+
 /// All rounds by workload, and where they ran.
 pub(super) struct Report {
     machine: String,
@@ -62,16 +75,7 @@ pub(super) struct Report {
 impl Report {
     /// An empty report that knows the machine.
     pub(super) fn new(python: &Path) -> Result<Self> {
-        let version = Command::new(python).arg("--version").output()?;
-        let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-        let cpus = fs::read_to_string("/proc/cpuinfo")?;
-        let model =
-            cpus.lines().find_map(|line| line.strip_prefix("model name")).context("no model in cpuinfo")?;
-        let model = model.trim_start_matches(['\t', ':', ' ']);
-        let count = std::thread::available_parallelism()?;
-        let machine = format!("{count} x {model}, Linux {}, {version}", kernel.trim());
-        Ok(Self { machine, workloads: Vec::new() })
+        Ok(Self { machine: machine(python)?, workloads: Vec::new() })
     }
 
     /// Adds a round of a workload.
