@@ -287,16 +287,12 @@ fn shape(sql: &str, id: &str) -> String {
     }
     let text = (shape + &rest).replace("-?", "?").replace("'hello'", "?");
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words = text.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     let mut out = String::new();
-    let mut word = String::new();
-    for c in text.chars().chain([' ']) {
-        if c.is_ascii_alphanumeric() || c == '_' {
-            word.push(c);
-            continue;
-        }
-        out.push_str(if is_number(&word) { "?" } else { &word });
-        out.push(c);
-        word.clear();
+    for word in words {
+        let bare = word.trim_end_matches(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        out.push_str(if is_number(bare) { "?" } else { bare });
+        out.push_str(&word[bare.len()..]);
     }
     out
 }
