@@ -77,7 +77,9 @@ impl Engine {
         }
         for record in told {
             let Record::Event(event) = record else { continue };
-            let unseen = event.status >= 500 && event.error_type.is_none();
+            // Exceptions of streams are not told apart, so that a closer look shows no more of them.
+            let of_stream = event.protocol == Some("h2");
+            let unseen = event.status >= 500 && event.error_type.is_none() && !of_stream;
             if !unseen
                 || !self.interpreters.knows(event.pid)
                 || self.blind.len() >= BLIND_MAX

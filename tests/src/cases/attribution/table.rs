@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
@@ -26,6 +27,9 @@ and free-threaded builds, beyond what their threads tell.
 
 /// Puts the rows of one server in the place of those of an earlier run.
 pub(super) fn write(path: &Path, server: &str, scores: &[Score]) -> Result<()> {
+    // Cases run side by side.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let before = std::fs::read_to_string(path).unwrap_or_default();
     let name = |line: &str| line.split('|').nth(1).unwrap_or_default().trim().to_owned();
     let kept = before.lines().filter(|line| line.starts_with("| ") && name(line) != server);
