@@ -61,7 +61,9 @@ pub(crate) fn measure(kept: u64, machine: &str) -> Result<()> {
     println!(
         "over all connections, from connection to record, on one core and without a kernel; the store takes as many records"
     );
-    println!("as come with 100,000 requests, rollups and deletion included. {machine}.\n");
+    println!(
+        "as come with 100,000 requests, rollups and deletion included. The least of three rounds. {machine}.\n"
+    );
     println!(
         "| | | pipeline, us/request | pipeline, requests/s | store, us/request | last hour's overview, ms | memory, MB |"
     );
@@ -73,19 +75,31 @@ pub(crate) fn measure(kept: u64, machine: &str) -> Result<()> {
         pipeline("processes", processes, Shape { processes, ..PLAIN })?;
     }
     for routes in [10, 100, 1000, 10_000] {
-        let us = requests(Shape { routes, ..PLAIN })?;
-        let (store, overview) = store(0, routes)?;
+        let us = least(|| requests(Shape { routes, ..PLAIN }))?;
+        let (store, overview) = least(|| store(0, routes))?;
         row("routes", routes, Some(us), Some((store, overview)));
     }
     for kept in [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|n| *n <= kept) {
-        let stored = store(kept, PLAIN.routes)?;
+        let stored = least(|| store(kept, PLAIN.routes))?;
         row("kept requests", kept, None, Some(stored));
     }
     Ok(())
 }
 
+/// The least of three: what else the machine does only adds.
+fn least<T: PartialOrd>(measure: impl Fn() -> Result<T>) -> Result<T> {
+    let mut least = measure()?;
+    for _ in 0..2 {
+        let next = measure()?;
+        if next < least {
+            least = next;
+        }
+    }
+    Ok(least)
+}
+
 fn pipeline(what: &str, n: u64, shape: Shape) -> Result<()> {
-    let us = requests(shape)?;
+    let us = least(|| requests(shape))?;
     row(what, n, Some(us), None);
     Ok(())
 }

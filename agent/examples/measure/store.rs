@@ -159,7 +159,7 @@ pub(crate) fn measure(rate: u64, seconds: u64, beside: Option<&Path>, machine: &
     println!("\nAim: 20 ms p99 each; {} of {} hold it.", answers.len() - slow, answers.len());
     if !beside.is_empty() {
         println!(
-            "The other store is asked as a library, its answer made JSON, over the same hour and under the same writing."
+            "The other store is asked as a library, 3 to 100 times, its answer made JSON, over the same hour and under the same writing."
         );
     }
     Ok(())
