@@ -63,7 +63,7 @@ pub fn new(inode: u64, id: u64, by: u16, family: u16) -> Conn {
         run: NO_RUN,
         family,
         allowance: 0,
-        reserved: 0,
+        message_left: 0,
     }
 }
 

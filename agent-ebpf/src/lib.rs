@@ -401,8 +401,8 @@ pub struct Conn {
     pub family: u16,
     /// Bytes of replies that are wanted whole: those to a pipeline of statements.
     pub allowance: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Bytes that are still to be written of a large message that began with a run of writes.
+    pub message_left: u32,
 }
 
 /// Flags of a process in the map `TARGETS`.

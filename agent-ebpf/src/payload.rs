@@ -335,7 +335,7 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
     // Before anything is copied, and into the event at once: the verifier then walks the rest once.
     origin(conn, id, write, shape, total, &plan, &mut s.data.origin);
     let wanted = pieces::wanted(conn, write);
-    pieces::account(conn, write, plan.run_starts, total);
+    let inside = pieces::account(conn, write, plan.run_starts, total);
     // Field by field: built as a whole, it would lie on the stack first.
     s.data.kind = kind::DATA;
     s.data.tid = id as u32;
@@ -344,7 +344,8 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
     s.data.conn = conn.id;
     s.data.pos = plan.pos;
     let large = wanted && !pieces::fits(shape, total);
-    if large && !(write && pieces::is_one_message(conn, || first_bytes(shape, total), total)) {
+    let first = || first_bytes(shape, total);
+    if large && !(write && pieces::is_one_message(conn, plan.run_starts, inside, first, total)) {
         pieces::send(s, write, shape, total);
         return Some(());
     }

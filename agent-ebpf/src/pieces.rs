@@ -38,6 +38,9 @@ const ALLOWANCE_MAX: u32 = 4 << 20;
 /// Less than this is what single statements leave; theirs may have large results, of which the end tells enough.
 const ALLOWANCE_MIN: u32 = 8192;
 
+/// Most bytes of a message of which the rest may be left out (PostgreSQL's `MaxAllocSize`).
+const MESSAGE_MAX: u64 = 1 << 30;
+
 /// Is every byte wanted that moves in this direction of the connection?
 #[inline(always)]
 pub fn wanted(conn: &Conn, write: bool) -> bool {
@@ -47,19 +50,25 @@ pub fn wanted(conn: &Conn, write: bool) -> bool {
 
 /// Keeps the books of what is wanted of the replies to statements: in proportion to these, as a pipeline cannot be told from
 /// one long statement here; what an earlier turn has left over counts half.
+///
+/// Returns how many bytes of a message that began in an earlier chunk come first; 0 for none.
 #[inline(always)]
-pub fn account(conn: &mut Conn, write: bool, run_starts: bool, total: u64) {
+pub fn account(conn: &mut Conn, write: bool, run_starts: bool, total: u64) -> u64 {
     if conn.flags & conn_flags::STATEMENTS == 0 {
-        return;
+        return 0;
     }
     let bytes = if total < u64::from(ALLOWANCE_MAX) { total as u32 } else { ALLOWANCE_MAX };
     if !write {
         conn.allowance = conn.allowance.saturating_sub(bytes);
-        return;
+        return 0;
     }
     let left = if run_starts { conn.allowance / 2 } else { conn.allowance };
     let sum = left + bytes * REPLY_PER_BYTE;
     conn.allowance = if sum < ALLOWANCE_MAX { sum } else { ALLOWANCE_MAX };
+    // A client that has read an answer begins with a message: what was taken for one in error ends there.
+    let inside = if run_starts { 0 } else { u64::from(conn.message_left) };
+    conn.message_left = inside.saturating_sub(total) as u32;
+    inside
 }
 
 /// Is the chunk copied whole into one event?
@@ -109,19 +118,36 @@ fn is_message(first: u64, total: u64) -> bool {
     matches!((first >> 56) as u8, b'P' | b'B' | b'Q' | b'E') && len >= 4 && len < total
 }
 
-/// Is all of a chunk of statements one message with a large value, and perhaps a few short ones behind it? Then its start and
-/// its end tell all.
+/// Is all of a chunk of statements one message with a large value, or a part of one, and perhaps a few short ones behind it?
+/// Then its start and its end tell all. `inside` is what [`account`] said.
 #[inline(always)]
-pub fn is_one_message(conn: &Conn, first: impl FnOnce() -> u64, total: u64) -> bool {
+pub fn is_one_message(
+    conn: &mut Conn,
+    run_starts: bool,
+    inside: u64,
+    first: impl FnOnce() -> u64,
+    total: u64,
+) -> bool {
     if conn.flags & conn_flags::WHOLE != 0 {
         return false;
+    }
+    if inside > 0 {
+        return total < inside + SKIM_TAIL as u64;
     }
     let first = first().swap_bytes();
     let len = (first >> 24) & 0xffff_ffff;
     let kind = (first >> 56) as u8;
     // A text may hold many statements, and is read so far.
     let is_text = matches!(kind, b'P' | b'Q') && total > 64 * 1024;
-    (is_text || matches!(kind, b'B' | b'd')) && len < total && len + SKIM_TAIL as u64 > total
+    if !is_text && !matches!(kind, b'B' | b'd') {
+        return false;
+    }
+    if run_starts && len >= total && len <= MESSAGE_MAX {
+        // The socket took only a part of it.
+        conn.message_left = (len + 1 - total) as u32;
+        return true;
+    }
+    len < total && len + SKIM_TAIL as u64 > total
 }
 
 /// The head of an HTTP/2 frame (RFC 9113, 4.1): at most 16 KiB, of a known type, the reserved bit not set.
@@ -134,8 +160,7 @@ fn is_frame(first: u64) -> bool {
 #[inline(always)]
 fn piece(s: &mut Scratch, base: u64, flags: u16) -> bool {
     let (left, sent) = (get!(s.pieces.left), get!(s.pieces.sent));
-    // Other connections' events need the room more.
-    if left == 0 || emit::is_half_full() {
+    if left == 0 {
         return false;
     }
     let entry = get!(s.pieces.entry);
@@ -178,7 +203,8 @@ fn piece(s: &mut Scratch, base: u64, flags: u16) -> bool {
     true
 }
 
-/// Sends a chunk in pieces; of what is too much for [`PIECES_MAX`] of them, or for the ring at this moment, the end. The event's other fields are filled in.
+/// Sends a chunk in pieces; of what is too much for [`PIECES_MAX`] of them, or for the ring at this moment, the end. The
+/// event's other fields are filled in.
 #[inline(always)]
 pub fn send(s: &mut Scratch, write: bool, shape: Shape, total: u64) {
     let (base, entry) = match shape {
@@ -193,7 +219,11 @@ pub fn send(s: &mut Scratch, write: bool, shape: Shape, total: u64) {
     set!(s.pieces.entry, entry);
     set!(s.pieces.sent, 0);
     s.data.tail = 0;
-    for _ in 0..PIECES_MAX {
+    for i in 0..PIECES_MAX {
+        // Other connections' events need the room more; but without its start nothing of the chunk can be told.
+        if i > 0 && emit::is_half_full() {
+            break;
+        }
         if !piece(s, base, flags) {
             break;
         }

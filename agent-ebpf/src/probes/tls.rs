@@ -155,9 +155,10 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     // not miss a byte of it.
     const MOST: u64 = 16384 - SKIM_TAIL as u64;
     let wanted = pieces::wanted(conn, write);
-    pieces::account(conn, write, plan.run_starts, total);
+    let inside = pieces::account(conn, write, plan.run_starts, total);
     let large = write && total > 16384 && wanted;
-    if large && !pieces::is_one_message(conn, || payload::first_bytes(shape, total), total) {
+    let first = || payload::first_bytes(shape, total);
+    if large && !pieces::is_one_message(conn, plan.run_starts, inside, first, total) {
         return in_pieces(conn, &mut data, buffer, total as u32, MOST as u32);
     }
     let head = if plan.head > MOST { MOST } else { plan.head };
@@ -194,7 +195,7 @@ fn in_pieces(conn: &mut Conn, data: &mut Data, buffer: u64, total: u32, most: u3
         if sent >= total {
             return Some(());
         }
-        if emit::is_half_full() {
+        if sent > 0 && emit::is_half_full() {
             break;
         }
         let left = total - sent;
