@@ -13,6 +13,9 @@ use crate::grace::Expedited;
 use crate::places::{PYTHONS, Places};
 use crate::score::DurationsDiffer;
 
+/// The agent's name for events that found no room.
+const RING_FULL: &str = "ring_full";
+
 /// How a case that did not fail ended.
 pub(crate) enum Verdict {
     /// It held; the note is printed.
@@ -128,8 +131,8 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// Runs `cases` up to `jobs` at a time and adds them to `counts`. Gives back those that found nothing wrong but durations
-/// while others kept the processors busy: only alone they can tell.
+/// Runs `cases` up to `jobs` at a time and adds them to `counts`. Gives back those that found nothing wrong but what others
+/// that keep the processors busy can cause: only alone they can tell.
 fn together<'a>(
     cases: Vec<&'a Case>,
     jobs: usize,
@@ -156,7 +159,7 @@ fn together<'a>(
                         .unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked, as told above")));
                     let took = started.elapsed().as_secs_f64();
                     if jobs > 1 && slipped(&verdict) {
-                        println!("{} ... durations differ beside others: to be judged alone", case.name);
+                        println!("{} ... not to be told beside others: to be judged alone", case.name);
                         again.lock().unwrap_or_else(PoisonError::into_inner).push(case);
                     } else {
                         counts.lock().unwrap_or_else(PoisonError::into_inner).add(&case.name, took, verdict);
@@ -174,9 +177,12 @@ fn together<'a>(
     (counts, again.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Is nothing wrong but durations?
+/// Is nothing wrong but durations, or did the agent itself say that it was not let run in time? Both may be the others'
+/// doing.
 fn slipped(verdict: &Result<Verdict>) -> bool {
-    verdict.as_ref().is_err_and(anyhow::Error::is::<DurationsDiffer>)
+    verdict
+        .as_ref()
+        .is_err_and(|error| error.is::<DurationsDiffer>() || format!("{error:#}").contains(RING_FULL))
 }
 
 /// How many cases ended, and how.
@@ -219,10 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn durations_that_differ_are_judged_again_and_nothing_else_is() {
+    fn what_a_busy_machine_causes_is_judged_again_and_nothing_else_is() {
         let slips = anyhow::Error::from(DurationsDiffer("2 ms".to_owned())).context("losses: none");
         assert!(slipped(&Err(slips)));
         assert!(!slipped(&Err(anyhow::anyhow!("missed by the agent").context("losses: none"))));
+        let overflowed =
+            anyhow::anyhow!("missed by the agent").context("not told since the start: ring_full 12");
+        assert!(slipped(&Err(overflowed)));
         assert!(!slipped(&Ok(Verdict::Passed(String::new()))));
     }
 

@@ -178,4 +178,14 @@ fn turn(
     }
     engine.finish(&mut records);
     writer.send(records);
+    let status = engine.status();
+    let lost: Vec<_> = status
+        .losses
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(loss, count)| format!("{} {count}", loss.name()))
+        .collect();
+    if !lost.is_empty() {
+        tracing::warn!("not told since the start: {}", lost.join(", "));
+    }
 }

@@ -137,7 +137,7 @@ impl Stream {
         if missing > 0 {
             out.losses.add(Loss::Gaps, 1);
             out.losses.add(Loss::GapBytes, missing);
-            self.gap(&at, missing, out);
+            self.lost(&at, missing, out);
         }
         if chunk.opens_tls {
             // An opening in the clear (SSLRequest, CONNECT, STARTTLS) has already been handed out by its session.
@@ -150,6 +150,13 @@ impl Stream {
         }
         if !chunk.tail.is_empty() {
             self.data(&at, chunk.tail, out);
+        }
+    }
+
+    fn lost(&mut self, at: &At, len: u64, out: &mut Output) {
+        match &mut self.state {
+            State::Speaking { session, .. } => session.lost(at, len, out),
+            _ => self.gap(at, len, out),
         }
     }
 

@@ -113,6 +113,12 @@ pub trait Session: Send {
     /// body) or lost. The session counts a loss only where it needed them.
     fn gap(&mut self, at: &At, len: u64, out: &mut Output);
 
+    /// `len` bytes moved in `at.direction` that never arrived here. What cost them may have cost bytes of the other
+    /// direction too, of which nothing is known before more of those come.
+    fn lost(&mut self, at: &At, len: u64, out: &mut Output) {
+        self.gap(at, len, out);
+    }
+
     /// The connection ended at `time`. Open exchanges are handed out with the outcome that follows from `reason`;
     /// a response that ends with the connection is complete.
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output);

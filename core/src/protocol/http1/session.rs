@@ -111,6 +111,14 @@ impl Session for Http1 {
         }
     }
 
+    fn lost(&mut self, at: &At, len: u64, out: &mut Output) {
+        // The next response may be that of a request that is not known to be missing yet.
+        if !at.direction.is_request(self.role) {
+            self.pairing.lost_requests(0);
+        }
+        self.gap(at, len, out);
+    }
+
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
         if self.over.is_some() {
             return;

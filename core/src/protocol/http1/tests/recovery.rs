@@ -16,14 +16,20 @@ const BLIND: usize = 4;
 /// A call: whether it moved bytes of the client, and the bytes.
 type Call = (bool, Vec<u8>);
 
+/// What request `n` is answered with.
+fn status(n: usize) -> u16 {
+    200 + n as u16
+}
+
 /// A request with a body, its answer in two pieces: three calls.
 fn exchange(n: usize) -> [Call; 3] {
     let request = format!("POST /n/{n} HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n{}", "b".repeat(40));
-    let head = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n".to_owned();
+    let head = format!("HTTP/1.1 {} OK\r\nContent-Length: 20\r\n\r\n", status(n));
     [(true, request.into()), (false, head.into()), (false, vec![b'r'; 20])]
 }
 
-fn paths(role: Role, calls: &[Call], lost: &[bool]) -> Vec<String> {
+/// The requests that are told, by number, each with its status.
+fn told(role: Role, calls: &[Call], lost: &[bool]) -> Vec<(usize, u16)> {
     let mut session = (crate::protocol::http1::PROTOCOL.session)(role, true);
     let mut out = Output::default();
     let mut gap = [0u64; 2];
@@ -39,14 +45,17 @@ fn paths(role: Role, calls: &[Call], lost: &[bool]) -> Vec<String> {
             continue;
         }
         if *gap > 0 {
-            session.gap(&at, std::mem::take(gap), &mut out);
+            session.lost(&at, std::mem::take(gap), &mut out);
         }
         session.data(&at, bytes, &mut out);
     }
     out.exchanges
         .iter()
         .filter_map(|exchange| match &exchange.detail {
-            crate::exchange::Detail::Http(http) => Some(http.path.clone()),
+            crate::exchange::Detail::Http(http) => {
+                let number = http.path.strip_prefix("/n/").and_then(|number| number.parse().ok());
+                Some((number.expect("a path that was sent"), http.status))
+            }
             _ => None,
         })
         .collect()
@@ -56,7 +65,7 @@ fn paths(role: Role, calls: &[Call], lost: &[bool]) -> Vec<String> {
 fn a_connection_that_lost_calls_is_told_again() {
     let all = BEFORE + DAMAGED + AFTER;
     let calls: Vec<Call> = (0..all).flat_map(exchange).collect();
-    let mut stuck = Vec::new();
+    let (mut stuck, mut wrong) = (Vec::new(), Vec::new());
     for role in [Role::Server, Role::Client] {
         for pattern in 1u32..1 << (3 * DAMAGED) {
             let lost: Vec<bool> = (0..calls.len())
@@ -65,13 +74,18 @@ fn a_connection_that_lost_calls_is_told_again() {
                     at < 3 * DAMAGED && pattern >> at & 1 == 1
                 })
                 .collect();
-            let paths = paths(role, &calls, &lost);
-            let missing: Vec<usize> =
-                (BEFORE + DAMAGED + BLIND..all).filter(|n| !paths.contains(&format!("/n/{n}"))).collect();
+            let told = told(role, &calls, &lost);
+            if told.iter().any(|(n, shown)| *shown != status(*n)) {
+                wrong.push(format!("{role:?} {pattern:09b}: {told:?}"));
+            }
+            let missing: Vec<usize> = (BEFORE + DAMAGED + BLIND..all)
+                .filter(|n| !told.iter().any(|(number, _)| number == n))
+                .collect();
             if !missing.is_empty() {
                 stuck.push(format!("{role:?} {pattern:09b}: {missing:?}"));
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(stuck.is_empty(), "{} of {}:\n{}", stuck.len(), 2 * ((1 << (3 * DAMAGED)) - 1), stuck.join("\n"));
 }
