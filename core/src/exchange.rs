@@ -103,8 +103,6 @@ pub enum Outcome {
     Refused,
     /// The connection or the answer timed out.
     TimedOut,
-    /// The name of the peer could not be resolved.
-    NameNotFound,
     /// The start of the response was seen, but bytes were lost before its end: `end` is the last byte seen.
     Lost,
 }
@@ -125,7 +123,6 @@ impl Outcome {
             (Self::Reset, _) => Some("connection reset"),
             (Self::Refused, _) => Some("connection refused"),
             (Self::TimedOut, _) => Some("timed out"),
-            (Self::NameNotFound, _) => Some("name not found"),
         }
     }
 }
