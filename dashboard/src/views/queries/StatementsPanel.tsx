@@ -32,7 +32,6 @@ const COLUMNS: readonly Column<Statement>[] = [
     key: "from",
     label: "Sent by",
     title: "The application's code that sends it most often",
-    class: "mono small",
     optional: true,
     by: (row) => row.call_sites?.[0]?.site,
     cell: (row) => <Sites of={row} />,
@@ -66,7 +65,7 @@ function Sites({ of: { call_sites: sites = [] } }: { of: Statement }): JSX.Eleme
   const [first, ...others] = sites;
   if (!first) return <span class="zero">–</span>;
   return (
-    <span title={sites.map(({ site, count: times }) => `${site} (${count(times)})`).join("\n")}>
+    <span class="mono small" title={sites.map(({ site, count: times }) => `${site} (${count(times)})`).join("\n")}>
       {first.site.replace(/^.*\//, "")}
       {others.length > 0 && <span class="muted"> +{others.length}</span>}
     </span>
