@@ -116,20 +116,16 @@ pub fn ends(tgid: u32) {
 pub fn copied(id: u64, python: &Python, child: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
-    let Some(new) = new_unit(Key { address: child, tgid: u64::from(now.tgid) }) else { return };
-    // SAFETY: a live map value, of a context that no code has entered yet.
-    let new = unsafe { &mut *new };
-    new.request = resolved.request;
     let number = number();
+    let (mut request, mut group) = (resolved.request, 0);
+    let mut lineage = Lineage { unit: number, ancestors: [0; 3] };
     if !resolved.unit.is_null() {
         // SAFETY: a live map value.
         let parent = unsafe { &*resolved.unit };
-        new.lineage = parent.lineage.child(number);
-        new.group = if parent.accepts != 0 { number } else { parent.group };
-    } else if now.entered {
-        new.lineage.unit = number;
-    } else {
-        new.lineage = now.lineage(&resolved).child(number);
+        lineage = parent.lineage.child(number);
+        group = if parent.accepts != 0 { number } else { parent.group };
+    } else if !now.entered {
+        lineage = now.lineage(&resolved).child(number);
     }
     // SAFETY: a live map value.
     let thread = unsafe { &mut *now.thread };
@@ -139,12 +135,17 @@ pub fn copied(id: u64, python: &Python, child: u64) {
             thread.window_context = now.context;
         }
         if thread.window_context == now.context {
-            new.request = thread.window_request;
+            request = thread.window_request;
         }
     }
     if thread.accepting != 0 {
-        new.group = thread.accepting;
-        new.request = 0;
+        group = thread.accepting;
+        request = 0;
+    }
+    // Last: a new record may take the place of the parent's.
+    if let Some(new) = new_unit(Key { address: child, tgid: u64::from(now.tgid) }) {
+        // SAFETY: a live map value, of a context that no code has entered yet.
+        unsafe { ((*new).lineage, (*new).request, (*new).group) = (lineage, request, group) };
     }
 }
 
@@ -335,6 +336,6 @@ pub fn uvloop_queues(id: u64, python: &Python, transport: u64) {
     let resolved = now.resolve();
     let stack = if conn.flags & conn_flags::SERVES == 0 { stacks::call_stack(id, now.state) } else { 0 };
     let handover = Handover { request: resolved.request, from: now.lineage(&resolved), stack };
-    set_queued(conn.id, &handover);
+    let _full = set(&QUEUED, conn.id, &handover);
     conn.flags |= conn_flags::QUEUED;
 }

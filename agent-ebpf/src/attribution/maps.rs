@@ -215,6 +215,7 @@ pub fn thread(tid: u32) -> Option<*mut Thread> {
 /// A new record for a thread, in place of one that there may be.
 #[inline(always)]
 pub fn new_thread(tid: u32) -> Option<*mut Thread> {
+    // Not by `set`: there hardly ever is one.
     kept(THREADS.insert(tid, &NEW_THREAD, 0));
     THREADS.get_ptr_mut(tid)
 }
@@ -233,37 +234,23 @@ pub fn unit(address: u64, tgid: u32) -> Option<*mut Unit> {
 }
 
 /// A new record for a unit, in place of one that there may be, without a number yet.
-///
-/// Addresses are reused soon, and what is there is overwritten: an insertion takes several times as long.
 #[inline(always)]
 pub fn new_unit(key: Key) -> Option<*mut Unit> {
-    if let Some(known) = UNITS.get_ptr_mut(key) {
-        // SAFETY: a live map value; the unit that it told of is gone.
-        unsafe { *known = NEW_UNIT };
+    set(&UNITS, key, &NEW_UNIT)
+}
+
+/// Sets a value, where there is one by overwriting it: keys are reused soon, and an insertion takes several times as long.
+#[inline(always)]
+pub fn set<K: Copy, V: Copy, const N: usize>(
+    table: &LruHashMap<K, V, N>,
+    key: K,
+    value: &V,
+) -> Option<*mut V> {
+    if let Some(known) = table.get_ptr_mut(key) {
+        // SAFETY: a live map value; what it told of is over, or is the business of the thread that runs here alone.
+        unsafe { *known = *value };
         return Some(known);
     }
-    kept(UNITS.insert(key, &NEW_UNIT, 0));
-    UNITS.get_ptr_mut(key)
-}
-
-/// The request that a group's connection carries now is this.
-#[inline(always)]
-pub fn set_group(group: u64, request: u64) {
-    if let Some(known) = GROUPS.get_ptr_mut(group) {
-        // SAFETY: a live map value, one word.
-        unsafe { *known = request };
-    } else {
-        kept(GROUPS.insert(group, request, 0));
-    }
-}
-
-/// The bytes that an event loop will write to a connection next were queued so.
-#[inline(always)]
-pub fn set_queued(conn: u64, by: &Handover) {
-    if let Some(known) = QUEUED.get_ptr_mut(conn) {
-        // SAFETY: a live map value, which the loop's own thread alone reads and writes.
-        unsafe { *known = *by };
-    } else {
-        kept(QUEUED.insert(conn, by, 0));
-    }
+    kept(table.insert(key, value, 0));
+    table.get_ptr_mut(key)
 }

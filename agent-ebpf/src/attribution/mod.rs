@@ -110,7 +110,7 @@ fn start(conn: &mut Conn, id: u64, python: &Python) {
     conn.request = request;
     conn.flags |= conn_flags::SERVES;
     if conn.group != 0 {
-        set_group(conn.group, request);
+        let _full = set(&GROUPS, conn.group, &request);
     }
     let Some(now) = Now::of(id, python) else { return };
     // SAFETY: a live map value.
@@ -138,7 +138,7 @@ fn start(conn: &mut Conn, id: u64, python: &Python) {
         let unit = unsafe { &mut *unit };
         unit.request = request;
         if unit.group != 0 {
-            set_group(unit.group, request);
+            let _full = set(&GROUPS, unit.group, &request);
         }
     }
 }

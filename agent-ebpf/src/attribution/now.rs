@@ -157,11 +157,10 @@ impl Now {
         if self.entered {
             return;
         }
-        let greenlet = self.greenlet();
+        let (greenlet, tgid) = (self.greenlet(), u64::from(self.tgid));
         if greenlet == 0 {
             self.look_back(python);
-        } else if has_green_work(u64::from(self.tgid)) {
-            let tgid = u64::from(self.tgid);
+        } else if has_green_work(tgid) {
             // SAFETY: a live map value.
             let item = unsafe { work_item(python, self.state, tgid) };
             green_work(item, tgid, greenlet);
