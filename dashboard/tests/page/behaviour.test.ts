@@ -186,7 +186,7 @@ test("queries, N+1 and SQLSTATEs", async () => {
   await page.waitForSelector("#n_plus_one tbody tr:has-text('/orders')");
   expect(await text("#sqlstates tbody tr")).toContain("serialization failure");
   // The code that sends a statement: its file without the directories, all of it for those who hover.
-  const sender = page.locator("#queries tbody tr:has-text('order_lines') td.mono span").first();
+  const sender = page.locator("#queries tbody tr:has-text('order_lines') span.mono").first();
   expect(await sender.innerText()).toMatch(/^orders\.py:\d+ \w+/);
   expect(await sender.getAttribute("title")).toMatch(/^\S*\/orders\.py:\d+ \w+ \(\d[\d,]*\)/);
 });
