@@ -98,11 +98,33 @@ pub struct DiscoveredRoute {
     pub pattern: Pattern,
 }
 
+/// An application of the tree: what a server is told to run, or a router that nothing was seen to include.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// The number that its routes carry.
+    pub number: u32,
+    /// Framework.
+    pub framework: Framework,
+    /// It can serve by itself; a router or blueprint that nothing includes cannot.
+    pub serves: bool,
+    /// File that makes it, relative to the scanned root; for Django the URL configuration.
+    pub file: String,
+    /// Line on which it is made, from 1.
+    pub line: u32,
+    /// Where a server finds it, as file and name: the module variables that hold it, and the factory that nothing
+    /// calls (`shop/main.py` and `create_app`). For Django the settings that name its URL configuration.
+    pub names: Vec<(String, String)>,
+}
+
 /// Result of a scan.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
     /// The routes, application by application, each in the order in which the framework would try them.
     pub routes: Vec<DiscoveredRoute>,
+    /// The applications that the routes belong to, by their number.
+    pub apps: Vec<Application>,
+    /// Files that the application reads as data (JSON), relative to the scanned root: the routes may depend on them.
+    pub data_files: Vec<String>,
     /// What was read, skipped and not understood.
     pub counters: Counters,
 }
@@ -129,6 +151,9 @@ pub struct Options {
     /// Environment of the process, where known: it decides `os.environ` look-ups. Without it their defaults are
     /// taken, and counted as assumed.
     pub environment: Option<BTreeMap<String, String>>,
+    /// The file that runs as the script, relative to the root (`manage.py`); empty where a server imports the application.
+    /// It decides what `__name__ == "__main__"` is. `None`: not known, and what such a condition guards is conditional.
+    pub script: Option<String>,
     /// Also start from test files (`tests/`, `test_*.py`, `conftest.py`).
     pub include_tests: bool,
     /// Caps.
@@ -142,6 +167,7 @@ impl Options {
             root: root.into(),
             import_roots: Vec::new(),
             environment: None,
+            script: None,
             include_tests: false,
             limits: Limits::default(),
         }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Stack of the scan's thread. Only touched pages cost memory.
 pub(crate) const STACK_BYTES: usize = 256 << 20;
+/// Brackets of a file that are open at once.
+pub(crate) const MAX_BRACKETS: usize = 5_000;
 /// Nesting of expressions and statements that is followed.
 pub(crate) const MAX_NESTING: u32 = 200;
 /// Nesting of calls of functions of the application.
@@ -18,6 +20,14 @@ pub(crate) const MAX_ITEMS: usize = 10_000;
 pub(crate) const MAX_STRING: usize = 4_096;
 /// Nesting of routers within routers.
 pub(crate) const MAX_ROUTERS: u32 = 32;
+/// Bytes of a file that the application reads as data.
+pub(crate) const MAX_DATA: u64 = 1 << 20;
+/// Nesting of such data.
+pub(crate) const MAX_DATA_NESTING: u32 = 32;
+/// Values that are looked at for what a wrapper wraps.
+pub(crate) const MAX_WRAPPED: usize = 64;
+/// Bytes of a route's path in the framework's own syntax; far longer than any server takes.
+pub(crate) const MAX_PATH: usize = 4_096;
 
 /// Caps of one scan. What lies beyond them is counted, see [`Counter`].
 #[derive(Clone, Debug)]
@@ -104,6 +114,10 @@ counters! {
     Opaque = "opaque_includes",
     /// Settings and environment variables for which the default was taken.
     AssumedDefaults = "assumed_defaults",
+    /// Files that the application reads as data and that were read for it.
+    DataFiles = "data_files_read",
+    /// Routes left out because their path is longer than any server takes.
+    TooLong = "routes_too_long",
     /// Patterns that the matcher cannot test (regular expressions with look-around or back-references).
     Unmatchable = "routes_unmatchable",
     /// Routes left out because the cap on routes was reached.

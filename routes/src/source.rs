@@ -3,7 +3,9 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ruff_python_ast::{ModModule, PySourceType};
@@ -11,7 +13,7 @@ use ruff_python_parser::parse_unchecked_source;
 use ruff_source_file::LineIndex;
 use ruff_text_size::TextSize;
 
-use crate::limits::{Counter, Counters, Limits};
+use crate::limits::{Counter, Counters, Limits, MAX_BRACKETS, MAX_DATA};
 use crate::{Options, ScanError};
 
 /// Directories that never hold an application's own source.
@@ -51,7 +53,7 @@ impl Tree {
     pub(crate) fn walk(options: &Options) -> Result<Self, ScanError> {
         let root_error = |reason| ScanError::Root { path: options.root.clone(), reason };
         if !fs::metadata(&options.root).map_err(root_error)?.is_dir() {
-            return Err(root_error(std::io::ErrorKind::NotADirectory.into()));
+            return Err(root_error(ErrorKind::NotADirectory.into()));
         }
         fs::read_dir(&options.root).map_err(root_error)?;
         let mut walk =
@@ -97,6 +99,14 @@ impl Tree {
     /// Path of a file relative to the root, with forward slashes.
     pub(crate) fn path(&self, file: usize) -> String {
         self.files[file].path.to_string_lossy().replace('\\', "/")
+    }
+
+    /// Name of a file's module, as it is where the root stands on `sys.path`.
+    pub(crate) fn dotted(&self, file: usize) -> String {
+        let path = self.files[file].path.with_extension("");
+        let path = if self.is_package(file) { path.parent().unwrap_or(&path) } else { &path };
+        let parts = path.iter().map(|part| part.to_string_lossy());
+        self.own_name.iter().map(|name| name.as_str().into()).chain(parts).collect::<Vec<_>>().join(".")
     }
 
     pub(crate) fn is_test(&self, file: usize) -> bool {
@@ -318,6 +328,10 @@ impl<'t> Sources<'t> {
         self.slots[file]
             .get_or_init(|| {
                 let text = self.text(file, counters)?;
+                if is_nested_too_deeply(&text) {
+                    counters.add(Counter::TooDeep, 1);
+                    return None;
+                }
                 let parsed = parse_unchecked_source(&text, PySourceType::Python);
                 counters.add(Counter::Parsed, 1);
                 if !parsed.errors().is_empty() {
@@ -329,35 +343,67 @@ impl<'t> Sources<'t> {
             .as_ref()
     }
 
+    /// Text of a file that the application reads as data; `None` where there is none within the tree, or it is over
+    /// a cap. A symbolic link on the way to it is not followed.
+    pub(crate) fn data(&self, relative: &Path) -> Option<String> {
+        let root = &self.tree.root;
+        let is_folder = |folder: &Path| fs::symlink_metadata(root.join(folder)).is_ok_and(|found| found.is_dir());
+        if !relative.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).all(is_folder) {
+            return None;
+        }
+        String::from_utf8(read(&root.join(relative), MAX_DATA).ok()?).ok()
+    }
+
     fn text(&self, file: usize, counters: &mut Counters) -> Option<String> {
-        let path = self.tree.root.join(&self.tree.files[file].path);
-        let size = match fs::metadata(&path) {
-            Ok(found) => found.len(),
+        let left = self.tree.total_bytes.saturating_sub(self.texts_read.get());
+        let bytes = match read(&self.tree.root.join(&self.tree.files[file].path), self.file_bytes.min(left)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+                let is_last = left < self.file_bytes;
+                counters.add(if is_last { Counter::BeyondCaps } else { Counter::TooLarge }, 1);
+                return None;
+            }
             Err(_) => {
                 counters.add(Counter::Unreadable, 1);
                 return None;
             }
         };
-        if size > self.file_bytes {
-            counters.add(Counter::TooLarge, 1);
-            return None;
-        }
-        if self.texts_read.get() + size > self.tree.total_bytes {
-            counters.add(Counter::BeyondCaps, 1);
-            return None;
-        }
-        self.texts_read.set(self.texts_read.get() + size);
-        match fs::read(&path) {
-            // A stray byte in a comment must not cost the file; the parser's offsets are those of the repaired text.
-            Ok(bytes) => Some(
-                String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into()),
-            ),
-            Err(_) => {
-                counters.add(Counter::Unreadable, 1);
-                None
-            }
-        }
+        self.texts_read.set(self.texts_read.get() + bytes.len() as u64);
+        // A stray byte in a comment must not cost the file; the parser's offsets are those of the repaired text.
+        Some(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into()))
     }
+}
+
+/// Content of a regular file of at most `most` bytes. What became a link, a pipe or a device since it was listed is not
+/// opened, or not waited for.
+fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    if found.len() > most {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}
+
+/// Are far more brackets open at once than CPython's tokenizer takes (`MAXLEVEL`, 200)? The parser's time grows with the
+/// square of it where formatted strings are nested. Brackets in texts and comments count as well: hence the distance.
+fn is_nested_too_deeply(text: &str) -> bool {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest > MAX_BRACKETS
 }
 
 fn mentions(text: &str) -> Mentions {

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use ruff_python_ast::{Expr, Parameters, StmtClassDef, StmtFunctionDef};
 
 use crate::frameworks::Node;
+use crate::limits::MAX_DATA_NESTING;
 
 /// A Python value, as far as it is known. `'a` is the life of the syntax trees.
 #[derive(Clone, Debug, Default)]
@@ -347,7 +348,30 @@ impl<'a> Value<'a> {
 
     /// Equality, where it is known.
     pub(crate) fn equals(&self, other: &Self) -> Option<bool> {
+        self.equals_within(other, 0)
+    }
+
+    fn equals_within(&self, other: &Self, depth: u32) -> Option<bool> {
         match (self, other) {
+            // Lists can hold each other.
+            (Self::Seq(a), Self::Seq(b)) if !Rc::ptr_eq(a, b) => {
+                if a.is_tuple != b.is_tuple || depth > MAX_DATA_NESTING {
+                    return None;
+                }
+                let (a, b) = (a.items.borrow(), b.items.borrow());
+                if a.len() != b.len() {
+                    return Some(false);
+                }
+                let mut result = Some(true);
+                for (a, b) in a.iter().zip(b.iter()) {
+                    match a.equals_within(b, depth + 1) {
+                        Some(true) => {}
+                        Some(false) => return Some(false),
+                        None => result = None,
+                    }
+                }
+                result
+            }
             (Self::Str(a), Self::Str(b)) => Some(a == b),
             (Self::Int(a), Self::Int(b)) => Some(a == b),
             (Self::Bool(a), Self::Bool(b)) => Some(a == b),

@@ -202,3 +202,107 @@ fn cached(app: &str) -> Scan {
     let scans = scans.get_or_insert_with(HashMap::new);
     scans.entry(app.to_owned()).or_insert_with(|| scanned(Path::new(&common::fixture(app)))).clone()
 }
+
+/// Source that is made to be endless or endlessly deep for whoever walks over what it registers.
+#[test]
+fn registrations_that_hold_themselves_are_cut_and_counted() {
+    let mounts = "from starlette.applications import Starlette\nfrom starlette.routing import Mount\n";
+    let fast = "from fastapi import APIRouter, FastAPI\napp = FastAPI()\nr = APIRouter()\n";
+    for (name, text) in [
+        ("a mount of its own list", format!("{mounts}r = []\nr.append(Mount('/a', routes=r))\nStarlette(routes=r)\n")),
+        (
+            "a list of patterns in itself",
+            "from django.urls import include, path\nurlpatterns = []\nurlpatterns.append(path('a', include(urlpatterns)))\n"
+                .into(),
+        ),
+        (
+            "a list of blueprints in itself",
+            "from sanic import Blueprint, Sanic\nl = []\nl.append(l)\napp = Sanic('x')\nBlueprint.group(l)\napp.blueprint(l)\n"
+                .into(),
+        ),
+        ("a router in itself, several times", format!("{fast}{}app.include_router(r)\n", "r.include_router(r)\n".repeat(3))),
+        (
+            "mounts a hundred deep",
+            format!("{mounts}r = []\nfor a in range(100):\n    r = [Mount('/a', routes=r)]\nStarlette(routes=r)\n"),
+        ),
+    ] {
+        let scan = scanned_text(&text);
+        assert!(scan.counters.get(Counter::TooDeep) > 0, "{name}: {:?}", scan.counters);
+    }
+    // Wrappers that share what they wrap: ten to the twenty ways down.
+    let wrapped = format!("{fast}x = 1\n{}app.get('/x')(x)\napp.mount('/m', x)\n", "x = o(x, x, x, x, x, x, x, x, x, x)\n".repeat(20));
+    assert!(templates(&scanned_text(&format!("import outside as o\n{wrapped}"))).contains(&"/x"));
+    assert_eq!(scanned_text("a = []\nb = []\na.append(b)\nb.append(a)\nif a == b:\n    import flask\n").routes, []);
+    let long = format!("{fast}@app.get('{}')\ndef f(): ...\n", "/{a}".repeat(100_000));
+    let scan = scanned_text(&long);
+    assert!(!templates(&scan).iter().any(|route| route.contains("{a}")));
+    assert_eq!(scan.counters.get(Counter::TooLong), 1);
+    let scan = scanned_text(&format!("import flask\nx = {}", "f\"{".repeat(600_000)));
+    assert_eq!(scan.counters.get(Counter::TooDeep), 1);
+}
+
+#[test]
+fn a_table_of_routes_in_json_is_read_within_the_tree_only() {
+    let text = "import json\nimport os\nfrom pathlib import Path\nfrom fastapi import FastAPI\napp = FastAPI()\nHERE = Path(__file__).parent\n\
+                def add(table):\n    for row in table:\n        getattr(app, row['method'].lower())(row['path'])(view)\n\
+                def view(): ...\n\
+                with open(HERE / 'data' / 'table.json') as f:\n    add(json.load(f)['routes'])\n\
+                add(json.loads((HERE / 'more.json').read_text()))\n\
+                with open(os.path.join(os.path.dirname(__file__), '..', 'outside.json')) as f:\n    add(json.load(f))\n\
+                add(json.loads((HERE / 'link.json').read_text()))\nadd(json.loads((HERE / 'folder' / 'x.json').read_text()))\n\
+                app.get(str(HERE))(view)\n";
+    let directory = tree(&[
+        ("web/app.py", text),
+        ("web/data/table.json", r#"{"routes": [{"method": "GET", "path": "/a/{id}"}, {"method": "POST", "path": "/b"}]}"#),
+        ("web/more.json", r#"[{"method": "GET", "path": "/c"}]"#),
+        ("outside.json", r#"[{"method": "GET", "path": "/outside"}]"#),
+        ("elsewhere/x.json", r#"[{"method": "GET", "path": "/linked"}]"#),
+    ]);
+    let web = directory.path().join("web");
+    std::os::unix::fs::symlink("../elsewhere/x.json", web.join("link.json")).expect("a link can be made");
+    std::os::unix::fs::symlink("../elsewhere", web.join("folder")).expect("a link can be made");
+    let scan = scanned(&web);
+    let found: Vec<_> = templates(&scan).into_iter().map(str::to_owned).collect();
+    assert!(["/a/{id}", "/b", "/c"].iter().all(|route| found.contains(&(*route).to_owned())), "{found:?}");
+    assert!(!found.iter().any(|route| route.contains("outside") || route.contains("linked") || route.contains("root")));
+    assert_eq!(scan.data_files, ["data/table.json", "more.json"]);
+}
+
+#[test]
+fn links_out_of_the_tree_are_not_followed_and_pipes_not_waited_for() {
+    let app = "from flask import Flask\napp = Flask(__name__, static_folder=None)\n@app.get('/outside')\ndef x(): ...\n";
+    let directory = tree(&[("outside/app.py", app), ("web/own.py", "from flask import Flask\n")]);
+    let web = directory.path().join("web");
+    std::os::unix::fs::symlink("../outside/app.py", web.join("app.py")).expect("a link can be made");
+    std::os::unix::fs::symlink("../outside", web.join("package")).expect("a link can be made");
+    std::os::unix::fs::symlink(".", web.join("again")).expect("a link can be made");
+    let status = std::process::Command::new("mkfifo").arg(web.join("pipe.py")).status().expect("mkfifo starts");
+    assert!(status.success());
+    let scan = scanned(&web);
+    assert!(scan.routes.is_empty(), "{:?}", templates(&scan));
+    assert_eq!(scan.counters.get(Counter::Files), 1);
+}
+
+#[test]
+fn what_only_a_script_registers_is_said_to_be_conditional() {
+    let directory = tree(&[
+        ("web.py", "from flask import Flask\napp = Flask(__name__, static_folder=None)\n@app.get('/always')\ndef always(): ...\n"),
+        (
+            "run.py",
+            "from web import app\ndef extra(): ...\ndef main():\n    app.add_url_rule('/script', view_func=extra)\n    app.run()\n\
+             if __name__ == '__main__':\n    main()\n",
+        ),
+    ]);
+    let with = |script: Option<&str>| {
+        let mut options = Options::new(directory.path());
+        options.script = script.map(str::to_owned);
+        let scan = scan(&options).expect("the directory can be scanned");
+        let mut routes: Vec<_> = scan.routes.iter().map(|r| (r.route.clone(), r.conditional)).collect();
+        routes.sort();
+        routes
+    };
+    let always = ("/always".to_owned(), false);
+    assert_eq!(with(None), [always.clone(), ("/script".to_owned(), true)]);
+    assert_eq!(with(Some("run.py")), [always.clone(), ("/script".to_owned(), false)]);
+    assert_eq!(with(Some("")), [always]);
+}

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::source::{self, Scanner};
+use super::source::Scanner;
 use super::{Engine, status};
 use crate::capture::{self, Capture, CaptureOptions};
 use crate::config::Settings;
@@ -92,7 +92,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         begin.send(Box::new(work)).map_err(|_| anyhow::anyhow!("the capture thread has gone"))?;
     }
     let served =
-        runtime.block_on(until_told_to_stop(listener, &settings, live, &writer, reader, access, clock));
+        runtime.block_on(until_told_to_stop(listener, &settings, live, &writer, reader, access, clock, scanner));
     stop.store(true, Ordering::Relaxed);
     let joined = engine.join();
     writer.shutdown();
@@ -109,14 +109,17 @@ async fn until_told_to_stop(
     reader: Reader,
     access: Access,
     clock: crate::store::Clock,
+    scanner: Scanner,
 ) -> anyhow::Result<()> {
     let mut state = AppState::new(reader, writer.clone(), live.clone(), access, clock);
-    state.scan = Some(Arc::new(source::scan));
+    state.scan = Some(Arc::new(move |service, path| scanner.scan(service, path)));
     let named = settings.scan.iter().map(|root| root.path.clone()).collect::<Vec<_>>();
     state.scan_roots = Arc::new(move || {
         let live = live.borrow();
         let cwd = |pid: u32| std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
-        named.iter().cloned().chain(live.processes.iter().filter_map(|p| cwd(p.pid))).collect()
+        let watched = live.processes.iter().filter_map(|p| cwd(p.pid));
+        // A process without a directory of its own opens none.
+        named.iter().cloned().chain(watched.filter(|path| path.parent().is_some())).collect()
     });
     let (end, ended) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;

@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use utoipa_axum::routes;
 
-use crate::store::{Clock, DiscoveredRoute, Reader, Writer};
+use crate::store::{Clock, Reader, SourceScan, Writer};
 use live::Live;
 pub use security::Access;
 
@@ -35,8 +35,8 @@ const MAX_BODY: usize = 16 << 20;
 /// Questions asked of the store at once; the others wait.
 const QUESTIONS: usize = 8;
 
-/// Finds routes in source: a directory to the routes in it, or why not, for the user.
-pub type Scan = Arc<dyn Fn(&std::path::Path) -> Result<Vec<DiscoveredRoute>, String> + Send + Sync>;
+/// Finds the routes of a service in a directory; or says why not, for the user.
+pub type Scan = Arc<dyn Fn(&str, &std::path::Path) -> Result<SourceScan, String> + Send + Sync>;
 
 /// Directories below which a scan may look.
 pub type ScanRoots = Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>;

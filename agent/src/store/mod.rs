@@ -29,7 +29,7 @@ pub use open::OpenError;
 pub use query::*;
 pub use reader::{ReadError, Reader};
 pub use rollup::Retention;
-pub use writer::{DiscoveredRoute, WriteError, Writer};
+pub use writer::{DiscoveredRoute, SourceScan, WriteError, Writer};
 
 /// Tells the time: Unix seconds.
 pub type Clock = Arc<dyn Fn() -> f64 + Send + Sync>;

@@ -60,6 +60,7 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("../../migrations/0001_initial.sql")),
         M::up(include_str!("../../migrations/0002_code.sql")),
         M::up(include_str!("../../migrations/0003_exception_link.sql")),
+        M::up(include_str!("../../migrations/0004_scan.sql")),
     ])
 }
 

@@ -1,5 +1,6 @@
 //! The handle that rows are sent to, and the loop of the thread behind it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -51,6 +52,17 @@ pub struct DiscoveredRoute {
     pub line: u32,
     /// Name of the handler.
     pub function: Option<String>,
+    /// It stands under a condition that the source alone does not decide.
+    pub conditional: bool,
+}
+
+/// What a scan of source found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceScan {
+    /// Routes whose whole path is known.
+    pub routes: Vec<DiscoveredRoute>,
+    /// What was read, skipped and not understood, by name; only what is more than zero.
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// Why the writer could not do what it was asked.
@@ -70,7 +82,7 @@ enum Message {
     Discovered {
         service: String,
         root: String,
-        routes: Vec<DiscoveredRoute>,
+        found: SourceScan,
         reply: SyncSender<Result<usize, String>>,
     },
     Flush(SyncSender<()>),
@@ -131,10 +143,10 @@ impl Writer {
         &self,
         service: &str,
         root: &str,
-        routes: Vec<DiscoveredRoute>,
+        found: SourceScan,
     ) -> Result<usize, WriteError> {
         let (reply, answer) = sync_channel(1);
-        self.ask(Message::Discovered { service: service.into(), root: root.into(), routes, reply })?;
+        self.ask(Message::Discovered { service: service.into(), root: root.into(), found, reply })?;
         answer.recv_timeout(PATIENCE).map_err(|_| WriteError::NoAnswer)?.map_err(WriteError::Failed)
     }
 
@@ -217,9 +229,9 @@ fn run(mut work: commit::Work, messages: &Receiver<Message>, shared: &Shared, in
                 work.accept(records);
                 shared.queued.fetch_sub(rows, Ordering::Relaxed);
             }
-            Ok(Message::Discovered { service, root, routes, reply }) => {
+            Ok(Message::Discovered { service, root, found, reply }) => {
                 // The asker may have given up.
-                let _ = reply.try_send(work.replace_discovered(&service, &root, &routes));
+                let _ = reply.try_send(work.replace_discovered(&service, &root, &found));
             }
             Ok(Message::Flush(reply)) => {
                 work.commit();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use apm_agent::server::live::{Live, ProcessStatus};
 use apm_agent::server::{Access, AppState, router};
-use apm_agent::store::DiscoveredRoute;
+use apm_agent::store::{DiscoveredRoute, SourceScan};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -36,15 +36,17 @@ impl Site {
 
     /// Lets a scan find one route below the store's own directory, which is given back.
     pub(crate) fn finds_a_route(&mut self) -> PathBuf {
-        self.state.scan = Some(Arc::new(|_| {
-            Ok(vec![DiscoveredRoute {
+        self.state.scan = Some(Arc::new(|_, _| {
+            let route = DiscoveredRoute {
                 framework: "fastapi".into(),
                 method: "GET".into(),
                 route: "/a".into(),
                 file: "app/a.py".into(),
                 line: 7,
                 function: Some("a".into()),
-            }])
+                conditional: false,
+            };
+            Ok(SourceScan { routes: vec![route], counters: [("files".to_owned(), 1)].into() })
         }));
         let root = self.store.dir.path().to_owned();
         let allowed = root.clone();
@@ -273,7 +275,7 @@ async fn a_scan_stays_within_the_allowed_directories() {
     let ask = |path: &std::path::Path| json!({"service": "api", "path": path}).to_string();
     let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     assert_eq!(site.post("/api/scan", ask(inside.path())).await.0, StatusCode::NOT_IMPLEMENTED);
-    site.state.scan = Some(Arc::new(|_| Ok(Vec::new())));
+    site.state.scan = Some(Arc::new(|_, _| Ok(SourceScan::default())));
     let root = inside.path().to_owned();
     site.state.scan_roots = Arc::new(move || vec![root.clone()]);
     assert_eq!(site.post("/api/scan", ask(inside.path())).await.0, StatusCode::OK);
@@ -285,7 +287,10 @@ async fn a_scan_stays_within_the_allowed_directories() {
     let file = inside.path().join("file");
     std::fs::write(&file, "").unwrap();
     assert_eq!(site.post("/api/scan", ask(&file)).await.0, StatusCode::BAD_REQUEST);
-    assert_eq!(site.post("/api/scan", r#"{"service": "a"}"#).await.0, StatusCode::BAD_REQUEST);
+    let nameless = json!({"service": " ", "path": inside.path()}).to_string();
+    for body in [r#"{"service": "a"}"#, r#"{"service": 7, "path": "/"}"#, "", "[]", "{", &nameless] {
+        assert_eq!(site.post("/api/scan", body.to_owned()).await.0, StatusCode::BAD_REQUEST, "{body}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use apm_agent::store::{DiscoveredRoute, Scope, Sort};
+use apm_agent::store::{DiscoveredRoute, Scope, Sort, SourceScan};
 use apm_core::loss::Loss;
 use apm_core::record::SlowSql;
 
@@ -204,21 +204,29 @@ fn a_scan_replaces_the_routes_of_its_service_only() {
         file: file.into(),
         line: 3,
         function: Some("handler".into()),
+        conditional: method == "*",
     };
-    store.writer.replace_discovered("web", "/srv/web", vec![route("GET", "/w", "web.py")]).unwrap();
-    store.writer.replace_discovered("api", "/srv/api", vec![route("GET", "/old", "old.py")]).unwrap();
+    let scan = |routes: Vec<DiscoveredRoute>| {
+        let counters = [("files".to_owned(), routes.len() as u64)].into();
+        SourceScan { routes, counters }
+    };
+    store.writer.replace_discovered("web", "/srv/web", scan(vec![route("GET", "/w", "web.py")])).unwrap();
+    store.writer.replace_discovered("api", "/srv/api", scan(vec![route("GET", "/old", "old.py")])).unwrap();
+    // A scan that finds nothing is a scan.
+    store.writer.replace_discovered("idle", "/srv/idle", SourceScan::default()).unwrap();
     let new = vec![
         route("GET", "/a", "app/a.py"),
         route("*", "/b", "app/sub/b.py"),
         route("GET", "/c", "apple.py"),
     ];
-    assert_eq!(store.writer.replace_discovered("api", "/srv/api", new).unwrap(), 3);
+    assert_eq!(store.writer.replace_discovered("api", "/srv/api", scan(new)).unwrap(), 3);
     let (routes, roots) = store.reader.discovered(Some("api")).unwrap();
     assert_eq!(routes.iter().map(|r| r.route.as_str()).collect::<Vec<_>>(), ["/a", "/b", "/c"]);
     assert_eq!(
-        roots.iter().map(|r| (r.service.as_str(), r.routes)).collect::<Vec<_>>(),
-        [("api", 3), ("web", 1)]
+        roots.iter().map(|r| (r.service.as_str(), r.routes, r.counters.get("files"))).collect::<Vec<_>>(),
+        [("api", 3, Some(&3)), ("idle", 0, None), ("web", 1, Some(&1))]
     );
+    assert_eq!(routes.iter().map(|r| r.conditional).collect::<Vec<_>>(), [false, true, false]);
 
     let mut post = event(START, "api", "/a");
     post.method = "POST".into();

@@ -59,7 +59,7 @@ pub(super) fn method<'a>(
             let object = interp.object(None, Kind::Node(inner), args.site);
             object.attrs.borrow_mut().insert("add_route".into(), resource_adder(interp, &object, args));
             let conditional = interp.uncertain > 0;
-            add(node, Entry::Child(Child { path: None, object: object.clone(), conditional }));
+            add(interp, node, Entry::Child(Child { path: None, object: object.clone(), conditional }));
             return Some(Value::Object(object));
         }
         "@resource" => {
@@ -83,7 +83,7 @@ pub(super) fn method<'a>(
                 _ => Some(Part::Unknown),
             };
             let conditional = interp.uncertain > 0;
-            add(node, Entry::Child(Child { path, object: object.clone(), conditional }));
+            add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional }));
         }
         _ => return None,
     }
@@ -101,7 +101,7 @@ fn resource_adder<'a>(interp: &mut Interp<'a>, object: &Rc<Object<'a>>, args: &A
 fn add_routes<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>) {
     if let Some((object, _)) = routes.node() {
         let conditional = interp.uncertain > 0;
-        return add(node, Entry::Child(Child { path: None, object: object.clone(), conditional }));
+        return add(interp, node, Entry::Child(Child { path: None, object: object.clone(), conditional }));
     }
     let Some(items) = routes.items() else {
         return interp.counters.add(Counter::Opaque, 1);
@@ -162,13 +162,13 @@ fn route<'a>(
         {
             for verb in verbs {
                 let handler = Handler::of_verb(class, &verb);
-                add(node, make(vec![verb], handler));
+                add(interp, node, make(vec![verb], handler));
             }
             return;
         }
     }
     let methods = if verb == "*" { Vec::new() } else { vec![verb.to_uppercase().into()] };
-    add(node, make(methods, Handler::of(handler, args.site)));
+    add(interp, node, make(methods, Handler::of(handler, args.site)));
 }
 
 fn fixed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, path: Option<Value<'a>>, args: &Args<'a>) {
@@ -183,5 +183,5 @@ fn fixed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, path: Option<Value<'a>>, 
         conditional: interp.uncertain > 0,
         slash: None,
     };
-    add(node, Entry::Route(route));
+    add(interp, node, Entry::Route(route));
 }

@@ -4,15 +4,16 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::{Entry, Node, Route, What, django, flask, sanic};
-use crate::interp::Interp;
-use crate::limits::{Counter, MAX_ROUTERS};
+use crate::interp::{Interp, data};
+use crate::limits::{Counter, MAX_PATH, MAX_ROUTERS};
 use crate::pattern::{self, Part, Slash};
-use crate::value::Kind;
-use crate::{DiscoveredRoute, Framework};
+use crate::value::{Kind, Object, Value};
+use crate::{Application, DiscoveredRoute, Framework};
 
-/// All routes, application by application.
-pub(crate) fn collect(interp: &mut Interp<'_>) -> Vec<DiscoveredRoute> {
+/// All routes, application by application, and the applications.
+pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<Application>) {
     let mut out = Output::default();
+    interp.budget_for_collecting();
     let nodes = interp.nodes.clone();
     for is_application in [true, false] {
         for object in &nodes {
@@ -27,25 +28,63 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> Vec<DiscoveredRoute> {
             }
             let prefix = if is_application { Vec::new() } else { vec![Part::Unknown] };
             let before = out.routes.len();
-            let mut walk = Walk::new(prefix, conditional, node.what.framework(), 0);
+            let mut walk = Walk::new(prefix, conditional, node.what.framework(), run);
             out.slash = node.slash.get();
             flatten(interp, node, &mut walk, &mut out);
             if !is_application {
                 interp.counters.add(Counter::Unattached, (out.routes.len() - before) as u64);
             }
-            out.app += u32::from(out.routes.len() > before);
+            if out.routes.len() > before {
+                let file = interp.sources.tree.path(object.site.file);
+                out.application(node.what.framework(), is_application, file, object.site.line, {
+                    let mut names = names_of(interp, object);
+                    names.extend(interp.factory(run).map(|(file, name)| (interp.sources.tree.path(file), name.to_string())));
+                    names
+                });
+            }
         }
     }
     django::collect(interp, &mut out);
-    out.routes
+    (out.routes, out.apps)
+}
+
+/// The module variables that hold an object.
+fn names_of<'a>(interp: &Interp<'a>, object: &Rc<Object<'a>>) -> Vec<(String, String)> {
+    let mut names = Vec::new();
+    for module in &interp.finished {
+        let Some(file) = module.file else { continue };
+        for (name, value) in module.scope.vars.borrow().iter() {
+            if matches!(value, Value::Object(held) if Rc::ptr_eq(held, object)) {
+                names.push((interp.sources.tree.path(file), (*name).to_owned()));
+            }
+        }
+    }
+    names.sort();
+    names
 }
 
 #[derive(Default)]
 pub(super) struct Output {
     pub(super) routes: Vec<DiscoveredRoute>,
+    pub(super) apps: Vec<Application>,
     pub(super) seen: HashSet<(Framework, String, String, String, u32, bool)>,
     pub(super) app: u32,
     pub(super) slash: Option<Slash>,
+}
+
+impl Output {
+    /// Closes the application whose routes were put out; the next ones are another's.
+    pub(super) fn application(
+        &mut self,
+        framework: Framework,
+        serves: bool,
+        file: String,
+        line: u32,
+        names: Vec<(String, String)>,
+    ) {
+        self.apps.push(Application { number: self.app, framework, serves, file, line, names });
+        self.app += 1;
+    }
 }
 
 #[derive(Clone)]
@@ -54,6 +93,8 @@ pub(super) struct Walk {
     pub(super) conditional: bool,
     pub(super) framework: Framework,
     pub(super) depth: u32,
+    /// The run that made the application.
+    pub(super) run: u32,
     /// Version of the blueprint or group above.
     pub(super) version: Option<Part>,
     /// The prefix given when a blueprint was included replaces its own.
@@ -61,13 +102,19 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn new(prefix: Vec<Part>, conditional: bool, framework: Framework, depth: u32) -> Self {
-        Self { prefix, conditional, framework, depth, version: None, replaces: false }
+    pub(super) fn new(prefix: Vec<Part>, conditional: bool, framework: Framework, run: u32) -> Self {
+        Self { prefix, conditional, framework, depth: 0, run, version: None, replaces: false }
+    }
+
+    /// The walk into a node of this one.
+    pub(super) fn below(&self, prefix: Vec<Part>, conditional: bool, framework: Framework) -> Self {
+        Self { prefix, conditional, framework, depth: self.depth + 1, version: None, replaces: false, ..*self }
     }
 }
 
 pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut Walk, out: &mut Output) {
-    if walk.depth > MAX_ROUTERS {
+    // Routers can include themselves, and each other in more ways than could be walked.
+    if walk.depth > MAX_ROUTERS || !interp.step() {
         interp.counters.add(Counter::TooDeep, 1);
         return;
     }
@@ -80,8 +127,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
     }
     let mut prefix = walk.prefix.clone();
     prefix.extend(node.prefix.borrow().clone());
-    let entries = node.entries.borrow().clone();
-    for entry in entries {
+        for entry in node.entries(walk.run) {
         match entry {
             Entry::Route(route) => {
                 let mut path = prefix.clone();
@@ -97,7 +143,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
                 let framework =
                     if inner.what.is_application() { inner.what.framework() } else { walk.framework };
                 let conditional = walk.conditional || child.conditional;
-                let mut walk = Walk::new(path, conditional, framework, walk.depth + 1);
+                let mut walk = walk.below(path, conditional, framework);
                 flatten(interp, inner, &mut walk, out);
             }
         }
@@ -113,6 +159,16 @@ pub(super) fn emit(
     route: &Route,
     conditional: bool,
 ) {
+    if !interp.step() {
+        return;
+    }
+    let is_virtual = |part: &Part| matches!(part, Part::Text(text) | Part::Regex(text) if data::is_path(text));
+    if path.iter().any(is_virtual) {
+        return interp.counters.add(Counter::UnknownPaths, 1);
+    }
+    if path.iter().map(Part::len).sum::<usize>() > MAX_PATH {
+        return interp.counters.add(Counter::TooLong, 1);
+    }
     let slash = route.slash.or(out.slash).unwrap_or_else(|| Slash::default_of(framework));
     let rendered = pattern::render(framework, &path, slash);
     if !rendered.prefix_known {

@@ -46,7 +46,7 @@ pub(super) fn pattern<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) 
 }
 
 pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
-    let mut walk = Walk { out, visited: HashSet::new(), stack: Vec::new() };
+    let mut walk = Walk { out, visited: HashSet::new(), stack: Vec::new(), depth: 0 };
     let mut found_root = false;
     for module in interp.finished.clone() {
         let Some(Value::Str(dotted)) = module.scope.get("ROOT_URLCONF") else { continue };
@@ -56,8 +56,16 @@ pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
             continue;
         };
         found_root = true;
-        if !walk.visited.contains(&key(&root)) {
-            walk.root(interp, &root, Vec::new());
+        let settings = (interp.sources.tree.path(file), "ROOT_URLCONF".to_owned());
+        if walk.visited.contains(&key(&root)) {
+            // Other settings for the same URL configuration.
+            if let Some(path) = root.file.map(|file| interp.sources.tree.path(file))
+                && let Some(app) = walk.out.apps.iter_mut().find(|app| app.file == path)
+            {
+                app.names.push(settings);
+            }
+        } else {
+            walk.root(interp, &root, Vec::new(), vec![settings]);
         }
     }
     let configurations: Vec<_> =
@@ -68,7 +76,7 @@ pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
         return;
     }
     // Only those that no other includes; a dry walk tells.
-    let mut dry = Walk { out: &mut Output::default(), visited: HashSet::new(), stack: Vec::new() };
+    let mut dry = Walk { out: &mut Output::default(), visited: HashSet::new(), stack: Vec::new(), depth: 0 };
     let before = interp.counters.clone();
     for module in &left {
         dry.stack.push(key(module));
@@ -82,7 +90,7 @@ pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
     let is_only_root = !found_root && left.len() == 1;
     for module in left {
         let routes = walk.out.routes.len();
-        walk.root(interp, &module, if is_only_root { Vec::new() } else { vec![Part::Unknown] });
+        walk.root(interp, &module, if is_only_root { Vec::new() } else { vec![Part::Unknown] }, Vec::new());
         if !is_only_root {
             let found = walk.out.routes.len() - routes;
             interp.counters.add(Counter::Unattached, found as u64);
@@ -100,14 +108,25 @@ struct Walk<'o> {
     visited: HashSet<usize>,
     /// URL configurations that are being walked.
     stack: Vec<usize>,
+    /// Lists of patterns that are being walked.
+    depth: u32,
 }
 
 impl Walk<'_> {
-    fn root<'a>(&mut self, interp: &mut Interp<'a>, module: &Rc<Module<'a>>, prefix: Vec<Part>) {
+    fn root<'a>(
+        &mut self,
+        interp: &mut Interp<'a>,
+        module: &Rc<Module<'a>>,
+        prefix: Vec<Part>,
+        names: Vec<(String, String)>,
+    ) {
         let before = self.out.routes.len();
         self.out.slash = None;
         self.module(interp, module, &prefix, false);
-        self.out.app += u32::from(self.out.routes.len() > before);
+        if self.out.routes.len() > before {
+            let file = module.file.map(|file| interp.sources.tree.path(file)).unwrap_or_default();
+            self.out.application(Framework::Django, prefix.is_empty(), file, 1, names);
+        }
     }
 
     fn module<'a>(
@@ -139,7 +158,15 @@ impl Walk<'_> {
             interp.counters.add(Counter::Opaque, 1);
             return;
         };
+        // A list can include itself.
+        if self.depth > MAX_ROUTERS {
+            return interp.counters.add(Counter::TooDeep, 1);
+        }
+        self.depth += 1;
         for item in items {
+            if !interp.step() {
+                break;
+            }
             if let Value::Object(object) = &item
                 && let Kind::Opaque { callee, args } = &object.kind
             {
@@ -149,6 +176,7 @@ impl Walk<'_> {
                 interp.counters.add(Counter::UnknownPaths, 1);
             }
         }
+        self.depth -= 1;
     }
 
     fn pattern<'a>(
@@ -208,8 +236,13 @@ impl Walk<'_> {
             Value::Module(module) => self.module(interp, module, path, conditional),
             // (patterns or module, application namespace), as `include` and `admin.site.urls` take it
             Value::Seq(seq) if seq.is_tuple => {
-                let first = seq.items.borrow().first().cloned().unwrap_or_default();
-                self.included(interp, &first, path, conditional, args);
+                match seq.items.borrow().first().cloned().unwrap_or_default() {
+                    Value::Seq(inner) if inner.is_tuple => {
+                        let patterns = Value::Seq(inner);
+                        self.patterns(interp, &patterns, path, conditional);
+                    }
+                    first => self.included(interp, &first, path, conditional, args),
+                }
             }
             Value::Seq(_) => self.patterns(interp, included, path, conditional),
             Value::Object(_) => match interp.attr(included, "urlpatterns") {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::handler::{Base, Handler, class_methods, noted};
+use super::handler::{Base, Handler, class_methods, noted, under_wrappers};
 use super::methods_of;
 use crate::interp::Interp;
 use crate::value::{Args, Class, Kind, Site, Value};
@@ -16,7 +16,7 @@ pub(super) fn noting<'a>(interp: &mut Interp<'a>, methods: Value<'a>, args: &Arg
 
 /// Who serves a view, by method; an empty list of methods is any method.
 pub(super) fn serving(view: &Value<'_>, site: Site) -> Vec<(Vec<Rc<str>>, Handler)> {
-    if let Some((class, mapping)) = as_view(view, 0) {
+    if let Some((class, mapping)) = as_view(view) {
         if let Some(Value::Dict(mapping)) = mapping {
             // A view set's {"get": "list"}
             return mapping
@@ -43,7 +43,7 @@ pub(super) fn serving(view: &Value<'_>, site: Site) -> Vec<(Vec<Rc<str>>, Handle
             _ => vec![(Vec::new(), Handler::of(view, site))],
         };
     }
-    let methods = match external_view(view, 0) {
+    let methods = match external_view(view) {
         Some(name) => match base(&name) {
             Base::Methods(known) => known.iter().map(|method| Rc::from(*method)).collect(),
             Base::Unknown => Vec::new(),
@@ -64,25 +64,24 @@ fn action_handler(class: &Rc<Class<'_>>, action: &str) -> Handler {
 }
 
 /// Class and first argument of an `as_view` call of a class of the tree, under wrappers.
-fn as_view<'a>(view: &Value<'a>, depth: u32) -> Option<(Rc<Class<'a>>, Option<Value<'a>>)> {
-    let Value::Object(object) = view else { return None };
-    let Kind::Opaque { callee, args } = &object.kind else { return None };
-    match (&**callee, args.positional.first()) {
-        ("as_view", Some(Value::Class(class))) => Some((class.clone(), args.get(1, "actions"))),
-        _ if depth < 8 => args.positional.iter().find_map(|inner| as_view(inner, depth + 1)),
-        _ => None,
-    }
+fn as_view<'a>(view: &Value<'a>) -> Option<(Rc<Class<'a>>, Option<Value<'a>>)> {
+    under_wrappers(view, |value| {
+        let Value::Object(object) = value else { return None };
+        let Kind::Opaque { callee, args } = &object.kind else { return None };
+        match (&**callee, args.positional.first()) {
+            ("as_view", Some(Value::Class(class))) => Some((class.clone(), args.get(1, "actions"))),
+            _ => None,
+        }
+    })
 }
 
 /// Name of an external class whose `as_view` was called, under wrappers.
-fn external_view(view: &Value<'_>, depth: u32) -> Option<Rc<str>> {
-    let Value::Object(object) = view else { return None };
-    let Kind::Opaque { callee, args } = &object.kind else { return None };
-    match callee.strip_suffix(".as_view") {
-        Some(class) => Some(class.into()),
-        None if depth < 8 => args.positional.iter().find_map(|inner| external_view(inner, depth + 1)),
-        None => None,
-    }
+fn external_view(view: &Value<'_>) -> Option<Rc<str>> {
+    under_wrappers(view, |value| {
+        let Value::Object(object) = value else { return None };
+        let Kind::Opaque { callee, .. } = &object.kind else { return None };
+        callee.strip_suffix(".as_view").map(Rc::from)
+    })
 }
 
 fn view_methods(class: &Rc<Class<'_>>) -> Option<Vec<Rc<str>>> {
@@ -99,19 +98,35 @@ fn view_methods(class: &Rc<Class<'_>>) -> Option<Vec<Rc<str>>> {
 fn base(dotted: &str) -> Base {
     Base::Methods(match dotted.rsplit('.').next().unwrap_or(dotted) {
         "View" | "APIView" | "GenericAPIView" | "GenericViewSet" | "ViewSet" | "ViewSetMixin" => &[],
-        name if name.ends_with("Mixin") && dotted.starts_with("django.contrib.auth") => &[],
-        "TemplateResponseMixin" | "ContextMixin" | "SingleObjectMixin" | "MultipleObjectMixin" => &[],
-        "TemplateView" | "ListView" | "DetailView" | "ArchiveIndexView" | "YearArchiveView"
-        | "MonthArchiveView" | "WeekArchiveView" | "DayArchiveView" | "TodayArchiveView"
-        | "DateDetailView" | "JavaScriptCatalog" => &["GET"],
+        "DeletionMixin" => &["DELETE", "POST"],
+        name if name.ends_with("Mixin") && dotted.starts_with("django.") => &[],
+        "TemplateView"
+        | "ListView"
+        | "BaseListView"
+        | "DetailView"
+        | "BaseDetailView"
+        | "BaseDateListView"
+        | "DateDetailView"
+        | "BaseDateDetailView"
+        | "PasswordChangeDoneView"
+        | "PasswordResetDoneView"
+        | "PasswordResetCompleteView"
+        | "JavaScriptCatalog" => &["GET"],
+        name if name.ends_with("ArchiveView") || name.ends_with("ArchiveIndexView") => &["GET"],
         "FormView"
+        | "BaseFormView"
+        | "ProcessFormView"
         | "CreateView"
+        | "BaseCreateView"
         | "UpdateView"
+        | "BaseUpdateView"
         | "LoginView"
         | "PasswordChangeView"
         | "PasswordResetView"
         | "PasswordResetConfirmView" => &["GET", "POST", "PUT"],
-        "DeleteView" => &["DELETE", "GET", "POST", "PUT"],
+        "DeleteView" | "BaseDeleteView" => &["DELETE", "GET", "POST"],
+        // From Django 5 on.
+        "LogoutView" => &["POST"],
         "RedirectView" => &["DELETE", "GET", "PATCH", "POST", "PUT"],
         "ListAPIView" | "RetrieveAPIView" | "APIRootView" => &["GET"],
         "CreateAPIView" => &["POST"],

@@ -46,7 +46,7 @@ pub(super) fn method<'a>(
                 Some((object, _)) => {
                     let path = path_part(args.named("url_prefix"));
                     let conditional = interp.uncertain > 0;
-                    add(node, Entry::Child(Child { path, object: object.clone(), conditional }));
+                    add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional }));
                 }
                 None => interp.counters.add(Counter::Opaque, 1),
             }
@@ -105,7 +105,7 @@ fn init<'a>(interp: &mut Interp<'a>, node: &Node<'a>, args: &Args<'a>) {
         conditional: interp.uncertain > 0,
         slash: None,
     };
-    add(node, Entry::Route(route));
+    add(interp, node, Entry::Route(route));
 }
 
 fn rule<'a>(
@@ -140,7 +140,7 @@ fn rule<'a>(
         for method in methods {
             let handler =
                 if is_method_view { Handler::of_verb(&class, &method) } else { Handler::of(view, args.site) };
-            add(node, make(vec![method], handler));
+            add(interp, node, make(vec![method], handler));
         }
         return;
     }
@@ -152,7 +152,7 @@ fn rule<'a>(
         // Given, but not known.
         (None, Some(_)) => Vec::new(),
     };
-    add(node, make(methods, Handler::of(view, args.site)));
+    add(interp, node, make(methods, Handler::of(view, args.site)));
 }
 
 /// Blueprints join their prefixes their own way: the one given at registration replaces the blueprint's own, the
@@ -161,8 +161,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
     let own = node.prefix.borrow().clone();
     // For a blueprint that nothing registers the walk's prefix is unknown, and its own still counts.
     let prefix = if walk.depth == 0 { nested(&walk.prefix, own) } else { walk.prefix.clone() };
-    let entries = node.entries.borrow().clone();
-    for entry in entries {
+        for entry in node.entries(walk.run) {
         match entry {
             Entry::Route(route) => {
                 let path = joined(&prefix, &route.path);
@@ -173,7 +172,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
                 let path = child.path.or_else(|| inner.prefix.borrow().clone());
                 let prefix = nested(&prefix, path);
                 let conditional = walk.conditional || child.conditional;
-                let mut walk = Walk::new(prefix, conditional, walk.framework, walk.depth + 1);
+                let mut walk = walk.below(prefix, conditional, walk.framework);
                 super::flatten(interp, inner, &mut walk, out);
             }
         }

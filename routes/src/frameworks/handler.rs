@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::interp::Interp;
+use crate::limits::MAX_WRAPPED;
 use crate::value::{Ancestor, Args, Class, Kind, Site, Value};
 
 /// Where a route is served.
@@ -30,7 +31,7 @@ const VERBS: &[(&str, &str)] = &[
 impl Handler {
     /// The handler behind a value that was given for one; `site` is where it was registered.
     pub(super) fn of(value: &Value<'_>, site: Site) -> Self {
-        Self::find(value, site, 0).unwrap_or_else(|| Self::outside("", site))
+        Self::find(value, site).unwrap_or_else(|| Self::outside("", site))
     }
 
     /// Something outside of the tree, by its dotted name, registered at `site`.
@@ -42,35 +43,36 @@ impl Handler {
         Self { site, name: name.into(), in_tree: true }
     }
 
-    fn find(value: &Value<'_>, site: Site, depth: u32) -> Option<Self> {
-        if depth > 16 {
-            return None;
-        }
+    fn find(value: &Value<'_>, site: Site) -> Option<Self> {
+        let mut outermost = None;
+        let inside = under_wrappers(value, |value| {
+            let found = Self::own(value, site);
+            if let Some(found) = found.as_ref().filter(|found| !found.in_tree) {
+                outermost.get_or_insert_with(|| found.clone());
+            }
+            found.filter(|found| found.in_tree)
+        });
+        // login_required(view), csrf_exempt(View.as_view()): the view is what serves.
+        inside.or(outermost)
+    }
+
+    /// What serves, without a look under wrappers.
+    fn own(value: &Value<'_>, site: Site) -> Option<Self> {
         match value {
             Value::Function(function) => {
                 let function = function.unwrapped();
                 Some(Self::inside(function.qualified.clone(), function.site))
             }
-            Value::Method(method) => Self::find(&Value::Function(method.1.clone()), site, depth),
+            Value::Method(method) => {
+                let function = method.1.unwrapped();
+                Some(Self::inside(function.qualified.clone(), function.site))
+            }
             Value::Class(class) => Some(Self::inside(class.name, class.site)),
             Value::External(name) => Some(Self::outside(name, site)),
             Value::Object(object) => match &object.kind {
-                Kind::Partial { function, .. } => Self::find(function, site, depth + 1),
-                Kind::Opaque { callee, args } => {
-                    // login_required(view), csrf_exempt(View.as_view()): the view is what serves.
-                    let given = args.positional.iter().chain(args.named.iter().map(|(_, value)| value));
-                    let is_served = |value: &&Value<'_>| {
-                        matches!(
-                            value,
-                            Value::Function(_) | Value::Method(_) | Value::Class(_) | Value::Object(_)
-                        )
-                    };
-                    given
-                        .filter(is_served)
-                        .find_map(|value| Self::find(value, site, depth + 1).filter(|found| found.in_tree))
-                        .or_else(|| {
-                            Some(Self::outside(callee.strip_suffix(".as_view").unwrap_or(callee), site))
-                        })
+                Kind::Partial { .. } => None,
+                Kind::Opaque { callee, .. } => {
+                    Some(Self::outside(callee.strip_suffix(".as_view").unwrap_or(callee), site))
                 }
                 Kind::Plain | Kind::Node(_) => {
                     let class = object.class.as_ref()?;
@@ -97,17 +99,40 @@ fn last(dotted: &str) -> &str {
     dotted.rsplit('.').next().unwrap_or(dotted)
 }
 
+/// The first that `pick` takes of a value and of what it wraps: the arguments of external calls and of
+/// `functools.partial`, each before its next. Bounded, since wrappers can be wrapped without end and share what they
+/// wrap.
+pub(super) fn under_wrappers<'a, R>(
+    value: &Value<'a>,
+    mut pick: impl FnMut(&Value<'a>) -> Option<R>,
+) -> Option<R> {
+    let mut left = vec![value.clone()];
+    for _ in 0..MAX_WRAPPED {
+        let value = left.pop()?;
+        if let Some(found) = pick(&value) {
+            return Some(found);
+        }
+        let Value::Object(object) = &value else { continue };
+        match &object.kind {
+            Kind::Opaque { args, .. } => {
+                let given = args.positional.iter().chain(args.named.iter().map(|(_, value)| value));
+                let first = left.len();
+                left.extend(given.take(MAX_WRAPPED).cloned());
+                left[first..].reverse();
+            }
+            Kind::Partial { function, .. } => left.push(function.clone()),
+            Kind::Plain | Kind::Node(_) => {}
+        }
+    }
+    None
+}
+
 /// The class of the tree behind `Class`, `Class.as_view()` or wrappers around them.
 pub(super) fn class_of<'a>(value: &Value<'a>) -> Option<Rc<Class<'a>>> {
-    match value {
+    under_wrappers(value, |value| match value {
         Value::Class(class) => Some(class.clone()),
-        Value::Object(object) => match &object.kind {
-            Kind::Opaque { args, .. } => args.positional.iter().find_map(class_of),
-            Kind::Partial { function, .. } => class_of(function),
-            _ => None,
-        },
         _ => None,
-    }
+    })
 }
 
 /// What an external base class of a class-based handler adds.
@@ -153,23 +178,18 @@ pub(super) fn note<'a>(interp: &mut Interp<'a>, given: &Args<'a>, target: &Value
 
 /// A note that a decorator left on the function behind a value.
 pub(super) fn noted<'a>(value: &Value<'a>, name: &str) -> Option<Value<'a>> {
-    match value {
-        Value::Function(function) => {
-            let mut layer = Some(function.clone());
-            while let Some(function) = layer {
-                if let Some(found) = function.attrs.borrow().get(name) {
-                    return Some(found.clone());
-                }
-                layer = function.wraps.clone();
-            }
-            None
-        }
-        Value::Method(method) => noted(&Value::Function(method.1.clone()), name),
-        Value::Object(object) => match &object.kind {
-            Kind::Opaque { args, .. } => args.positional.iter().find_map(|value| noted(value, name)),
-            Kind::Partial { function, .. } => noted(function, name),
+    under_wrappers(value, |value| {
+        let mut layer = match value {
+            Value::Function(function) => Some(function.clone()),
+            Value::Method(method) => Some(method.1.clone()),
             _ => None,
-        },
-        _ => None,
-    }
+        };
+        while let Some(function) = layer {
+            if let Some(found) = function.attrs.borrow().get(name) {
+                return Some(found.clone());
+            }
+            layer = function.wraps.clone();
+        }
+        None
+    })
 }

@@ -38,7 +38,7 @@ pub(super) fn call<'a>(interp: &mut Interp<'a>, name: &Rc<str>, args: &Args<'a>)
                 conditional: interp.uncertain > 0,
                 slash: None,
             };
-            add(&inner, Entry::Route(route));
+            add(interp, &inner, Entry::Route(route));
             Some(Value::Object(interp.object(None, Kind::Node(inner), args.site)))
         }
         _ => {
@@ -116,7 +116,7 @@ fn normal(path: Option<Value<'_>>) -> Option<Part> {
 fn register<'a>(interp: &mut Interp<'a>, node: &Node<'a>, value: &Value<'a>) {
     if let Some((object, _)) = value.node() {
         let conditional = interp.uncertain > 0;
-        return add(node, Entry::Child(Child { path: None, object: object.clone(), conditional }));
+        return add(interp, node, Entry::Child(Child { path: None, object: object.clone(), conditional }));
     }
     match value {
         Value::Class(class) => controller(interp, node, class),
@@ -175,7 +175,7 @@ fn handles<'a>(
             conditional: interp.uncertain > 0,
             slash: None,
         };
-        add(node, Entry::Route(route));
+        add(interp, node, Entry::Route(route));
     }
     true
 }

@@ -84,7 +84,8 @@ pub(crate) struct Node<'a> {
     pub(crate) prefix: RefCell<Option<Part>>,
     /// Version that goes before all prefixes (Sanic).
     pub(crate) version: RefCell<Option<Part>>,
-    pub(crate) entries: RefCell<Vec<Entry<'a>>>,
+    /// What was registered on it, with the run that did so.
+    pub(crate) entries: RefCell<Vec<(u32, Entry<'a>)>>,
     /// Something includes it.
     pub(crate) attached: Cell<bool>,
     /// The run that made it, and whether that was on a way that may not be taken.
@@ -93,7 +94,7 @@ pub(crate) struct Node<'a> {
     pub(crate) slash: Cell<Option<Slash>>,
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
     fn new(what: What) -> Self {
         Self {
             what,
@@ -104,6 +105,21 @@ impl Node<'_> {
             created: Cell::new((0, false)),
             slash: Cell::new(None),
         }
+    }
+
+    /// Its entries as they are for an application that was made in `run`. Another run may never take place beside
+    /// that one: a factory that nothing calls, a module that can be run as a script.
+    fn entries(&self, run: u32) -> Vec<Entry<'a>> {
+        let conditional_in = |(by, entry): &(u32, Entry<'a>)| {
+            let mut entry = entry.clone();
+            let is_elsewhere = *by != 0 && *by != run;
+            match &mut entry {
+                Entry::Route(route) => route.conditional |= is_elsewhere,
+                Entry::Child(child) => child.conditional |= is_elsewhere,
+            }
+            entry
+        };
+        self.entries.borrow().iter().map(conditional_in).collect()
     }
 }
 
@@ -298,13 +314,13 @@ pub(crate) fn iterate<'a>(interp: &mut Interp<'a>, object: &Value<'a>) -> Option
 }
 
 /// Adds an entry to a node.
-fn add<'a>(node: &Node<'a>, entry: Entry<'a>) {
+fn add<'a>(interp: &Interp<'a>, node: &Node<'a>, entry: Entry<'a>) {
     if let Entry::Child(child) = &entry
         && let Kind::Node(inner) = &child.object.kind
     {
         inner.attached.set(true);
     }
-    node.entries.borrow_mut().push(entry);
+    node.entries.borrow_mut().push((interp.run, entry));
 }
 
 /// A path argument as a part; counted where it is not known.

@@ -7,7 +7,7 @@ use super::{
     Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, methods_of, path_part, registering,
 };
 use crate::interp::Interp;
-use crate::limits::Counter;
+use crate::limits::{Counter, MAX_ROUTERS};
 use crate::pattern::{Part, Slash};
 use crate::value::{Args, Kind, Object, Value};
 
@@ -23,7 +23,7 @@ pub(super) fn call<'a>(interp: &mut Interp<'a>, name: &Rc<str>, args: &Args<'a>)
     let object = interp.object(None, Kind::Node(node), args.site);
     if let Kind::Node(node) = &object.kind {
         for blueprint in &args.positional {
-            include(interp, node, blueprint, None);
+            include(interp, node, blueprint, None, 0);
         }
     }
     Some(Value::Object(object))
@@ -69,7 +69,7 @@ pub(super) fn method<'a>(
         "static" => fixed(interp, node, args),
         "blueprint" | "register_blueprint" | "append" => {
             let blueprint = args.get(0, "blueprint").unwrap_or_default();
-            include(interp, node, &blueprint, path_part(args.named("url_prefix")));
+            include(interp, node, &blueprint, path_part(args.named("url_prefix")), 0);
         }
         "on_request" | "on_response" | "middleware" | "listener" | "exception" | "before_server_start" => {
             return Some(Value::External("builtins.identity".into()));
@@ -104,13 +104,23 @@ fn version(args: &Args<'_>) -> Option<Part> {
     }
 }
 
-fn include<'a>(interp: &mut Interp<'a>, node: &Node<'a>, blueprint: &Value<'a>, path: Option<Part>) {
+fn include<'a>(
+    interp: &mut Interp<'a>,
+    node: &Node<'a>,
+    blueprint: &Value<'a>,
+    path: Option<Part>,
+    depth: u32,
+) {
+    // A list can hold itself.
+    if depth > MAX_ROUTERS || !interp.step() {
+        return interp.counters.add(Counter::TooDeep, 1);
+    }
     if let Some((object, _)) = blueprint.node() {
         let conditional = interp.uncertain > 0;
-        return add(node, Entry::Child(Child { path, object: object.clone(), conditional }));
+        return add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional }));
     }
     match blueprint.items() {
-        Some(items) => items.iter().for_each(|item| include(interp, node, item, path.clone())),
+        Some(items) => items.iter().for_each(|item| include(interp, node, item, path.clone(), depth + 1)),
         None => interp.counters.add(Counter::Opaque, 1),
     }
 }
@@ -148,7 +158,7 @@ fn route<'a>(
     {
         for verb in verbs {
             let handler = Handler::of_verb(&class, &verb);
-            add(node, make(vec![verb], handler));
+            add(interp, node, make(vec![verb], handler));
         }
         return;
     }
@@ -157,7 +167,7 @@ fn route<'a>(
         (None, None | Some(Value::None)) => vec!["GET".into()],
         (None, Some(_)) => Vec::new(),
     };
-    add(node, make(methods, Handler::of(handler, args.site)));
+    add(interp, node, make(methods, Handler::of(handler, args.site)));
 }
 
 /// `app.static(uri, file_or_directory)`: a file where the name looks like one, else all below.
@@ -175,7 +185,7 @@ fn fixed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, args: &Args<'a>) {
         conditional: interp.uncertain > 0,
         slash: None,
     };
-    add(node, Entry::Route(route));
+    add(interp, node, Entry::Route(route));
 }
 
 /// Prefixes of groups and blueprints follow each other; the innermost version that is given goes before them.
@@ -185,8 +195,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
     if !walk.replaces {
         prefix.extend(node.prefix.borrow().clone().map(|part| without_slash(&part)));
     }
-    let entries = node.entries.borrow().clone();
-    for entry in entries {
+        for entry in node.entries(walk.run) {
         match entry {
             Entry::Route(route) => {
                 let (own, rest) = match &route.path[..] {
@@ -203,14 +212,10 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
                 let replaces = child.path.is_some();
                 path.extend(child.path.map(|part| without_slash(&part)));
                 let conditional = walk.conditional || child.conditional;
-                let depth = walk.depth + 1;
                 let mut walk = Walk {
-                    prefix: path,
-                    conditional,
-                    framework: walk.framework,
-                    depth,
                     version: version.clone(),
                     replaces,
+                    ..walk.below(path, conditional, walk.framework)
                 };
                 super::flatten(interp, inner, &mut walk, out);
             }

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::handler::{Base, class_methods, class_of};
+use super::handler::{Base, class_methods, class_of, under_wrappers};
 use super::{Child, Entry, Handler, Node, Route, What, add, methods_of, path_part, registering};
 use crate::interp::Interp;
-use crate::limits::Counter;
+use crate::limits::{Counter, MAX_ROUTERS};
 use crate::pattern::{Part, Slash};
 use crate::value::{Args, Kind, Object, Value};
 
@@ -25,11 +25,12 @@ pub(super) fn method<'a>(
     }
     match name {
         "__init__" => init(interp, node, args),
-        "api_route" | "route" => return Some(registering(interp, owner, "@route", args)),
+        "api_route" => return Some(registering(interp, owner, "@route", args)),
+        "route" => return Some(registering(interp, owner, "@plain", args)),
         "websocket" | "websocket_route" => return Some(registering(interp, owner, "@websocket", args)),
-        "@route" => {
+        "@route" | "@plain" => {
             let endpoint = args.positional.first().cloned().unwrap_or_default();
-            route(interp, node, &endpoint, args.get(1, "path"), args);
+            route(interp, node, &endpoint, args.get(1, "path"), args, name == "@plain");
         }
         "@websocket" => {
             let endpoint = args.positional.first().cloned().unwrap_or_default();
@@ -43,7 +44,7 @@ pub(super) fn method<'a>(
             {
                 args.named.push(("methods".into(), methods));
             }
-            route(interp, node, &endpoint, args.get(0, "path"), &args);
+            route(interp, node, &endpoint, args.get(0, "path"), &args, name == "add_route");
         }
         "add_api_websocket_route" | "add_websocket_route" => {
             let endpoint = args.get(1, "endpoint").or_else(|| args.named("route")).unwrap_or_default();
@@ -90,7 +91,7 @@ fn init<'a>(interp: &mut Interp<'a>, node: &Node<'a>, args: &Args<'a>) {
         documentation(interp, node, args);
     }
     if let Some(routes) = args.get(position, "routes") {
-        add_listed(interp, node, &routes);
+        add_listed(interp, node, &routes, 0);
     }
 }
 
@@ -116,12 +117,16 @@ fn documentation<'a>(interp: &Interp<'a>, node: &Node<'a>, args: &Args<'a>) {
         let methods = vec!["GET".into()];
         let conditional = interp.uncertain > 0;
         let route = Route { methods, path: vec![path], handler, websocket: false, conditional, slash: None };
-        add(node, Entry::Route(route));
+        add(interp, node, Entry::Route(route));
     }
 }
 
 /// `routes=[Route(...), Mount(...), ...]`
-fn add_listed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>) {
+fn add_listed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>, depth: u32) {
+    // A list can hold a mount of itself.
+    if depth > MAX_ROUTERS {
+        return interp.counters.add(Counter::TooDeep, 1);
+    }
     let Some(items) = routes.items() else {
         if !matches!(routes, Value::None) {
             interp.counters.add(Counter::Opaque, 1);
@@ -135,9 +140,9 @@ fn add_listed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>) 
         };
         let Kind::Opaque { callee, args } = &object.kind else { continue };
         match callee.rsplit('.').next().unwrap_or("") {
-            "Route" | "APIRoute" => {
+            kind @ ("Route" | "APIRoute") => {
                 let endpoint = args.get(1, "endpoint").unwrap_or_default();
-                route(interp, node, &endpoint, args.get(0, "path"), args);
+                route(interp, node, &endpoint, args.get(0, "path"), args, kind == "Route");
             }
             "WebSocketRoute" | "APIWebSocketRoute" => {
                 let endpoint = args.get(1, "endpoint").unwrap_or_default();
@@ -148,7 +153,7 @@ fn add_listed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>) 
                     mount(interp, node, args.get(0, "path"), &target, args);
                 }
                 _ => {
-                    let inner = inline_router(interp, args);
+                    let inner = inline_router(interp, args, depth);
                     mount(interp, node, args.get(0, "path"), &inner, args);
                 }
             },
@@ -162,10 +167,10 @@ fn add_listed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>) 
 }
 
 /// `Mount("/x", routes=[...])`: a router without a name.
-fn inline_router<'a>(interp: &mut Interp<'a>, args: &Args<'a>) -> Value<'a> {
+fn inline_router<'a>(interp: &mut Interp<'a>, args: &Args<'a>, depth: u32) -> Value<'a> {
     let inner = interp.object(None, Kind::Node(Node::new(What::StarletteRouter)), args.site);
     if let (Kind::Node(inner), Some(routes)) = (&inner.kind, args.named("routes")) {
-        add_listed(interp, inner, &routes);
+        add_listed(interp, inner, &routes, depth + 1);
     }
     Value::Object(inner)
 }
@@ -176,12 +181,17 @@ fn route<'a>(
     endpoint: &Value<'a>,
     path: Option<Value<'a>>,
     args: &Args<'a>,
+    is_plain: bool,
 ) {
     let Some(Value::Str(path)) = path else {
         interp.counters.add(Counter::UnknownPaths, 1);
         return;
     };
-    let methods = methods_of(args.named("methods").as_ref());
+    let mut methods = methods_of(args.named("methods").as_ref());
+    // Starlette's own routes have HEAD wherever they have GET; it is no method of its own then.
+    if let Some(methods) = methods.as_mut().filter(|methods| is_plain && methods.iter().any(|m| &**m == "GET")) {
+        methods.retain(|method| &**method != "HEAD");
+    }
     let conditional = interp.uncertain > 0;
     let make = |methods, handler| {
         let path = vec![Part::Text(path.clone())];
@@ -195,7 +205,7 @@ fn route<'a>(
     {
         for verb in verbs {
             let handler = Handler::of_verb(class, &verb);
-            add(node, make(vec![verb], handler));
+            add(interp, node, make(vec![verb], handler));
         }
         return;
     }
@@ -207,7 +217,7 @@ fn route<'a>(
         (None, _) if class_of(endpoint).is_some() => Vec::new(),
         (None, _) => vec!["GET".into()],
     };
-    add(node, make(methods, handler));
+    add(interp, node, make(methods, handler));
 }
 
 fn websocket<'a>(
@@ -229,7 +239,7 @@ fn websocket<'a>(
         conditional: interp.uncertain > 0,
         slash: None,
     };
-    add(node, Entry::Route(route));
+    add(interp, node, Entry::Route(route));
 }
 
 fn include<'a>(interp: &mut Interp<'a>, node: &Node<'a>, router: &Value<'a>, path: Option<Part>) {
@@ -237,7 +247,7 @@ fn include<'a>(interp: &mut Interp<'a>, node: &Node<'a>, router: &Value<'a>, pat
         interp.counters.add(Counter::Opaque, 1);
         return;
     };
-    add(node, Entry::Child(Child { path, object: object.clone(), conditional: interp.uncertain > 0 }));
+    add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional: interp.uncertain > 0 }));
 }
 
 fn mount<'a>(
@@ -251,8 +261,8 @@ fn mount<'a>(
         Some(Value::Str(path)) => Part::Text(path.trim_end_matches('/').into()),
         _ => Part::Unknown,
     };
-    if let Some(object) = mounted(target, 0) {
-        add(node, Entry::Child(Child { path: Some(path), object, conditional: interp.uncertain > 0 }));
+    if let Some(object) = mounted(target) {
+        add(interp, node, Entry::Child(Child { path: Some(path), object, conditional: interp.uncertain > 0 }));
         return;
     }
     // Static files, or an application that is not known: all that lies below is its own.
@@ -269,21 +279,10 @@ fn mount<'a>(
         conditional: interp.uncertain > 0,
         slash: None,
     };
-    add(node, Entry::Route(route));
+    add(interp, node, Entry::Route(route));
 }
 
 /// The application behind a mount, under middleware and adapters (`WSGIMiddleware(flask_app)`).
-fn mounted<'a>(target: &Value<'a>, depth: u32) -> Option<Rc<Object<'a>>> {
-    if let Some((object, _)) = target.node() {
-        return Some(object.clone());
-    }
-    let Value::Object(object) = target else { return None };
-    match &object.kind {
-        Kind::Opaque { args, .. } if depth < 8 => args
-            .positional
-            .iter()
-            .chain(args.named.iter().map(|(_, value)| value))
-            .find_map(|value| mounted(value, depth + 1)),
-        _ => None,
-    }
+fn mounted<'a>(target: &Value<'a>) -> Option<Rc<Object<'a>>> {
+    under_wrappers(target, |value| value.node().map(|(object, _)| object.clone()))
 }

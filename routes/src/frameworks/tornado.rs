@@ -53,7 +53,7 @@ fn rule<'a>(interp: &mut Interp<'a>, node: &Node<'a>, item: &Value<'a>, site: Si
     if let Value::Class(class) = &handler {
         let externals = class.externals();
         if externals.iter().any(|name| name.ends_with("WebSocketHandler")) {
-            return add(node, make(vec!["GET".into()], Handler::of(&handler, site), true));
+            return add(interp, node, make(vec!["GET".into()], Handler::of(&handler, site), true));
         }
         let base = |name: &str| match name.rsplit('.').next() {
             Some("RequestHandler" | "object") => Base::Methods(&[]),
@@ -65,7 +65,7 @@ fn rule<'a>(interp: &mut Interp<'a>, node: &Node<'a>, item: &Value<'a>, site: Si
         {
             for verb in verbs {
                 let handler = Handler::of_verb(class, &verb);
-                add(node, make(vec![verb], handler, false));
+                add(interp, node, make(vec![verb], handler, false));
             }
             return;
         }
@@ -76,5 +76,5 @@ fn rule<'a>(interp: &mut Interp<'a>, node: &Node<'a>, item: &Value<'a>, site: Si
         }
         _ => Vec::new(),
     };
-    add(node, make(methods, Handler::of(&handler, site), false));
+    add(interp, node, make(methods, Handler::of(&handler, site), false));
 }

@@ -23,7 +23,8 @@ impl<'a> Interp<'a> {
             Value::Method(method) => method.1.attrs.borrow().get(name).cloned().unwrap_or_default(),
             // Members of `class X(str, Enum)` are evaluated to their plain values.
             Value::Str(_) | Value::Int(_) if name == "value" => object.clone(),
-            Value::Str(_) | Value::Seq(_) | Value::Dict(_) => native(object, name),
+            Value::Str(text) => super::data::attr(text, name).unwrap_or_else(|| native(object, name)),
+            Value::Seq(_) | Value::Dict(_) => native(object, name),
             Value::Super(of) => self.super_attr(&of.0.clone(), &of.1.clone(), name),
             Value::Lazy(..) => match self.settled(object.clone()) {
                 Value::Lazy(..) => Value::Unknown,

@@ -238,6 +238,10 @@ impl<'a> Interp<'a> {
             (Value::Str(a), Operator::Add, Value::Str(b)) if a.len() + b.len() <= MAX_STRING => {
                 Value::str(format!("{a}{b}"))
             }
+            // Paths: texts cannot be divided.
+            (Value::Str(_), Operator::Div, Value::Str(_)) => {
+                super::data::join(&[left.clone(), right.clone()])
+            }
             (Value::Str(format), Operator::Mod, right) => super::native::percent(format, right),
             (Value::Int(a), Operator::Add, Value::Int(b)) => {
                 a.checked_add(*b).map_or(Value::Unknown, Value::Int)

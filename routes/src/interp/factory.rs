@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ruff_python_ast::visitor::{Visitor, walk_expr};
 use ruff_python_ast::{Expr, Stmt};
 
-use super::{Interp, address};
+use super::{Factory, Interp, address};
 use crate::value::{Args, Class, Function, Loading, Module, Value};
 
 /// Names of classes whose call makes an application.
@@ -41,16 +41,21 @@ impl<'a> Interp<'a> {
     fn run_factory(&mut self, class: Option<Rc<Class<'a>>>, function: &Rc<Function<'a>>) {
         let id = address(function);
         let ran =
-            self.executed.contains(&(id, 0)) || self.factories.iter().any(|(factory, _)| *factory == id);
+            self.executed.contains(&(id, 0)) || self.factories.iter().any(|factory| factory.id == id);
         if ran || self.out_of_time() {
             return;
         }
-        self.run = u32::try_from(self.factories.len() + 1).unwrap_or(u32::MAX);
-        self.factories.push((id, self.run));
+        self.begin_run(id, function.site.file, function.qualified.clone());
         self.budget();
         let args = Args { incomplete: true, site: function.site, ..Args::default() };
         let this = class.map(|class| self.instantiate(&class, &args));
         self.call_function(function, this, &args);
+    }
+
+    /// What is made from now on is made by this code, which may never run.
+    pub(super) fn begin_run(&mut self, id: usize, file: usize, name: Rc<str>) {
+        self.run = u32::try_from(self.factories.len() + 1).unwrap_or(u32::MAX);
+        self.factories.push(Factory { id, run: self.run, file, name });
     }
 
     fn factories_of(

@@ -52,12 +52,18 @@ impl<'a> Interp<'a> {
         // What is certain within a module does not depend on who imports it first.
         let uncertain = std::mem::take(&mut self.uncertain);
         let nesting = std::mem::take(&mut self.nesting);
-        // Every module is taken for the one that is run: an application behind the usual guard is an application.
-        module.scope.set("__name__", Value::str("__main__"));
+        // Nor on the factory that imports it.
+        let run = std::mem::take(&mut self.run);
+        let path = self.sources.tree.path(file);
+        let is_script = self.options.script.as_ref() == Some(&path);
+        let name = if is_script { "__main__".into() } else { self.sources.tree.dotted(file) };
+        module.scope.set("__name__", Value::str(name));
+        module.scope.set("__file__", super::data::dunder_file(&path));
         let mut frame = Frame::new(module.scope.clone());
         self.block(&mut frame, &parsed.module.body);
         self.nesting = nesting;
         self.uncertain = uncertain;
+        self.run = run;
         self.imports -= 1;
         module.state.set(Loading::Done);
         self.finished.push(module.clone());

@@ -5,6 +5,7 @@
 
 mod attr;
 mod call;
+pub(crate) mod data;
 mod expr;
 mod factory;
 mod import;
@@ -12,10 +13,10 @@ mod native;
 mod stmt;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::limits::{Counter, Counters};
 use crate::source::{Sources, Tree};
@@ -28,8 +29,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Scan {
     let mut interp = Interp::new(&sources, options);
     interp.run_entries();
     interp.run_factories();
-    let routes = frameworks::collect(&mut interp);
-    Scan { routes, counters: interp.counters.clone() }
+    let (routes, apps) = frameworks::collect(&mut interp);
+    let data_files = interp.data_files.iter().cloned().collect();
+    Scan { routes, apps, data_files, counters: interp.counters.clone() }
 }
 
 /// The evaluation's state.
@@ -48,6 +50,8 @@ pub(crate) struct Interp<'a> {
     steps: u64,
     steps_end: u64,
     started: Instant,
+    /// Time since the start at which the evaluation stops.
+    deadline: Duration,
     stopped: bool,
     nesting: u32,
     imports: u32,
@@ -59,7 +63,19 @@ pub(crate) struct Interp<'a> {
     /// Functions that ran, by the address of their definition, with the run.
     executed: HashSet<(usize, u32)>,
     /// Factories that ran on their own.
-    factories: Vec<(usize, u32)>,
+    factories: Vec<Factory>,
+    /// Files of the tree that the application reads as data, relative to the root.
+    pub(crate) data_files: BTreeSet<String>,
+}
+
+/// A factory that ran on its own.
+pub(super) struct Factory {
+    /// Address of its definition.
+    id: usize,
+    run: u32,
+    file: usize,
+    /// `name`, or `Class.name`.
+    name: Rc<str>,
 }
 
 /// One activation of a module, class or function body.
@@ -101,6 +117,7 @@ impl<'a> Interp<'a> {
             steps: 0,
             steps_end: 0,
             started: Instant::now(),
+            deadline: options.limits.time,
             stopped: false,
             nesting: 0,
             imports: 0,
@@ -109,6 +126,7 @@ impl<'a> Interp<'a> {
             run: 0,
             executed: HashSet::new(),
             factories: Vec::new(),
+            data_files: BTreeSet::new(),
         }
     }
 
@@ -151,17 +169,26 @@ impl<'a> Interp<'a> {
         self.uncertain = 0;
     }
 
+    /// A budget for the walk over what was registered: it comes last, and a scan that used its time up has something to
+    /// show for it.
+    pub(crate) fn budget_for_collecting(&mut self) {
+        self.steps_end = self.steps + self.options.limits.steps_each;
+        self.deadline = self.started.elapsed() + self.options.limits.time / 4;
+        self.stopped = false;
+        self.uncertain = 0;
+    }
+
     fn out_of_time(&self) -> bool {
         self.steps >= self.options.limits.steps || self.started.elapsed() >= self.options.limits.time
     }
 
     /// Counts one step; false when the evaluation must stop.
-    pub(super) fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         if self.stopped {
             return false;
         }
         self.steps += 1;
-        let timed_out = self.steps.is_multiple_of(1024) && self.started.elapsed() >= self.options.limits.time;
+        let timed_out = self.steps.is_multiple_of(1024) && self.started.elapsed() >= self.deadline;
         if self.steps >= self.steps_end || timed_out {
             self.stopped = true;
             self.counters.add(Counter::Stopped, 1);
@@ -202,8 +229,14 @@ impl<'a> Interp<'a> {
     pub(crate) fn is_superseded(&self, run: u32) -> bool {
         self.factories
             .iter()
-            .filter(|(_, factory_run)| *factory_run == run)
-            .any(|(function, _)| self.executed.iter().any(|(ran, by)| ran == function && *by != run))
+            .filter(|factory| factory.run == run)
+            .any(|factory| self.executed.iter().any(|(ran, by)| *ran == factory.id && *by != run))
+    }
+
+    /// File and name of the factory of this run; `None` for what modules make when they are imported.
+    pub(crate) fn factory(&self, run: u32) -> Option<(usize, Rc<str>)> {
+        let factory = self.factories.iter().find(|factory| factory.run == run)?;
+        Some((factory.file, factory.name.clone()))
     }
 
     pub(super) fn mark_executed(&mut self, function: &Rc<Function<'a>>) {

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::Interp;
 use super::expr::display;
+use super::{Interp, data};
 use crate::limits::{MAX_ITEMS, MAX_STRING};
 use crate::value::{Args, Kind, Value};
 
@@ -126,7 +126,15 @@ pub(super) fn builtin<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) 
                 args.positional.iter().filter_map(|arg| interp.iterate(arg)).flatten().collect();
             Value::list(lists)
         }
-        "urllib.parse.urljoin" | "os.path.join" | "posixpath.join" => Value::Unknown,
+        "pathlib.Path" | "pathlib.PurePath" | "pathlib.PosixPath" | "os.path.join" | "posixpath.join" => {
+            data::join(&args.positional)
+        }
+        "os.path.abspath" | "os.path.realpath" | "os.path.normpath" | "os.fspath" => first(),
+        "os.path.dirname" => first().as_str().map_or(Value::Unknown, |path| data::dirname(&path)),
+        "builtins.open" | "io.open" => data::open(interp, &first(), args),
+        "json.load" => data::content(interp, &first()).map_or(Value::Unknown, |text| data::from_json(&text)),
+        "json.loads" => first().as_str().map_or(Value::Unknown, |text| data::from_json(&text)),
+        "urllib.parse.urljoin" => Value::Unknown,
         _ => return None,
     })
 }
@@ -139,7 +147,13 @@ pub(super) fn method<'a>(
     args: &Args<'a>,
 ) -> Value<'a> {
     match object {
-        Value::Str(text) => string_method(interp, text, name, args),
+        Value::Str(text) => match data::method(interp, text, name, args) {
+            Some(value) => value,
+            None => string_method(interp, text, name, args),
+        },
+        Value::Object(_) if name == "read" => {
+            data::content(interp, object).map_or(Value::Unknown, Value::str)
+        }
         Value::Seq(seq) => {
             let value = args.positional.first().cloned().unwrap_or_default();
             let more = if name == "extend" { interp.iterate(&value).unwrap_or_default() } else { Vec::new() };

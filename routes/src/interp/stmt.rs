@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ruff_python_ast::{ExceptHandler, Expr, Stmt, StmtClassDef, StmtFor, StmtIf, StmtTry};
+use ruff_python_ast::{CmpOp, ElifElseClause, ExceptHandler, Expr, Stmt, StmtClassDef, StmtFor, StmtIf, StmtTry};
 
 use super::{Frame, Interp};
 use crate::limits::{Counter, MAX_ITERATIONS, MAX_NESTING};
@@ -18,6 +18,9 @@ pub(super) enum Flow {
     /// Returned or raised.
     Leave,
 }
+
+/// Name of a module that is run as a script, and of that run among the factories.
+const SCRIPT: &str = "__main__";
 
 type Vars<'a> = HashMap<&'a str, Value<'a>>;
 
@@ -84,6 +87,19 @@ impl<'a> Interp<'a> {
             }
             Stmt::Expr(statement) => {
                 self.eval(frame, &statement.value);
+            }
+            // What a module does when it is run as a script is a program of its own, where it is not known which one runs.
+            Stmt::If(statement)
+                if is_script_guard(&statement.test) && self.run == 0 && self.options.script.is_none() =>
+            {
+                let id = std::ptr::from_ref(statement).addr();
+                self.begin_run(id, frame.file, SCRIPT.into());
+                let flow = self.block(frame, &statement.body);
+                self.run = 0;
+                return match &*statement.elif_else_clauses {
+                    [ElifElseClause { test: None, body, .. }] => self.block(frame, body),
+                    _ => flow,
+                };
             }
             Stmt::If(statement) => return self.if_statement(frame, statement),
             Stmt::For(statement) => return self.for_statement(frame, statement),
@@ -321,6 +337,16 @@ impl<'a> Interp<'a> {
             self.assign(frame, target, item);
         }
     }
+}
+
+/// `__name__ == "__main__"`
+fn is_script_guard(test: &Expr) -> bool {
+    let Expr::Compare(compare) = test else { return false };
+    let is_name = |expr: &Expr| matches!(expr, Expr::Name(name) if name.id.as_str() == "__name__");
+    let is_main = |expr: &Expr| matches!(expr, Expr::StringLiteral(text) if text.value.to_str() == SCRIPT);
+    matches!(&*compare.ops, [CmpOp::Eq])
+        && is_name(&compare.left)
+        && compare.comparators.first().is_some_and(is_main)
 }
 
 fn is_type_checking(test: &Expr) -> bool {

@@ -24,6 +24,16 @@ pub(crate) enum Part {
     Unknown,
 }
 
+impl Part {
+    /// Bytes of its text.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Regex(text) => text.len(),
+            Self::Locale { .. } | Self::Rest | Self::Unknown => 0,
+        }
+    }
+}
+
 /// What a trailing slash means to a route that is spelled with or without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slash {

@@ -54,9 +54,9 @@ def starlette(root, app):
     from starlette.routing import Host, Mount, Route, WebSocketRoute
 
     try:
-        from fastapi.routing import iter_route_contexts
+        from fastapi.routing import APIRoute, iter_route_contexts
     except ImportError:
-        iter_route_contexts = None
+        APIRoute, iter_route_contexts = (), None
 
     def walk(routes, prefix):
         for item in iter_route_contexts(routes) if iter_route_contexts else routes:
@@ -71,7 +71,8 @@ def starlette(root, app):
                         yield row(root, verb.upper(), shown, getattr(route.endpoint, verb))
                     continue
                 methods = set(getattr(item, "methods", None) or route.methods or ["*"])
-                if "GET" in methods:
+                # Starlette adds HEAD to GET; in FastAPI's routes it is there only where it was asked for.
+                if "GET" in methods and not isinstance(route, APIRoute):
                     methods.discard("HEAD")
                 for method in methods:
                     yield row(root, method, shown, route.endpoint)

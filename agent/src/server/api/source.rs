@@ -55,6 +55,8 @@ pub(crate) struct Scanned {
     routes: usize,
     /// Routes by framework.
     by_framework: BTreeMap<String, usize>,
+    /// What was read, skipped and not understood, by name; only what is more than zero.
+    counters: BTreeMap<String, u64>,
 }
 
 /// Routes found in source, and where they were looked for.
@@ -99,6 +101,9 @@ pub(crate) async fn folder_snapshot(
 pub(crate) async fn scan(State(app): State<AppState>, body: Bytes) -> Answer<Scanned> {
     let request: ScanRequest =
         serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("body: {error}")))?;
+    if request.service.trim().is_empty() {
+        return Err(Refusal::Bad("service: must not be empty".into()));
+    }
     let Some(find) = app.scan.clone() else {
         return Err(Refusal::NotHere("this agent was built without the route scanner".into()));
     };
@@ -119,14 +124,15 @@ pub(crate) async fn scan(State(app): State<AppState>, body: Bytes) -> Answer<Sca
                 root.display()
             )));
         }
-        let routes = find(&root).map_err(Refusal::Bad)?;
+        let found = find(&request.service, &root).map_err(Refusal::Bad)?;
+        let counters = found.counters.clone();
         let mut by_framework = BTreeMap::<String, usize>::new();
-        for route in &routes {
+        for route in &found.routes {
             *by_framework.entry(route.framework.clone()).or_default() += 1;
         }
         let scan_root = root.to_string_lossy().into_owned();
-        let routes = writer.replace_discovered(&request.service, &scan_root, routes)?;
-        Ok(Scanned { service: request.service, scan_root, routes, by_framework })
+        let routes = writer.replace_discovered(&request.service, &scan_root, found)?;
+        Ok(Scanned { service: request.service, scan_root, routes, by_framework, counters })
     };
     let answer =
         tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::Store(error.to_string()))?;

@@ -73,6 +73,8 @@ pub struct Discovered {
     pub scanned_at: f64,
     /// Directory that was scanned.
     pub scan_root: String,
+    /// It stands under a condition that the source alone does not decide: it may not be served.
+    pub conditional: bool,
 }
 
 /// A service's last scan.
@@ -86,6 +88,9 @@ pub struct ScanRoot {
     pub scan_root: String,
     /// Routes found.
     pub routes: u64,
+    /// What was read, skipped and not understood, by name: `routes_with_unknown_path`, `routes_with_unknown_prefix`,
+    /// `routes_unattached`, `opaque_includes`, ... Only what is more than zero.
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// Figures of the routes whose handlers lie in a folder.
@@ -194,17 +199,11 @@ impl Reader {
     pub fn discovered(&self, service: Option<&str>) -> Result<(Vec<Discovered>, Vec<ScanRoot>), ReadError> {
         self.read(|snapshot| {
             let all = snapshot.discovered()?;
-            let mut roots = BTreeMap::<String, ScanRoot>::new();
+            let mut roots = snapshot.scans()?;
             for route in &all {
-                roots
-                    .entry(route.service.clone())
-                    .or_insert_with(|| ScanRoot {
-                        service: route.service.clone(),
-                        scanned_at: route.scanned_at,
-                        scan_root: route.scan_root.clone(),
-                        routes: 0,
-                    })
-                    .routes += 1;
+                if let Some(root) = roots.get_mut(&route.service) {
+                    root.routes += 1;
+                }
             }
             let service = service.filter(|s| !s.is_empty());
             let routes = all.into_iter().filter(|r| service.is_none_or(|s| r.service == s)).collect();
@@ -282,10 +281,26 @@ impl Reader {
 }
 
 impl Snapshot<'_> {
+    /// The last scan of each service, its routes not counted yet.
+    fn scans(&self) -> rusqlite::Result<BTreeMap<String, ScanRoot>> {
+        self.conn
+            .prepare_cached(
+                "SELECT n.text, s.scanned_at, s.scan_root, s.counters FROM scan s JOIN name n ON n.id = s.service",
+            )?
+            .query_map(params![], |row| {
+                let (service, counters): (String, String) = (row.get(0)?, row.get(3)?);
+                let (scanned_at, scan_root) = (row.get(1)?, row.get(2)?);
+                let counters = serde_json::from_str(&counters).unwrap_or_default();
+                Ok((service.clone(), ScanRoot { service, scanned_at, scan_root, routes: 0, counters }))
+            })?
+            .collect()
+    }
+
     fn discovered(&self) -> rusqlite::Result<Vec<Discovered>> {
         self.conn
             .prepare_cached(
-                "SELECT n.text, d.framework, d.method, d.route, d.file, d.line, d.function, d.scanned_at, d.scan_root
+                "SELECT n.text, d.framework, d.method, d.route, d.file, d.line, d.function, d.scanned_at, d.scan_root,
+                        d.conditional
                  FROM discovered d JOIN name n ON n.id = d.service ORDER BY n.text, d.file, d.line",
             )?
             .query_map(params![], |row| {
@@ -299,6 +314,7 @@ impl Snapshot<'_> {
                     function: row.get(6)?,
                     scanned_at: row.get(7)?,
                     scan_root: row.get(8)?,
+                    conditional: row.get(9)?,
                 })
             })?
             .collect()

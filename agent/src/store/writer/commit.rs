@@ -19,7 +19,7 @@ use super::super::open::{Location, OpenError, identity, is_corrupt, set_aside};
 use super::super::rollup::{self, Pending};
 use super::super::room;
 use super::super::traffic::Counting;
-use super::DiscoveredRoute;
+use super::SourceScan;
 
 /// Seconds that rollups stay behind the clock, so that few rows come after their second was rolled up.
 const GRACE: i64 = 1;
@@ -167,7 +167,7 @@ impl Work {
         &mut self,
         service: &str,
         root: &str,
-        routes: &[DiscoveredRoute],
+        found: &SourceScan,
     ) -> Result<usize, String> {
         let now = (self.options.clock)();
         let mut replace = || -> Result<usize, Failure> {
@@ -176,12 +176,17 @@ impl Work {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let service = self.names.name(&tx, service)?;
             tx.execute("DELETE FROM discovered WHERE service = ?1", [service])?;
+            let counters = serde_json::to_string(&found.counters).unwrap_or_default();
+            tx.execute(
+                "INSERT OR REPLACE INTO scan (service, scanned_at, scan_root, counters) VALUES (?1, ?2, ?3, ?4)",
+                params![service, now, root, counters],
+            )?;
             let mut insert = tx.prepare_cached(
                 "INSERT OR REPLACE INTO discovered
-                    (service, framework, method, route, file, line, function, scanned_at, scan_root)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    (service, framework, method, route, file, line, function, scanned_at, scan_root, conditional)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?;
-            for r in routes {
+            for r in &found.routes {
                 insert.execute(params![
                     service,
                     r.framework,
@@ -191,12 +196,13 @@ impl Work {
                     r.line,
                     r.function,
                     now,
-                    root
+                    root,
+                    r.conditional
                 ])?;
             }
             drop(insert);
             tx.commit()?;
-            Ok(routes.len())
+            Ok(found.routes.len())
         };
         let result = replace();
         if result.is_err() {

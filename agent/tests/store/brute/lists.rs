@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use apm_agent::store::{DiscoveredRoute, Scope, Trace};
+use apm_agent::store::{DiscoveredRoute, Scope, SourceScan, Trace};
 use apm_core::record::{Call, Event, Query};
 use proptest::prelude::*;
 
@@ -45,9 +45,10 @@ pub(super) fn discover(store: &TestStore) {
             route: (*route).into(),
             file: file.into(),
             line: 1,
-            function: None,
+            ..DiscoveredRoute::default()
         });
-        store.writer.replace_discovered(service, "/srv", found.collect()).unwrap();
+        let found = SourceScan { routes: found.collect(), ..SourceScan::default() };
+        store.writer.replace_discovered(service, "/srv", found).unwrap();
     }
 }
 

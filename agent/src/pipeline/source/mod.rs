@@ -1,0 +1,216 @@
+//! Routes from the source of the watched services: found by a thread of its own, matched by the capture thread.
+
+mod changes;
+mod places;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+use std::time::Duration;
+
+use apm_routes::{DiscoveredRoute, Matcher, Options, Scan};
+
+use crate::process::Watched;
+use crate::store::{self, SourceScan, Writer};
+use changes::State;
+use places::{Tree, environment, own};
+
+/// Trees whose routes are kept.
+const TREES_MAX: usize = 512;
+/// Requests to scan that may wait.
+const QUEUE: usize = 256;
+/// How often the source is looked at for changes.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Matchers by service, shared between the scanning thread and the engine.
+#[derive(Clone, Default)]
+pub struct Routes(Arc<RwLock<HashMap<Arc<str>, Arc<Matcher>>>>);
+
+impl Routes {
+    /// The template of a request, where the service's source tells.
+    pub fn find(&self, service: &str, method: &str, path: &str) -> Option<Arc<str>> {
+        let matchers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let found = matchers.get(service)?.lookup(method, path).route()?;
+        Some(found.route.as_str().into())
+    }
+
+    fn set(&self, service: &Arc<str>, routes: Vec<DiscoveredRoute>) {
+        let mut matchers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        matchers.insert(Arc::clone(service), Arc::new(Matcher::new(routes)));
+    }
+}
+
+enum Message {
+    /// Look at this tree.
+    Look(Tree),
+    /// The API has looked at it, and stored what it found.
+    Looked(Tree, Box<Scan>),
+}
+
+/// Asks for scans; cheap to clone.
+#[derive(Clone)]
+pub struct Scanner {
+    queue: SyncSender<Message>,
+    routes: Routes,
+}
+
+impl Scanner {
+    /// Starts the scanning thread, which ends with the last scanner.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(writer: Writer) -> std::io::Result<Self> {
+        let (queue, messages) = sync_channel(QUEUE);
+        let routes = Routes::default();
+        let worker = Worker { routes: routes.clone(), writer, trees: HashMap::new() };
+        thread::Builder::new().name("routes".to_owned()).spawn(move || worker.run(&messages))?;
+        Ok(Self { queue, routes })
+    }
+
+    /// The routes found so far.
+    pub fn routes(&self) -> Routes {
+        self.routes.clone()
+    }
+
+    /// The source of a process: where its command line says that its application is, the directory of its script, its
+    /// working directory. They are read through the process's own root, so that containers work.
+    pub fn watch(&self, watched: &Watched) {
+        let pid = watched.process.id.pid;
+        for tree in places::of_process(&watched.service, pid, &watched.process.naming, &environment(pid)) {
+            // A full queue is looked at again when the process changes or another worker starts.
+            let _full = self.queue.try_send(Message::Look(tree));
+        }
+    }
+
+    /// A tree that the user named.
+    pub fn add(&self, service: &str, path: &Path) {
+        let _full = self.queue.try_send(Message::Look(Tree::named(service, path)));
+    }
+
+    /// Scans a tree that the user names. Requests of the service are matched to what it finds from then on.
+    ///
+    /// # Errors
+    /// Why it cannot be scanned, for the user.
+    pub fn scan(&self, service: &str, path: &Path) -> Result<SourceScan, String> {
+        let scan = apm_routes::scan(&Options::new(path)).map_err(|e| e.to_string())?;
+        let found = to_store(&scan, &scan.routes);
+        let _full = self.queue.try_send(Message::Looked(Tree::named(service, path), Box::new(scan)));
+        Ok(found)
+    }
+}
+
+/// What the store keeps: routes whose whole path is known; the others are counted among what the scan met.
+fn to_store(scan: &Scan, routes: &[DiscoveredRoute]) -> SourceScan {
+    let row = |route: &DiscoveredRoute| store::DiscoveredRoute {
+        framework: route.framework.name().to_owned(),
+        method: route.method.clone(),
+        route: route.route.clone(),
+        file: route.file.clone(),
+        line: route.line,
+        function: (!route.function.is_empty()).then(|| route.function.clone()),
+        conditional: route.conditional,
+    };
+    let met = scan.counters.iter().filter(|(_, count)| *count > 0);
+    SourceScan {
+        routes: routes.iter().filter(|route| route.prefix_known).map(row).collect(),
+        counters: met.map(|(counter, count)| (counter.name().to_owned(), count)).collect::<BTreeMap<_, _>>(),
+    }
+}
+
+/// A tree that was looked at.
+struct Known {
+    tree: Tree,
+    state: Option<State>,
+    scan: Scan,
+}
+
+struct Worker {
+    routes: Routes,
+    writer: Writer,
+    /// By service and by where the tree is, as the process sees it: workers of one service share a tree, whichever of
+    /// them it is read through.
+    trees: HashMap<(Arc<str>, PathBuf), Known>,
+}
+
+impl Worker {
+    fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            match messages.recv_timeout(LOOK_AGAIN) {
+                Ok(Message::Look(tree)) => self.look(tree),
+                Ok(Message::Looked(tree, scan)) => {
+                    let service = Arc::clone(&tree.service);
+                    let state = changes::state(&tree.access, &scan.data_files);
+                    self.keep(tree, state, *scan);
+                    self.publish(&service, false);
+                }
+                Err(RecvTimeoutError::Timeout) => self.look_again(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn look(&mut self, tree: Tree) {
+        let key = (Arc::clone(&tree.service), tree.shown.clone());
+        if self.trees.get(&key).is_some_and(|known| known.tree.access.exists()) {
+            return;
+        }
+        self.take(tree);
+    }
+
+    fn look_again(&mut self) {
+        let changed = |known: &Known| {
+            let now = changes::state(&known.tree.access, &known.scan.data_files);
+            now.is_some() && now != known.state
+        };
+        let changed: Vec<_> =
+            self.trees.values().filter(|known| changed(known)).map(|known| known.tree.clone()).collect();
+        changed.into_iter().for_each(|tree| self.take(tree));
+    }
+
+    fn take(&mut self, tree: Tree) {
+        let mut options = Options::new(&tree.access);
+        options.environment = tree.pid.map(environment).filter(|variables| !variables.is_empty());
+        options.script.clone_from(&tree.script);
+        // First: what changes while it is scanned is a change.
+        let state = changes::state(&tree.access, &[]);
+        let scan = match apm_routes::scan(&options) {
+            Ok(scan) => scan,
+            Err(error) => {
+                tracing::debug!("no routes of {} from source: {error}", tree.service);
+                return;
+            }
+        };
+        let state = if scan.data_files.is_empty() { state } else { changes::state(&tree.access, &scan.data_files) };
+        let service = Arc::clone(&tree.service);
+        self.keep(tree, state, scan);
+        self.publish(&service, true);
+    }
+
+    fn keep(&mut self, tree: Tree, state: Option<State>, scan: Scan) {
+        let key = (Arc::clone(&tree.service), tree.shown.clone());
+        if self.trees.len() >= TREES_MAX && !self.trees.contains_key(&key) {
+            tracing::warn!("more than {TREES_MAX} source trees: {} is left out", tree.shown.display());
+            return;
+        }
+        self.trees.insert(key, Known { tree, state, scan });
+    }
+
+    /// One service has one application: it is taken from the first of its trees that holds it.
+    fn publish(&self, service: &Arc<str>, is_to_store: bool) {
+        let mut trees: Vec<_> = self.trees.values().filter(|known| known.tree.service == *service).collect();
+        trees.sort_by_key(|known| known.tree.rank);
+        let of = |known: &Known| own(&known.scan, &known.tree);
+        let Some(chosen) = trees.iter().find(|known| !of(known).is_empty()).or(trees.first()) else { return };
+        let routes = of(chosen);
+        let shown = chosen.tree.shown.to_string_lossy();
+        tracing::info!("{service}: {} routes found in {shown}", routes.len());
+        if is_to_store
+            && let Err(error) = self.writer.replace_discovered(service, &shown, to_store(&chosen.scan, &routes))
+        {
+            tracing::warn!("routes of {service} are not stored: {error}");
+        }
+        self.routes.set(service, routes);
+    }
+}
