@@ -8,3 +8,4 @@ CREATE TABLE scan (
     counters   TEXT NOT NULL
 ) STRICT;
 ALTER TABLE discovered ADD COLUMN conditional INTEGER NOT NULL DEFAULT 0;
+INSERT INTO scan SELECT service, max(scanned_at), scan_root, '{}' FROM discovered GROUP BY service;

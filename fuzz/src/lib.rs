@@ -1,5 +1,8 @@
 //! What every fuzz target does with its input.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use apm_core::exchange::{Direction, Origin, Role};
 use apm_core::protocol::{At, CloseReason, Next, Opening, Output, REGISTRY};
 use apm_core::sql::{Dialect, MAX_TEXT, normalise, split_statements};
@@ -59,6 +62,67 @@ pub fn session(name: &str, input: &[u8]) {
     for exchange in &out.exchanges {
         assert!(exchange.start <= exchange.end, "ends before it starts: {exchange:?}");
         assert!(exchange.first_response.is_none_or(|first| (exchange.start..=exchange.end).contains(&first)));
+    }
+}
+
+/// Pieces of source that a scanner has something to do with.
+const PIECES: &[&str] = &[
+    "\n", "\n ", "\n  ", "\n   ", "(", ")", "[", "]", "{", "}", ",", ":", "=", "+", "/", "%", "*", "**", ".", "-", "'/'", "'/{a}'",
+    "'<int:b>'", "'(?P<c>x)'", "''", "1", "-1", "x", "y", "self", "f", "C", "app", "bp", "r", "urlpatterns", "None", "True",
+    "FastAPI()", "APIRouter(prefix='/p')", "Flask(__name__)", "Blueprint('b', __name__, url_prefix='/b')", "Mount('/m', routes=r)",
+    "Route('/r', f)", "Starlette(routes=r)", "path('p/', f)", "re_path('^p$', f)", "include(urlpatterns)", "app.get('/x')(f)",
+    "app.include_router(r)", "app.mount('/m', app)", "app.register_blueprint(bp)", "r.append(x)", "@app.get('/')", "def f(x=1):",
+    "class C(x):", "for x in y:", "while x:", "if x:", "else:", "try:", "except:", "with x as y:", "return x", "yield x", "lambda: x",
+    "import views", "from urls import *", "from app import app", "super().f()", "__file__", "open(x)", "json.load(x)", "f'{x}'",
+    "if __name__ == '__main__':", "global app", "x if y else x", "not x", "x in y", "[x for x in y]", "urlpatterns = [x]",
+    "router = DefaultRouter()", "router.register('b', C)", "router.urls", "setattr(x, 'f', f)", "getattr(app, 'get')", "'a' * 9", "x += y",
+];
+
+/// What begins every module: it names what the pieces use.
+const HEADER: &str = "from fastapi import APIRouter, FastAPI\nfrom flask import Blueprint, Flask\nfrom starlette.applications import \
+    Starlette\nfrom starlette.routing import Mount, Route\nfrom django.urls import include, path, re_path\nfrom rest_framework.routers \
+    import DefaultRouter\nimport json\napp = FastAPI()\nr = APIRouter()\nbp = Blueprint('b', __name__)\nx = y = []\ndef f(): ...\n\
+    class C: ...\nurlpatterns = []\n";
+
+/// Scans a tree of modules made of `input`, and matches what it holds as a path too. Modules are separated by a byte 0;
+/// the first is the application, which the others can import and be imported from. Where the first byte is even the others
+/// stand for [`PIECES`].
+///
+/// # Panics
+/// On anything that the scanner must never do: a route beyond the caps or without an application, an answer that is no
+/// route of the list, more time than it was given.
+pub fn routes(input: &[u8]) {
+    let limits = apm_routes::Limits {
+        steps: 200_000,
+        steps_each: 50_000,
+        routes: 200,
+        time: Duration::from_secs(5),
+        ..apm_routes::Limits::default()
+    };
+    let directory = std::env::temp_dir().join(format!("apm-fuzz-routes-{}", std::process::id()));
+    let _gone = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).expect("a directory for the modules");
+    let Some((kind, input)) = input.split_first() else { return };
+    for (name, text) in ["app.py", "urls.py", "views.py"].iter().zip(input.split(|byte| *byte == 0)) {
+        let pieces = text.iter().flat_map(|byte| PIECES[usize::from(*byte) % PIECES.len()].bytes().chain(*b" "));
+        let text: Vec<u8> = if kind % 2 == 0 { pieces.collect() } else { text.to_vec() };
+        fs::write(directory.join(name), [HEADER.as_bytes(), &text].concat()).expect("modules can be written");
+    }
+    let options = apm_routes::Options { limits: limits.clone(), ..apm_routes::Options::new(&directory) };
+    let started = Instant::now();
+    let scan = apm_routes::scan(&options).expect("the directory can be scanned");
+    // The walk over what was registered has a quarter of it more; the rest is the machine's.
+    assert!(started.elapsed() < limits.time * 3, "took {:?}", started.elapsed());
+    assert!(scan.routes.len() <= limits.routes);
+    for route in &scan.routes {
+        assert!(scan.apps.iter().any(|app| app.number == route.app), "of no application: {route:?}");
+        assert!(route.route.len() < 20_000 && !route.method.is_empty(), "{route:?}");
+    }
+    let matcher = apm_routes::Matcher::new(scan.routes);
+    let text = String::from_utf8_lossy(input);
+    for path in text.split(['"', '\'', '\n']).take(64) {
+        let found = matcher.lookup("GET", path).route();
+        assert!(found.is_none_or(|route| route.prefix_known && matcher.routes().contains(route)));
     }
 }
 

@@ -101,6 +101,11 @@ impl Tree {
         self.files[file].path.to_string_lossy().replace('\\', "/")
     }
 
+    /// The file with this path relative to the root.
+    pub(crate) fn file(&self, path: &str) -> Option<usize> {
+        self.by_path.get(Path::new(path)).copied()
+    }
+
     /// Name of a file's module, as it is where the root stands on `sys.path`.
     pub(crate) fn dotted(&self, file: usize) -> String {
         let path = self.files[file].path.with_extension("");
@@ -347,7 +352,8 @@ impl<'t> Sources<'t> {
     /// a cap. A symbolic link on the way to it is not followed.
     pub(crate) fn data(&self, relative: &Path) -> Option<String> {
         let root = &self.tree.root;
-        let is_folder = |folder: &Path| fs::symlink_metadata(root.join(folder)).is_ok_and(|found| found.is_dir());
+        let is_folder =
+            |folder: &Path| fs::symlink_metadata(root.join(folder)).is_ok_and(|found| found.is_dir());
         if !relative.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).all(is_folder) {
             return None;
         }

@@ -70,7 +70,8 @@ fn check(app: &Large<'_>, reported: &[Row]) {
         own.names.contains(&(file.clone(), name.clone())) || (name.is_empty() && own.file == file)
     };
     let own = scan.apps.iter().find(is_own);
-    let own = own.unwrap_or_else(|| panic!("{}: {:?} is not among {:#?}", app.name, app.at, scan.apps)).number;
+    let own =
+        own.unwrap_or_else(|| panic!("{}: {:?} is not among {:#?}", app.name, app.at, scan.apps)).number;
     let key = |method: &str, route: &str| (method.to_owned(), route.to_owned());
     let of_row = |row: &Row| key(&row.method, &row.route);
     let all: BTreeSet<_> = reported.iter().map(of_row).collect();
@@ -138,7 +139,15 @@ fn litellm_proxy_on_fastapi() {
     let at = ("proxy/proxy_server.py", "app");
     // Its enterprise routes are a package of their own.
     check(
-        &Large { name: "litellm", root: &root, at, script: "", variables: &variables, routes: 669, elsewhere: 14 },
+        &Large {
+            name: "litellm",
+            root: &root,
+            at,
+            script: "",
+            variables: &variables,
+            routes: 669,
+            elsewhere: 14,
+        },
         &reported,
     );
 }
@@ -154,7 +163,15 @@ fn calibre_web_on_flask() {
     let at = ("cps/__init__.py", "app");
     let script = "__main__.py";
     check(
-        &Large { name: "calibreweb", root: &root, at, script, variables: &variables, routes: 260, elsewhere: 0 },
+        &Large {
+            name: "calibreweb",
+            root: &root,
+            at,
+            script,
+            variables: &variables,
+            routes: 260,
+            elsewhere: 0,
+        },
         &reported,
     );
 }
@@ -167,7 +184,15 @@ fn django_ledger_on_django() {
     let reported = oracle_from(&python, "django", &root, "ledger_settings", &fixtures(), &[]);
     let at = ("urls/__init__.py", "");
     check(
-        &Large { name: "django-ledger", root: &root, at, script: "", variables: &[], routes: 425, elsewhere: 0 },
+        &Large {
+            name: "django-ledger",
+            root: &root,
+            at,
+            script: "",
+            variables: &[],
+            routes: 425,
+            elsewhere: 0,
+        },
         &reported,
     );
 }

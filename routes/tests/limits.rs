@@ -226,13 +226,22 @@ fn registrations_that_hold_themselves_are_cut_and_counted() {
             format!("{mounts}r = []\nfor a in range(100):\n    r = [Mount('/a', routes=r)]\nStarlette(routes=r)\n"),
         ),
     ] {
-        let scan = scanned_text(&text);
+        let directory = tree(&[("app.py", &text)]);
+        let mut options = Options::new(directory.path());
+        options.limits.steps_each = 100_000;
+        let scan = scan(&options).expect("the directory can be scanned");
         assert!(scan.counters.get(Counter::TooDeep) > 0, "{name}: {:?}", scan.counters);
     }
     // Wrappers that share what they wrap: ten to the twenty ways down.
-    let wrapped = format!("{fast}x = 1\n{}app.get('/x')(x)\napp.mount('/m', x)\n", "x = o(x, x, x, x, x, x, x, x, x, x)\n".repeat(20));
+    let wrapped = format!(
+        "{fast}x = 1\n{}app.get('/x')(x)\napp.mount('/m', x)\n",
+        "x = o(x, x, x, x, x, x, x, x, x, x)\n".repeat(20)
+    );
     assert!(templates(&scanned_text(&format!("import outside as o\n{wrapped}"))).contains(&"/x"));
-    assert_eq!(scanned_text("a = []\nb = []\na.append(b)\nb.append(a)\nif a == b:\n    import flask\n").routes, []);
+    assert_eq!(
+        scanned_text("a = []\nb = []\na.append(b)\nb.append(a)\nif a == b:\n    import flask\n").routes,
+        []
+    );
     let long = format!("{fast}@app.get('{}')\ndef f(): ...\n", "/{a}".repeat(100_000));
     let scan = scanned_text(&long);
     assert!(!templates(&scan).iter().any(|route| route.contains("{a}")));
@@ -253,7 +262,10 @@ fn a_table_of_routes_in_json_is_read_within_the_tree_only() {
                 app.get(str(HERE))(view)\n";
     let directory = tree(&[
         ("web/app.py", text),
-        ("web/data/table.json", r#"{"routes": [{"method": "GET", "path": "/a/{id}"}, {"method": "POST", "path": "/b"}]}"#),
+        (
+            "web/data/table.json",
+            r#"{"routes": [{"method": "GET", "path": "/a/{id}"}, {"method": "POST", "path": "/b"}]}"#,
+        ),
         ("web/more.json", r#"[{"method": "GET", "path": "/c"}]"#),
         ("outside.json", r#"[{"method": "GET", "path": "/outside"}]"#),
         ("elsewhere/x.json", r#"[{"method": "GET", "path": "/linked"}]"#),
@@ -264,7 +276,11 @@ fn a_table_of_routes_in_json_is_read_within_the_tree_only() {
     let scan = scanned(&web);
     let found: Vec<_> = templates(&scan).into_iter().map(str::to_owned).collect();
     assert!(["/a/{id}", "/b", "/c"].iter().all(|route| found.contains(&(*route).to_owned())), "{found:?}");
-    assert!(!found.iter().any(|route| route.contains("outside") || route.contains("linked") || route.contains("root")));
+    assert!(
+        !found
+            .iter()
+            .any(|route| route.contains("outside") || route.contains("linked") || route.contains("root"))
+    );
     assert_eq!(scan.data_files, ["data/table.json", "more.json"]);
 }
 
@@ -276,7 +292,8 @@ fn links_out_of_the_tree_are_not_followed_and_pipes_not_waited_for() {
     std::os::unix::fs::symlink("../outside/app.py", web.join("app.py")).expect("a link can be made");
     std::os::unix::fs::symlink("../outside", web.join("package")).expect("a link can be made");
     std::os::unix::fs::symlink(".", web.join("again")).expect("a link can be made");
-    let status = std::process::Command::new("mkfifo").arg(web.join("pipe.py")).status().expect("mkfifo starts");
+    let status =
+        std::process::Command::new("mkfifo").arg(web.join("pipe.py")).status().expect("mkfifo starts");
     assert!(status.success());
     let scan = scanned(&web);
     assert!(scan.routes.is_empty(), "{:?}", templates(&scan));
@@ -286,7 +303,10 @@ fn links_out_of_the_tree_are_not_followed_and_pipes_not_waited_for() {
 #[test]
 fn what_only_a_script_registers_is_said_to_be_conditional() {
     let directory = tree(&[
-        ("web.py", "from flask import Flask\napp = Flask(__name__, static_folder=None)\n@app.get('/always')\ndef always(): ...\n"),
+        (
+            "web.py",
+            "from flask import Flask\napp = Flask(__name__, static_folder=None)\n@app.get('/always')\ndef always(): ...\n",
+        ),
         (
             "run.py",
             "from web import app\ndef extra(): ...\ndef main():\n    app.add_url_rule('/script', view_func=extra)\n    app.run()\n\
@@ -294,6 +314,12 @@ fn what_only_a_script_registers_is_said_to_be_conditional() {
         ),
     ]);
     let with = |script: Option<&str>| {
+        if script.is_none() {
+            // Where nothing says which file is the script, those that speak of a framework are looked at.
+            let text = fs::read_to_string(directory.path().join("run.py")).expect("it is there");
+            fs::write(directory.path().join("run.py"), format!("import flask\n{text}"))
+                .expect("files can be written");
+        }
         let mut options = Options::new(directory.path());
         options.script = script.map(str::to_owned);
         let scan = scan(&options).expect("the directory can be scanned");
@@ -302,7 +328,7 @@ fn what_only_a_script_registers_is_said_to_be_conditional() {
         routes
     };
     let always = ("/always".to_owned(), false);
-    assert_eq!(with(None), [always.clone(), ("/script".to_owned(), true)]);
     assert_eq!(with(Some("run.py")), [always.clone(), ("/script".to_owned(), false)]);
-    assert_eq!(with(Some("")), [always]);
+    assert_eq!(with(Some("")), [always.clone()]);
+    assert_eq!(with(None), [always, ("/script".to_owned(), true)]);
 }

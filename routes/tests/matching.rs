@@ -97,7 +97,8 @@ fn django_tries_patterns_in_order_and_never_forgives_a_slash() {
             ("GET", "/extra/a-b/0b7bb6ee-6e84-4c5c-a4c9-0a9f6f4a6c11/", "/extra/{slug}/{key}/"),
             ("GET", "/extra/a-b/0B7BB6EE-6e84-4c5c-a4c9-0a9f6f4a6c11/", "none"),
             ("GET", "/de/about/", "/{language}/about/"),
-            ("GET", "/pt-br/shop/cart/7/", "/{language}/shop/cart/{item}/"),
+            ("GET", "/en/shop/cart/7/", "/{language}/shop/cart/{item}/"),
+            ("GET", "/pt-br/shop/cart/7/", "none"),
             ("GET", "/deutsch/about/", "none"),
         ],
     );

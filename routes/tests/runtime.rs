@@ -7,7 +7,8 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Row, fixture, oracle, scanned};
+use apm_routes::{Lookup, Matcher};
+use common::{Row, fixture, oracle, picked, scanned};
 
 /// Compares both lists; `extra` are routes that only one side can know, by their path, with the reason at the call.
 fn compare(app: &str, framework: &str, target: &str, extra: &[&str]) {
@@ -74,4 +75,126 @@ fn sanic_reports_the_same() {
 #[test]
 fn tornado_reports_the_same() {
     compare("tornado_app", "tornado", "app:Server", &[]);
+}
+
+/// What parameters are tried with: each converter accepts some and refuses others.
+const VALUES: &[&str] = &[
+    "7",
+    "-7",
+    "1.5",
+    "x",
+    "me",
+    "a-b",
+    "a.b",
+    "up",
+    "de",
+    "2024",
+    "2024-01-02",
+    "a/b",
+    "a%20b",
+    "A",
+    "9780000000000",
+    "0b7bb6ee-6e84-4c5c-a4c9-0a9f6f4a6c11",
+    "0B7BB6EE-6E84-4C5C-A4C9-0A9F6F4A6C11",
+];
+
+/// Requests around every template of the app: parameters of all kinds, with and without a slash, several methods.
+fn requests(matcher: &Matcher) -> Vec<(String, String)> {
+    let mut requests = BTreeSet::new();
+    for route in matcher.routes() {
+        for value in VALUES {
+            let mut path = String::new();
+            let mut rest = route.route.as_str();
+            while let Some((before, after)) = rest.split_once('{') {
+                path.push_str(before);
+                path.push_str(value);
+                rest = after.split_once('}').map_or("", |(_, rest)| rest);
+            }
+            path.push_str(rest);
+            let stem = path.trim_end_matches('/').to_owned();
+            for path in [
+                path,
+                format!("{stem}/"),
+                if stem.is_empty() { "/".into() } else { stem.clone() },
+                format!("{stem}/x"),
+            ] {
+                for method in ["GET", "POST", "PUT", route.method.as_str()] {
+                    if method != "*" {
+                        requests.insert((method.to_owned(), path.clone()));
+                    }
+                }
+            }
+        }
+    }
+    requests.into_iter().collect()
+}
+
+/// The matcher must pick what the framework picks. `is_method_blind`: the framework leaves methods to the handler.
+fn compare_picks(app: &str, framework: &str, target: &str, is_method_blind: bool) {
+    let matcher = Matcher::new(scanned(&fixture(app)).routes);
+    let requests = requests(&matcher);
+    let Some(theirs) = picked(framework, &fixture(app), target, &requests) else { return };
+    let mut wrong = Vec::new();
+    for ((method, path), theirs) in requests.iter().zip(&theirs) {
+        let found = matcher.lookup(method, path);
+        // A handshake is not told from another GET by its path; what is conditional may not be there.
+        if found.route().is_some_and(|route| route.websocket || route.conditional) {
+            continue;
+        }
+        let ours = match found {
+            Lookup::Route(route) => route.function.clone(),
+            Lookup::MethodNotAllowed(route) if is_method_blind => route.function.clone(),
+            Lookup::Redirect(_) => "redirect".into(),
+            Lookup::MethodNotAllowed(_) => "405".into(),
+            Lookup::None => "none".into(),
+        };
+        let class = |name: &str| name.split('.').next().unwrap_or(name).to_owned();
+        if ours != *theirs && !(is_method_blind && class(&ours) == class(theirs)) {
+            wrong.push(format!("{method} {path}: {ours} instead of {theirs}"));
+        }
+    }
+    println!("{app}: {} requests, {} picked otherwise", requests.len(), wrong.len());
+    assert!(theirs.len() == requests.len() && theirs.iter().any(|pick| pick == "none"));
+    wrong.truncate(40);
+    assert!(wrong.is_empty(), "{app}: {wrong:#?}");
+}
+
+#[test]
+fn fastapi_picks_the_same() {
+    compare_picks("fastapi_app", "starlette", "shop.main:with_health", false);
+}
+
+#[test]
+fn flask_picks_the_same() {
+    compare_picks("flask_app", "flask", "wsgi:app", false);
+}
+
+#[test]
+fn django_picks_the_same() {
+    compare_picks("django_app", "django", "portal.settings", true);
+}
+
+#[test]
+fn django_rest_framework_picks_the_same() {
+    compare_picks("drf_app", "django", "api.settings", true);
+}
+
+#[test]
+fn aiohttp_picks_the_same() {
+    compare_picks("aiohttp_app", "aiohttp", "app:make_app", false);
+}
+
+#[test]
+fn litestar_picks_the_same() {
+    compare_picks("litestar_app", "litestar", "app:app", false);
+}
+
+#[test]
+fn sanic_picks_the_same() {
+    compare_picks("sanic_app", "sanic", "app:app", false);
+}
+
+#[test]
+fn tornado_picks_the_same() {
+    compare_picks("tornado_app", "tornado", "app:Server", false);
 }

@@ -91,8 +91,8 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         };
         begin.send(Box::new(work)).map_err(|_| anyhow::anyhow!("the capture thread has gone"))?;
     }
-    let served =
-        runtime.block_on(until_told_to_stop(listener, &settings, live, &writer, reader, access, clock, scanner));
+    let served = runtime
+        .block_on(until_told_to_stop(listener, &settings, live, &writer, reader, access, clock, scanner));
     stop.store(true, Ordering::Relaxed);
     let joined = engine.join();
     writer.shutdown();

@@ -79,12 +79,7 @@ pub enum WriteError {
 #[derive(Debug)]
 enum Message {
     Records(Vec<Record>),
-    Discovered {
-        service: String,
-        root: String,
-        found: SourceScan,
-        reply: SyncSender<Result<usize, String>>,
-    },
+    Discovered { service: String, root: String, found: SourceScan, reply: SyncSender<Result<usize, String>> },
     Flush(SyncSender<()>),
     Stop,
 }

@@ -171,8 +171,12 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
     writer.shutdown();
     // What later versions added is taken away again: the file is as the first version left it.
     let old = Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE code; ALTER TABLE exception DROP COLUMN link; ALTER TABLE exception_group DROP COLUMN link;
-         PRAGMA user_version = 1").unwrap();
+    old.execute_batch(
+        "DROP TABLE code; DROP TABLE scan; ALTER TABLE discovered DROP COLUMN conditional;
+         ALTER TABLE exception DROP COLUMN link; ALTER TABLE exception_group DROP COLUMN link;
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
     let first = Connection::open_in_memory().unwrap();
     first.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
     assert_eq!(schema(&old), schema(&first));

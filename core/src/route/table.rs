@@ -243,4 +243,67 @@ mod tests {
             }
         }
     }
+
+    /// A number that follows from the one before, well mixed (SplitMix64).
+    fn next(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) ^ (mixed >> 31)
+    }
+
+    fn word(state: &mut u64) -> String {
+        let length = 3 + next(state) % 8;
+        (0..length).map(|_| char::from(b'a' + u8::try_from(next(state) % 26).unwrap_or(0))).collect()
+    }
+
+    #[test]
+    fn a_hundred_thousand_paths_of_six_shapes_are_a_few_routes() {
+        let mut table = RouteTable::default();
+        let mut random = 1;
+        let mut last = std::collections::BTreeSet::new();
+        for n in 0..100_000_u32 {
+            let (a, b, r) = (word(&mut random), word(&mut random), next(&mut random));
+            let path = match n % 6 {
+                0 => format!("/users/{n}"),
+                1 => format!("/files/{:08x}-0000-4000-8000-{n:012x}", r >> 32),
+                2 => format!("/commits/{r:016x}{n:08x}"),
+                3 => format!("/posts/{a}-{b}-{a}"),
+                4 => format!("/people/{a}/photos/{b}"),
+                _ => format!("/orders/2026-{:02}-{:02}/{r}", 1 + n % 12, 1 + n % 28),
+            };
+            let route = table.route("s", "GET", &path);
+            assert_ne!(&*route, OTHER, "{path}");
+            if n >= 50_000 {
+                last.insert(route);
+            }
+        }
+        let last: Vec<_> = last.iter().map(|route| &**route).collect();
+        assert!(last.len() <= 12, "{last:?}");
+        for expected in ["/users/{id}", "/posts/{name}", "/people/{name}/photos/{name}"] {
+            assert!(last.contains(&expected), "{expected}: {last:?}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_random_paths_stay_below_the_caps() {
+        let mut table = RouteTable::default();
+        let mut random = 7;
+        let mut all = std::collections::BTreeSet::new();
+        for _ in 0..100_000 {
+            let depth = 1 + next(&mut random) % 20;
+            let path: String = (0..depth)
+                .map(|_| match next(&mut random) % 4 {
+                    0 => format!("/{}", next(&mut random)),
+                    1 => format!("/{:x}", next(&mut random)),
+                    2 => format!("/é{}", word(&mut random)),
+                    _ => format!("/{}", word(&mut random)),
+                })
+                .collect();
+            all.insert(table.route("s", "GET", &path));
+        }
+        let limits = Limits::default();
+        let (routes, nodes) = table.services["s"].root.size();
+        assert!(table.count("s") <= limits.routes && routes <= limits.routes && nodes <= limits.nodes + 1);
+        assert!(all.iter().any(|route| &**route == OTHER), "the rest has a name");
+    }
 }

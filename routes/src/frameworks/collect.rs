@@ -38,7 +38,11 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<App
                 let file = interp.sources.tree.path(object.site.file);
                 out.application(node.what.framework(), is_application, file, object.site.line, {
                     let mut names = names_of(interp, object);
-                    names.extend(interp.factory(run).map(|(file, name)| (interp.sources.tree.path(file), name.to_string())));
+                    names.extend(
+                        interp
+                            .factory(run)
+                            .map(|(file, name)| (interp.sources.tree.path(file), name.to_string())),
+                    );
                     names
                 });
             }
@@ -108,7 +112,15 @@ impl Walk {
 
     /// The walk into a node of this one.
     pub(super) fn below(&self, prefix: Vec<Part>, conditional: bool, framework: Framework) -> Self {
-        Self { prefix, conditional, framework, depth: self.depth + 1, version: None, replaces: false, ..*self }
+        Self {
+            prefix,
+            conditional,
+            framework,
+            depth: self.depth + 1,
+            version: None,
+            replaces: false,
+            ..*self
+        }
     }
 }
 
@@ -127,7 +139,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
     }
     let mut prefix = walk.prefix.clone();
     prefix.extend(node.prefix.borrow().clone());
-        for entry in node.entries(walk.run) {
+    for entry in node.entries(walk.run) {
         match entry {
             Entry::Route(route) => {
                 let mut path = prefix.clone();
@@ -162,7 +174,8 @@ pub(super) fn emit(
     if !interp.step() {
         return;
     }
-    let is_virtual = |part: &Part| matches!(part, Part::Text(text) | Part::Regex(text) if data::is_path(text));
+    let is_virtual =
+        |part: &Part| matches!(part, Part::Text(text) | Part::Regex(text) if data::is_path(text));
     if path.iter().any(is_virtual) {
         return interp.counters.add(Counter::UnknownPaths, 1);
     }

@@ -46,7 +46,8 @@ pub(super) fn pattern<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) 
 }
 
 pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
-    let mut walk = Walk { out, visited: HashSet::new(), stack: Vec::new(), depth: 0 };
+    let mut walk =
+        Walk { out, visited: HashSet::new(), stack: Vec::new(), depth: 0, languages: Rc::default() };
     let mut found_root = false;
     for module in interp.finished.clone() {
         let Some(Value::Str(dotted)) = module.scope.get("ROOT_URLCONF") else { continue };
@@ -65,6 +66,8 @@ pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
                 app.names.push(settings);
             }
         } else {
+            let languages = module.scope.get("LANGUAGES").and_then(|listed| codes(&listed));
+            walk.languages = languages.unwrap_or_default();
             walk.root(interp, &root, Vec::new(), vec![settings]);
         }
     }
@@ -76,7 +79,13 @@ pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
         return;
     }
     // Only those that no other includes; a dry walk tells.
-    let mut dry = Walk { out: &mut Output::default(), visited: HashSet::new(), stack: Vec::new(), depth: 0 };
+    let mut dry = Walk {
+        out: &mut Output::default(),
+        visited: HashSet::new(),
+        stack: Vec::new(),
+        depth: 0,
+        languages: Rc::default(),
+    };
     let before = interp.counters.clone();
     for module in &left {
         dry.stack.push(key(module));
@@ -98,6 +107,11 @@ pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
     }
 }
 
+/// Language codes of `LANGUAGES`, a list of (code, name).
+fn codes(listed: &Value<'_>) -> Option<Rc<[Rc<str>]>> {
+    listed.items()?.iter().map(|pair| pair.items()?.first()?.as_str()).collect()
+}
+
 fn key(module: &Rc<Module<'_>>) -> usize {
     Rc::as_ptr(module).addr()
 }
@@ -110,6 +124,8 @@ struct Walk<'o> {
     stack: Vec<usize>,
     /// Lists of patterns that are being walked.
     depth: u32,
+    /// `LANGUAGES` of the settings; empty where they name none.
+    languages: Rc<[Rc<str>]>,
 }
 
 impl Walk<'_> {
@@ -191,7 +207,7 @@ impl Walk<'_> {
         match name {
             "i18n_patterns" => {
                 let optional = matches!(args.named("prefix_default_language"), Some(Value::Bool(false)));
-                path.push(Part::Locale { optional });
+                path.push(Part::Locale { optional, languages: self.languages.clone() });
                 let patterns = Value::list(args.positional.clone());
                 return self.patterns(interp, &patterns, &path, conditional);
             }

@@ -161,7 +161,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
     let own = node.prefix.borrow().clone();
     // For a blueprint that nothing registers the walk's prefix is unknown, and its own still counts.
     let prefix = if walk.depth == 0 { nested(&walk.prefix, own) } else { walk.prefix.clone() };
-        for entry in node.entries(walk.run) {
+    for entry in node.entries(walk.run) {
         match entry {
             Entry::Route(route) => {
                 let path = joined(&prefix, &route.path);

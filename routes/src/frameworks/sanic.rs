@@ -195,7 +195,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
     if !walk.replaces {
         prefix.extend(node.prefix.borrow().clone().map(|part| without_slash(&part)));
     }
-        for entry in node.entries(walk.run) {
+    for entry in node.entries(walk.run) {
         match entry {
             Entry::Route(route) => {
                 let (own, rest) = match &route.path[..] {

@@ -189,7 +189,9 @@ fn route<'a>(
     };
     let mut methods = methods_of(args.named("methods").as_ref());
     // Starlette's own routes have HEAD wherever they have GET; it is no method of its own then.
-    if let Some(methods) = methods.as_mut().filter(|methods| is_plain && methods.iter().any(|m| &**m == "GET")) {
+    if let Some(methods) =
+        methods.as_mut().filter(|methods| is_plain && methods.iter().any(|m| &**m == "GET"))
+    {
         methods.retain(|method| &**method != "HEAD");
     }
     let conditional = interp.uncertain > 0;
@@ -247,7 +249,11 @@ fn include<'a>(interp: &mut Interp<'a>, node: &Node<'a>, router: &Value<'a>, pat
         interp.counters.add(Counter::Opaque, 1);
         return;
     };
-    add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional: interp.uncertain > 0 }));
+    add(
+        interp,
+        node,
+        Entry::Child(Child { path, object: object.clone(), conditional: interp.uncertain > 0 }),
+    );
 }
 
 fn mount<'a>(
@@ -262,7 +268,11 @@ fn mount<'a>(
         _ => Part::Unknown,
     };
     if let Some(object) = mounted(target) {
-        add(interp, node, Entry::Child(Child { path: Some(path), object, conditional: interp.uncertain > 0 }));
+        add(
+            interp,
+            node,
+            Entry::Child(Child { path: Some(path), object, conditional: interp.uncertain > 0 }),
+        );
         return;
     }
     // Static files, or an application that is not known: all that lies below is its own.

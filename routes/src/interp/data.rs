@@ -62,14 +62,20 @@ pub(super) fn join<'a>(parts: &[Value<'a>]) -> Value<'a> {
 }
 
 /// A method of a path; `None` where the text is no path, or the method means nothing here.
-pub(super) fn method<'a>(interp: &mut Interp<'a>, text: &str, name: &str, args: &Args<'a>) -> Option<Value<'a>> {
+pub(super) fn method<'a>(
+    interp: &mut Interp<'a>,
+    text: &str,
+    name: &str,
+    args: &Args<'a>,
+) -> Option<Value<'a>> {
     if !is_path(text) {
         return None;
     }
     Some(match name {
         "resolve" | "absolute" | "as_posix" | "expanduser" => Value::str(text),
         "joinpath" => {
-            let parts: Vec<_> = [Value::str(text)].into_iter().chain(args.positional.iter().cloned()).collect();
+            let parts: Vec<_> =
+                [Value::str(text)].into_iter().chain(args.positional.iter().cloned()).collect();
             join(&parts)
         }
         "with_name" => match (text.rsplit_once('/'), args.positional.first().and_then(Value::as_str)) {

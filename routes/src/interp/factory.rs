@@ -40,8 +40,7 @@ impl<'a> Interp<'a> {
 
     fn run_factory(&mut self, class: Option<Rc<Class<'a>>>, function: &Rc<Function<'a>>) {
         let id = address(function);
-        let ran =
-            self.executed.contains(&(id, 0)) || self.factories.iter().any(|factory| factory.id == id);
+        let ran = self.executed.contains(&(id, 0)) || self.factories.iter().any(|factory| factory.id == id);
         if ran || self.out_of_time() {
             return;
         }

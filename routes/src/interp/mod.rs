@@ -134,6 +134,11 @@ impl<'a> Interp<'a> {
     /// the order in which the program would import it.
     fn run_entries(&mut self) {
         let mut later = Vec::new();
+        // The script may not name a framework at all: it imports the application and adds to it.
+        let script = self.options.script.as_deref().and_then(|path| self.sources.tree.file(path));
+        if let Some(file) = script {
+            self.run_entry(file);
+        }
         for file in 0..self.sources.tree.len() {
             if self.sources.tree.is_test(file) && !self.options.include_tests {
                 continue;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use ruff_python_ast::{CmpOp, ElifElseClause, ExceptHandler, Expr, Stmt, StmtClassDef, StmtFor, StmtIf, StmtTry};
+use ruff_python_ast::{
+    CmpOp, ElifElseClause, ExceptHandler, Expr, Stmt, StmtClassDef, StmtFor, StmtIf, StmtTry,
+};
 
 use super::{Frame, Interp};
 use crate::limits::{Counter, MAX_ITERATIONS, MAX_NESTING};

@@ -136,7 +136,8 @@ impl App {
             if allows(route, method) {
                 return Lookup::Route(route);
             }
-            if not_allowed == Lookup::None {
+            // Another method on a WebSocket's path is no method of it: there is nothing there.
+            if not_allowed == Lookup::None && !route.websocket {
                 not_allowed = Lookup::MethodNotAllowed(route);
             }
         }
@@ -149,8 +150,8 @@ impl App {
         };
         let adds_slash = !path.ends_with('/');
         let mut redirects = self.matching(routes, &other).filter(|route| match route.pattern.slash {
-            Slash::Redirect => true,
-            Slash::RedirectToSlash => adds_slash,
+            Slash::Redirect => !route.websocket,
+            Slash::RedirectToSlash => adds_slash && allows(route, method),
             Slash::Exact | Slash::Ignored => false,
         });
         redirects.next().map_or(Lookup::None, Lookup::Redirect)

@@ -88,8 +88,12 @@ fn accepts(converter: &Converter, text: &str) -> bool {
             (*empty || !text.is_empty()) && (*slash_first || !text.starts_with('/'))
         }
         Converter::Any(words) => words.iter().any(|word| word == text),
-        Converter::Locale { optional } => {
-            (*optional && text.is_empty()) || text.strip_suffix('/').is_some_and(is_locale)
+        Converter::Locale { optional, languages } => {
+            let is_one = |code: &str| match &languages[..] {
+                [] => is_locale(code),
+                listed => listed.iter().any(|language| language.eq_ignore_ascii_case(code)),
+            };
+            (*optional && text.is_empty()) || text.strip_suffix('/').is_some_and(is_one)
         }
         Converter::Regex(_) => false,
     }

@@ -17,7 +17,11 @@ pub(crate) enum Part {
     /// A regular expression (Django's `re_path`, Tornado).
     Regex(Rc<str>),
     /// The language that Django's `i18n_patterns` puts first; left out for the default language where `optional`.
-    Locale { optional: bool },
+    Locale {
+        optional: bool,
+        /// Those of the settings; empty where they name none.
+        languages: Rc<[Rc<str>]>,
+    },
     /// Everything below a mount.
     Rest,
     /// Not known.
@@ -110,6 +114,8 @@ pub enum Converter {
     Locale {
         /// May be nothing.
         optional: bool,
+        /// The codes it may be, lower case; any where there is none.
+        languages: Vec<String>,
     },
 }
 
@@ -159,7 +165,7 @@ pub(crate) fn render(framework: Framework, parts: &[Part], slash: Slash) -> Rend
         match part {
             Part::Text(text) => builder.text(text),
             Part::Regex(source) => builder.regex(source, index + 1 == known.len()),
-            Part::Locale { optional } => builder.locale(*optional),
+            Part::Locale { optional, languages } => builder.locale(*optional, languages),
             Part::Rest => builder.rest(),
             Part::Unknown => {}
         }

@@ -164,8 +164,11 @@ fn converter_source(converter: &Converter) -> String {
             return words.join("|");
         }
         Converter::Regex(source) => return unnamed(without_anchors(source).1),
-        Converter::Locale { optional: true } => "(?:[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]+)*/)?",
-        Converter::Locale { .. } => "[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]+)*/",
+        Converter::Locale { optional, languages } => {
+            let any = "[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]+)*".to_owned();
+            let code = if languages.is_empty() { any } else { format!("(?i:{})", languages.join("|")) };
+            return format!("(?:{code}/){}", if *optional { "?" } else { "" });
+        }
     };
     text.into()
 }

@@ -1,5 +1,7 @@
 //! The path syntaxes of the frameworks.
 
+use std::rc::Rc;
+
 use super::regex::{readable, without_anchors};
 use super::{Converter, Token};
 use crate::Framework;
@@ -40,12 +42,15 @@ impl Builder {
         self.open_end = is_last && !anchored_end && self.framework == Framework::Django;
     }
 
-    pub(super) fn locale(&mut self, optional: bool) {
+    pub(super) fn locale(&mut self, optional: bool, languages: &[Rc<str>]) {
         self.flush();
         self.lead(false);
         self.route.push_str("{language}/");
         self.raw.push_str("<language>/");
-        self.tokens.push(Token::Param(Converter::Locale { optional }));
+        self.tokens.push(Token::Param(Converter::Locale {
+            optional,
+            languages: languages.iter().map(|language| language.to_lowercase()).collect(),
+        }));
     }
 
     pub(super) fn rest(&mut self) {
@@ -242,10 +247,10 @@ fn sanic(kind: &str) -> Converter {
         "int" => Converter::Int { signed: true, digits: 0 },
         "float" | "number" => Converter::Float { signed: true, integral: true },
         "alpha" => Converter::Alpha,
-        "slug" => Converter::Slug,
+        "slug" => Converter::Regex("[a-z0-9]+(?:-[a-z0-9]+)*".into()),
         "uuid" => Converter::Uuid { compact: false, lower: false },
         "ymd" => Converter::Date,
-        "path" => Converter::Path { empty: true, slash_first: true },
+        "path" => Converter::Path { empty: false, slash_first: false },
         "strorempty" => Converter::Segment { min: 0, max: usize::MAX },
         kind if kind == "ext" || kind.starts_with("ext=") || kind.starts_with("str=") => SEGMENT,
         source => Converter::Regex(source.into()),

@@ -95,3 +95,26 @@ pub(crate) fn oracle_from(
         })
         .collect()
 }
+
+/// Which handler the framework picks for each request, asked at run time: its name, or `redirect`, `405`, `none`.
+pub(crate) fn picked(
+    framework: &str,
+    root: &Path,
+    target: &str,
+    requests: &[(String, String)],
+) -> Option<Vec<String>> {
+    let python = python()?;
+    let asked = serde_json::to_string(requests).expect("texts are JSON");
+    let file = tempfile::NamedTempFile::new().expect("a file for the requests");
+    std::fs::write(file.path(), asked).expect("the requests can be written");
+    let output = Command::new(python)
+        .arg(fixtures().join("picks.py"))
+        .args([framework, &root.to_string_lossy(), target])
+        .arg(file.path())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("the interpreter starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(serde_json::from_str(stdout.lines().last().unwrap_or("")).expect("the answer is a list of texts"))
+}

@@ -3,6 +3,7 @@
 mod attach;
 mod attribution;
 mod call_sites;
+mod discovered;
 mod ends;
 mod exceptions;
 mod faults;
@@ -34,6 +35,7 @@ pub(crate) fn all() -> Vec<Case> {
         sdk::cases(),
         attribution::cases(),
         call_sites::cases(),
+        discovered::cases(),
         matrix::cases(),
     ];
     all.into_iter().flatten().collect()

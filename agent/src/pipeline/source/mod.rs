@@ -182,7 +182,8 @@ impl Worker {
                 return;
             }
         };
-        let state = if scan.data_files.is_empty() { state } else { changes::state(&tree.access, &scan.data_files) };
+        let state =
+            if scan.data_files.is_empty() { state } else { changes::state(&tree.access, &scan.data_files) };
         let service = Arc::clone(&tree.service);
         self.keep(tree, state, scan);
         self.publish(&service, true);
@@ -207,7 +208,8 @@ impl Worker {
         let shown = chosen.tree.shown.to_string_lossy();
         tracing::info!("{service}: {} routes found in {shown}", routes.len());
         if is_to_store
-            && let Err(error) = self.writer.replace_discovered(service, &shown, to_store(&chosen.scan, &routes))
+            && let Err(error) =
+                self.writer.replace_discovered(service, &shown, to_store(&chosen.scan, &routes))
         {
             tracing::warn!("routes of {service} are not stored: {error}");
         }

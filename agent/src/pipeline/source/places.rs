@@ -65,7 +65,8 @@ pub(super) fn of_process(
 ) -> Vec<Tree> {
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let Some(cwd) = &naming.cwd else { return Vec::new() };
-    let is_broad = |path: &Path| BROAD.iter().any(|b| path == Path::new(b)) || Some(path) == naming.home.as_deref();
+    let is_broad =
+        |path: &Path| BROAD.iter().any(|b| path == Path::new(b)) || Some(path) == naming.home.as_deref();
     let words = Words::of(naming);
     let exists = |path: &Path| resolved(&root, path).is_some_and(|access| access.exists());
     let mut shown = words.module_directories(cwd, environment, &exists, &is_broad);
@@ -84,7 +85,15 @@ pub(super) fn of_process(
         // Behind those that the user names.
         let rank = trees.len() + 1;
         let script = words.script_in(cwd, &shown, &access);
-        trees.push(Tree { service: Arc::clone(service), shown, access, pid: Some(pid), rank, starts, script });
+        trees.push(Tree {
+            service: Arc::clone(service),
+            shown,
+            access,
+            pid: Some(pid),
+            rank,
+            starts,
+            script,
+        });
     }
     trees
 }
@@ -101,7 +110,8 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     fn of(naming: &'a NamingFacts) -> Self {
-        let mut words = Self { scripts: Vec::new(), modules: Vec::new(), directories: Vec::new(), run_module: None };
+        let mut words =
+            Self { scripts: Vec::new(), modules: Vec::new(), directories: Vec::new(), run_module: None };
         let mut rest = naming.cmdline.iter().skip(1).map(String::as_str);
         while let Some(word) = rest.next() {
             let (option, value) = word.split_once('=').map_or((word, None), |(o, v)| (o, Some(v)));
@@ -134,7 +144,8 @@ impl<'a> Words<'a> {
         let directories: Vec<PathBuf> = directories.map(|path| normal(&cwd.join(path))).collect();
         let mut found = Vec::new();
         for (dotted, _) in &self.modules {
-            let has = |directory: &&PathBuf| files_of(dotted).iter().any(|file| exists(&directory.join(file)));
+            let has =
+                |directory: &&PathBuf| files_of(dotted).iter().any(|file| exists(&directory.join(file)));
             if let Some(directory) = directories.iter().find(has) {
                 let package = directory.join(dotted.split('.').next().unwrap_or(dotted));
                 found.push(if is_broad(directory) { package } else { directory.clone() });
@@ -145,19 +156,28 @@ impl<'a> Words<'a> {
 
     /// The package of a module of the command line where it is an installed one: below the prefix of the interpreter or of
     /// the script that it runs.
-    fn installed(&self, naming: &NamingFacts, root: &Path, exists: &impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    fn installed(
+        &self,
+        naming: &NamingFacts,
+        root: &Path,
+        exists: &impl Fn(&Path) -> bool,
+    ) -> Option<PathBuf> {
         let prefixes = naming.cmdline.iter().take(2).filter_map(|word| Path::new(word).parent()?.parent());
         let prefixes = prefixes.filter(|prefix| prefix.is_absolute()).chain([Path::new("/usr/local")]);
         let mut directories = vec![PathBuf::from("/usr/lib/python3/dist-packages")];
         for library in prefixes.map(|prefix| prefix.join("lib")) {
-            let Some(listing) = resolved(root, &library).and_then(|path| std::fs::read_dir(path).ok()) else { continue };
+            let Some(listing) = resolved(root, &library).and_then(|path| std::fs::read_dir(path).ok()) else {
+                continue;
+            };
             let names = listing.flatten().map(|entry| entry.file_name());
             for version in names.filter(|name| name.to_string_lossy().starts_with("python3")) {
-                directories.extend(["site-packages", "dist-packages"].map(|d| library.join(&version).join(d)));
+                directories
+                    .extend(["site-packages", "dist-packages"].map(|d| library.join(&version).join(d)));
             }
         }
         self.modules.iter().filter(|(dotted, _)| dotted.contains('.')).find_map(|(dotted, _)| {
-            let has = |directory: &&PathBuf| files_of(dotted).iter().any(|file| exists(&directory.join(file)));
+            let has =
+                |directory: &&PathBuf| files_of(dotted).iter().any(|file| exists(&directory.join(file)));
             let directory = directories.iter().find(has)?;
             Some(directory.join(dotted.split('.').next()?))
         })
@@ -171,7 +191,8 @@ impl<'a> Words<'a> {
 
     /// Which file of the tree is `__main__`.
     fn script_in(&self, cwd: &Path, tree: &Path, access: &Path) -> Option<String> {
-        let inside = |path: &Path| path.strip_prefix(tree).ok().map(|file| file.to_string_lossy().into_owned());
+        let inside =
+            |path: &Path| path.strip_prefix(tree).ok().map(|file| file.to_string_lossy().into_owned());
         if let Some(script) = self.scripts.first() {
             return Some(inside(&normal(&cwd.join(script))).unwrap_or_default());
         }
@@ -191,7 +212,8 @@ impl<'a> Words<'a> {
             }
         }
         // The tree may be the package itself.
-        let own_name = tree.file_name().map(|name| format!("{}/", name.to_string_lossy())).unwrap_or_default();
+        let own_name =
+            tree.file_name().map(|name| format!("{}/", name.to_string_lossy())).unwrap_or_default();
         for (dotted, name) in &self.modules {
             let name = name.map(str::to_owned);
             for file in files_of(dotted) {
@@ -280,9 +302,8 @@ pub(super) fn own(scan: &Scan, tree: &Tree) -> Vec<DiscoveredRoute> {
     let by_name = |(file, name): &(String, String)| {
         tree.starts.iter().any(|start| start.file == *file && start.name.as_deref() == Some(name))
     };
-    let with_handlers = |number: u32| {
-        scan.routes.iter().any(|route| route.app == number && is_started(&route.file))
-    };
+    let with_handlers =
+        |number: u32| scan.routes.iter().any(|route| route.app == number && is_started(&route.file));
     let tests: [&dyn Fn(&apm_routes::Application) -> bool; 4] = [
         &|app| app.names.iter().any(by_name),
         &|app| is_started(&app.file) || app.names.iter().any(|(file, _)| is_started(file)),
@@ -362,7 +383,12 @@ mod tests {
     fn modules_are_found_where_python_would_import_them_from() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
-        for file in ["work/x.txt", "src/shop/main.py", "v/lib/python3.11/site-packages/shop/api/app.py", "v/bin/python"] {
+        for file in [
+            "work/x.txt",
+            "src/shop/main.py",
+            "v/lib/python3.11/site-packages/shop/api/app.py",
+            "v/bin/python",
+        ] {
             fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
             fs::write(root.join(file), "").unwrap();
         }
@@ -377,8 +403,14 @@ mod tests {
         };
         assert_eq!(shown("python -m uvicorn shop.main:app --app-dir ../src", ""), ["src", "work"]);
         assert_eq!(shown("python -m gunicorn --chdir=ROOT/src shop.main:app", ""), ["src", "work"]);
-        assert_eq!(shown("python -m hypercorn shop.main:app", &format!("/nowhere:{}/src", root.display())), ["src", "work"]);
-        assert_eq!(shown("ROOT/v/bin/python -m uvicorn shop.api.app:app", ""), ["v/lib/python3.11/site-packages/shop", "work"]);
+        assert_eq!(
+            shown("python -m hypercorn shop.main:app", &format!("/nowhere:{}/src", root.display())),
+            ["src", "work"]
+        );
+        assert_eq!(
+            shown("ROOT/v/bin/python -m uvicorn shop.api.app:app", ""),
+            ["v/lib/python3.11/site-packages/shop", "work"]
+        );
         assert_eq!(shown("python ../src/shop/main.py", ""), ["src/shop", "work"]);
         assert_eq!(shown("python -m uvicorn nowhere.app:app", ""), ["work"]);
     }
