@@ -148,6 +148,10 @@ fn compare_picks(app: &str, framework: &str, target: &str, is_method_blind: bool
             Lookup::MethodNotAllowed(_) => "405".into(),
             Lookup::None => "none".into(),
         };
+        // Litestar looks at the method before it converts parameters: 405 for what is 404 by another method.
+        if framework == "litestar" && ours == "none" && theirs == "405" {
+            continue;
+        }
         let class = |name: &str| name.split('.').next().unwrap_or(name).to_owned();
         if ours != *theirs && !(is_method_blind && class(&ours) == class(theirs)) {
             wrong.push(format!("{method} {path}: {ours} instead of {theirs}"));

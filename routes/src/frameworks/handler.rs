@@ -127,12 +127,14 @@ pub(super) fn under_wrappers<'a, R>(
     None
 }
 
-/// The class of the tree behind `Class`, `Class.as_view()` or wrappers around them.
+/// The class of the tree behind `Class`, `Class.as_view()` or wrappers around them; `None` where a function comes first.
 pub(super) fn class_of<'a>(value: &Value<'a>) -> Option<Rc<Class<'a>>> {
     under_wrappers(value, |value| match value {
-        Value::Class(class) => Some(class.clone()),
+        Value::Class(class) => Some(Some(class.clone())),
+        Value::Function(_) | Value::Method(_) => Some(None),
         _ => None,
     })
+    .flatten()
 }
 
 /// What an external base class of a class-based handler adds.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use regex_lite::Regex;
 
-use crate::pattern::{Slash, Token, regex_source};
+use crate::pattern::{Converter, Slash, Token, regex_source};
 use crate::{DiscoveredRoute, Framework};
 
 /// What a framework would do with a request.
@@ -112,9 +112,10 @@ impl App {
         let mut app = Self { candidates: Vec::new(), by_segment: HashMap::new(), any_segment: Vec::new() };
         for index in indices {
             let pattern = &routes[index].pattern;
-            let needs_regex = pattern.tokens.iter().any(|token| {
-                matches!(token, Token::Regex(_) | Token::Param(crate::pattern::Converter::Regex(_)))
-            });
+            let needs_regex = pattern
+                .tokens
+                .iter()
+                .any(|token| matches!(token, Token::Regex(_) | Token::Param(Converter::Regex(_))));
             let regex = match needs_regex.then(|| Regex::new(&regex_source(pattern))) {
                 None => None,
                 Some(Ok(regex)) => Some(regex),
@@ -136,25 +137,48 @@ impl App {
             if allows(route, method) {
                 return Lookup::Route(route);
             }
-            // Another method on a WebSocket's path is no method of it: there is nothing there.
-            if not_allowed == Lookup::None && !route.websocket {
+            // Another method on a WebSocket's path: for Starlette there is nothing, for the others it is a wrong method.
+            let is_nothing =
+                route.websocket && matches!(route.framework, Framework::FastApi | Framework::Starlette);
+            if not_allowed == Lookup::None && !is_nothing {
                 not_allowed = Lookup::MethodNotAllowed(route);
             }
         }
         if not_allowed != Lookup::None || path == "/" {
             return not_allowed;
         }
+        self.lookup_other_spelling(routes, method, path)
+    }
+
+    /// The same with a slash at the end, or without it, for the routes that it means something to.
+    fn lookup_other_spelling<'r>(
+        &self,
+        routes: &'r [DiscoveredRoute],
+        method: &str,
+        path: &str,
+    ) -> Lookup<'r> {
         let other = match path.strip_suffix('/') {
             Some(without) => Cow::Borrowed(without),
             None => Cow::Owned(format!("{path}/")),
         };
         let adds_slash = !path.ends_with('/');
-        let mut redirects = self.matching(routes, &other).filter(|route| match route.pattern.slash {
-            Slash::Redirect => !route.websocket,
-            Slash::RedirectToSlash => adds_slash && allows(route, method),
-            Slash::Exact | Slash::Ignored => false,
-        });
-        redirects.next().map_or(Lookup::None, Lookup::Redirect)
+        let mut not_allowed = Lookup::None;
+        for route in self.matching(routes, &other) {
+            match route.pattern.slash {
+                Slash::Redirect if !route.websocket => return Lookup::Redirect(route),
+                Slash::RedirectToSlash if adds_slash && allows(route, method) => {
+                    return Lookup::Redirect(route);
+                }
+                // What follows a slash may be nothing, but the slash must be there.
+                Slash::Ignored if adds_slash && ends_in_path(&route.pattern.tokens) => {}
+                Slash::Ignored if allows(route, method) => return Lookup::Route(route),
+                Slash::Ignored if not_allowed == Lookup::None => {
+                    not_allowed = Lookup::MethodNotAllowed(route)
+                }
+                _ => {}
+            }
+        }
+        not_allowed
     }
 
     /// Routes whose path this is, in order.
@@ -206,6 +230,10 @@ fn first_segment(tokens: &[Token]) -> Option<&str> {
         None if tokens.len() == 1 => Some(text),
         None => None,
     }
+}
+
+fn ends_in_path(tokens: &[Token]) -> bool {
+    matches!(tokens.last(), Some(Token::Param(Converter::Path { .. })))
 }
 
 fn allows(route: &DiscoveredRoute, method: &str) -> bool {

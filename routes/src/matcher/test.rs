@@ -1,6 +1,6 @@
 //! Tests a path against a pattern without a regular expression: the common case, and cheaper in memory.
 
-use crate::pattern::{Converter, Pattern, Slash, Token};
+use crate::pattern::{Converter, Pattern, Token};
 
 /// Comparisons after which a path is given up: several parameters that may hold slashes can be tried in many ways.
 const MAX_TRIES: u32 = 20_000;
@@ -8,16 +8,7 @@ const MAX_TRIES: u32 = 20_000;
 /// Is this path the pattern's?
 pub(super) fn matches(pattern: &Pattern, path: &str) -> bool {
     let mut tries = MAX_TRIES;
-    if follows(&pattern.tokens, path, pattern.open_end, &mut tries) {
-        return true;
-    }
-    if pattern.slash != Slash::Ignored {
-        return false;
-    }
-    match path.strip_suffix('/') {
-        Some(without) => follows(&pattern.tokens, without, pattern.open_end, &mut tries),
-        None => follows(&pattern.tokens, &format!("{path}/"), pattern.open_end, &mut tries),
-    }
+    follows(&pattern.tokens, path, pattern.open_end, &mut tries)
 }
 
 fn follows(tokens: &[Token], rest: &str, open_end: bool, tries: &mut u32) -> bool {

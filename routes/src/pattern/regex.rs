@@ -1,6 +1,6 @@
 //! Regular expressions of applications: read for people, and rewritten for the matcher.
 
-use super::{Converter, Pattern, Slash, Token};
+use super::{Converter, Pattern, Token};
 
 /// Does the pattern hold a regular expression of the application's?
 pub(super) fn is_needed(pattern: &Pattern) -> bool {
@@ -112,9 +112,6 @@ pub(crate) fn source(pattern: &Pattern) -> String {
                 out.push(')');
             }
         }
-    }
-    if pattern.slash == Slash::Ignored {
-        out.push_str("/?");
     }
     if !pattern.open_end {
         out.push('$');

@@ -250,7 +250,7 @@ fn sanic(kind: &str) -> Converter {
         "slug" => Converter::Regex("[a-z0-9]+(?:-[a-z0-9]+)*".into()),
         "uuid" => Converter::Uuid { compact: false, lower: false },
         "ymd" => Converter::Date,
-        "path" => Converter::Path { empty: false, slash_first: false },
+        "path" => Converter::Path { empty: true, slash_first: true },
         "strorempty" => Converter::Segment { min: 0, max: usize::MAX },
         kind if kind == "ext" || kind.starts_with("ext=") || kind.starts_with("str=") => SEGMENT,
         source => Converter::Regex(source.into()),

@@ -59,7 +59,8 @@ def starlette(app):
             return f"{endpoint.__name__}.{method.lower()}"
         return name(endpoint) if status[0] != 404 else "none"
 
-    return lambda method, path: asyncio.run(pick(method, path))
+    loop = asyncio.new_event_loop()
+    return lambda method, path: loop.run_until_complete(pick(method, path))
 
 
 def flask(app):
@@ -132,7 +133,8 @@ def aiohttp(app):
             return name(own) if own else "405"
         return name(handler)
 
-    return lambda method, path: asyncio.run(pick(method, path))
+    loop = asyncio.new_event_loop()
+    return lambda method, path: loop.run_until_complete(pick(method, path))
 
 
 def litestar(app):

@@ -1,7 +1,7 @@
 //! Every call carries the line of the application that makes it, on every Python, in threads and in tasks. The app notes
 //! the lines itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OpenFlags};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::agent::Agent;
 use crate::places::Places;
@@ -88,6 +89,7 @@ fn judge(places: &Places, looped: &str, version: &str) -> Result<Verdict> {
     let status = app.wait(WAIT)?;
     ensure!(status.success(), "the app ended with {status}:\n{}", app.output());
     let losses = agent.losses()?;
+    inventory(&agent, &fs::read_to_string(&log)?)?;
     agent.stop()?;
     let mut ours = recorded(&agent.store().join("apm.db"))?;
     let (mut right, mut without) = (0, 0);
@@ -112,6 +114,30 @@ fn judge(places: &Places, looped: &str, version: &str) -> Result<Verdict> {
     ensure!(right > 100 && without > 0, "only {right} calls with a site and {without} without one");
     ensure!(losses.is_empty(), "{losses:?}");
     Ok(Verdict::Passed(format!("{right} calls with their line, {without} that have none")))
+}
+
+/// `/api/code` lists the lines that the app noted, each as often as it made a call.
+fn inventory(agent: &Agent, log: &str) -> Result<()> {
+    let mut noted = BTreeMap::<String, u64>::new();
+    for line in log.lines() {
+        let noted_call: Noted = serde_json::from_str(line)?;
+        *noted.entry(noted_call.site.unwrap_or_default()).or_default() += 1;
+    }
+    noted.remove("");
+    let mut listed = BTreeMap::new();
+    until(WAIT, "/api/code to list the lines", || {
+        let answer = agent.get("/api/code?w=900&limit=500")?;
+        let places = answer["code"].as_array().context("/api/code lists nothing")?;
+        let text = |place: &Value, key: &str| place[key].as_str().unwrap_or_default().to_owned();
+        let place = |p: &Value| {
+            let site = format!("{}:{} {}", text(p, "file"), p["line"], text(p, "function"));
+            let in_order = p["first_seen"].as_f64() <= p["last_seen"].as_f64();
+            (site, if in_order && p["count"] == p["calls"] { p["count"].as_u64().unwrap_or(0) } else { 0 })
+        };
+        listed = places.iter().map(place).collect();
+        Ok((listed == noted).then_some(()))
+    })
+    .with_context(|| format!("{listed:#?} instead of {noted:#?}"))
 }
 
 /// Call sites by path.

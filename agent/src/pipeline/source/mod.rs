@@ -191,6 +191,10 @@ impl Worker {
 
     fn keep(&mut self, tree: Tree, state: Option<State>, scan: Scan) {
         let key = (Arc::clone(&tree.service), tree.shown.clone());
+        if self.trees.len() >= TREES_MAX {
+            // Those of processes that have ended.
+            self.trees.retain(|_, known| known.tree.access.exists());
+        }
         if self.trees.len() >= TREES_MAX && !self.trees.contains_key(&key) {
             tracing::warn!("more than {TREES_MAX} source trees: {} is left out", tree.shown.display());
             return;

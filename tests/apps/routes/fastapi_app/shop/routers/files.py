@@ -2,6 +2,7 @@
 from fastapi import APIRouter, WebSocket
 
 from ..core import config
+from . import table
 
 router = APIRouter()
 
@@ -36,3 +37,6 @@ def size(size: float):
 @router.get("/ids/{item:uuid}")
 def by_id(item: str):
     return item
+
+
+router.include_router(table.router, prefix="/data")
