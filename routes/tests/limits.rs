@@ -329,6 +329,6 @@ fn what_only_a_script_registers_is_said_to_be_conditional() {
     };
     let always = ("/always".to_owned(), false);
     assert_eq!(with(Some("run.py")), [always.clone(), ("/script".to_owned(), false)]);
-    assert_eq!(with(Some("")), [always.clone()]);
+    assert_eq!(with(Some("")), std::slice::from_ref(&always));
     assert_eq!(with(None), [always, ("/script".to_owned(), true)]);
 }

@@ -22,7 +22,7 @@ use crate::privileges;
 use crate::process::Policy;
 use crate::server::live::Live;
 use crate::server::{Access, AppState, serve};
-use crate::store::{Options, Reader, Retention, Store, Writer};
+use crate::store::{Options, Retention, Store, Writer};
 use crate::supervisor::Supervisor;
 
 /// The ring is looked at this often: a tick that the page shows at once, and few enough wake-ups to rest.
@@ -91,26 +91,6 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         };
         begin.send(Box::new(work)).map_err(|_| anyhow::anyhow!("the capture thread has gone"))?;
     }
-    let served = runtime
-        .block_on(until_told_to_stop(listener, &settings, live, &writer, reader, access, clock, scanner));
-    stop.store(true, Ordering::Relaxed);
-    let joined = engine.join();
-    writer.shutdown();
-    served?;
-    joined.map_err(|_| anyhow::anyhow!("the capture thread failed; its message is in the log"))
-}
-
-/// Serves until SIGINT or SIGTERM.
-async fn until_told_to_stop(
-    listener: TcpListener,
-    settings: &Settings,
-    live: watch::Receiver<Arc<Live>>,
-    writer: &Writer,
-    reader: Reader,
-    access: Access,
-    clock: crate::store::Clock,
-    scanner: Scanner,
-) -> anyhow::Result<()> {
     let mut state = AppState::new(reader, writer.clone(), live.clone(), access, clock);
     state.scan = Some(Arc::new(move |service, path| scanner.scan(service, path)));
     let named = settings.scan.iter().map(|root| root.path.clone()).collect::<Vec<_>>();
@@ -121,6 +101,16 @@ async fn until_told_to_stop(
         // A process without a directory of its own opens none.
         named.iter().cloned().chain(watched.filter(|path| path.parent().is_some())).collect()
     });
+    let served = runtime.block_on(until_told_to_stop(listener, state));
+    stop.store(true, Ordering::Relaxed);
+    let joined = engine.join();
+    writer.shutdown();
+    served?;
+    joined.map_err(|_| anyhow::anyhow!("the capture thread failed; its message is in the log"))
+}
+
+/// Serves until SIGINT or SIGTERM.
+async fn until_told_to_stop(listener: TcpListener, state: AppState) -> anyhow::Result<()> {
     let (end, ended) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
     let server = serve(listener, state, ended);

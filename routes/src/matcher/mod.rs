@@ -173,7 +173,7 @@ impl App {
                 Slash::Ignored if adds_slash && ends_in_path(&route.pattern.tokens) => {}
                 Slash::Ignored if allows(route, method) => return Lookup::Route(route),
                 Slash::Ignored if not_allowed == Lookup::None => {
-                    not_allowed = Lookup::MethodNotAllowed(route)
+                    not_allowed = Lookup::MethodNotAllowed(route);
                 }
                 _ => {}
             }
