@@ -1,5 +1,6 @@
 //! The scanner on large applications from PyPI, against what their frameworks report at run time. Each is installed by pip
 //! into the target directory, which takes minutes: `cargo test -p apm-routes --test large -- --ignored`.
+#![allow(clippy::print_stdout, reason = "figures are there to be read")]
 
 mod common;
 

@@ -2,6 +2,7 @@
 //! frameworks installed, and what it reports at run time must be what the scanner found in the source.
 //!
 //! Needs `APM_TEST_PYTHON`, the path of such an interpreter; without it each test says that it is skipped.
+#![allow(clippy::print_stdout, reason = "figures are there to be read")]
 
 mod common;
 
