@@ -56,6 +56,8 @@ losses! {
     Resyncs = "resyncs",
     /// Requests whose head could not be read whole.
     TruncatedHeads = "truncated_heads",
+    /// Statements behind the part of a text that is kept, shown as not captured.
+    StatementsCut = "statements_cut",
     /// Responses that answered no request we had seen.
     ResponsesWithoutRequest = "responses_without_request",
     /// Requests whose response was never seen, because bytes were lost.

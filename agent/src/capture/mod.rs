@@ -3,6 +3,7 @@
 mod attach;
 mod btf;
 mod convert;
+mod entries;
 mod libraries;
 mod openssl;
 mod sites;
@@ -12,9 +13,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use apm_agent_ebpf::{
-    Conn, Muted, Python, Raised, Raising, Stack, Stacks, conn_flags, counter, target_flags,
-};
+use apm_agent_ebpf::{Muted, Python, Raised, Raising, Stack, Stacks, counter, target_flags};
 use apm_core::connection::{Chunk, Info};
 use apm_core::exchange::ConnId;
 use apm_core::loss::{Loss, Losses};
@@ -25,15 +24,13 @@ use thiserror::Error;
 
 use crate::process::{FileKey, TlsLibrary};
 
+use entries::Entries;
 use libraries::Libraries;
 
 pub use attach::{Probe, ProbeResult};
 pub use btf::{BtfError, KernelTypes};
 pub use convert::{ProcessEvent, SocketChange};
 pub use libraries::Point;
-
-/// Only where it is there (`include/uapi/linux/bpf.h`).
-const BPF_EXIST: u64 = 2;
 
 /// The committed object: see `agent-ebpf/README.md`.
 static PROBES: &[u8] = aya::include_bytes_aligned!("../../../agent-ebpf/probes.bpf.o");
@@ -109,7 +106,7 @@ pub enum Captured<'a> {
 pub struct Capture {
     ring: RingBuf<MapData>,
     targets: HashMap<MapData, u32, u32>,
-    conns: HashMap<MapData, u64, [u8; size_of::<Conn>()]>,
+    conns: Entries,
     pythons: HashMap<MapData, u32, [u8; size_of::<Python>()]>,
     raising: HashMap<MapData, u32, [u8; size_of::<Raising>()]>,
     muted: HashMap<MapData, [u8; size_of::<Muted>()], u64>,
@@ -141,7 +138,7 @@ impl Capture {
         Ok(Self {
             ring: RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(table("EVENTS"))?,
             targets: HashMap::try_from(take(&mut ebpf, "TARGETS")?).map_err(table("TARGETS"))?,
-            conns: HashMap::try_from(take(&mut ebpf, "CONNS")?).map_err(table("CONNS"))?,
+            conns: Entries::new(take(&mut ebpf, "CONNS")?).map_err(table("CONNS"))?,
             pythons: HashMap::try_from(take(&mut ebpf, "PYTHONS")?).map_err(table("PYTHONS"))?,
             raising: HashMap::try_from(take(&mut ebpf, "RAISING")?).map_err(table("RAISING"))?,
             muted: HashMap::try_from(take(&mut ebpf, "MUTED")?).map_err(table("MUTED"))?,
@@ -262,28 +259,12 @@ impl Capture {
 
     /// Tells the probes that nothing more of a connection is wanted but its end.
     pub fn ignore(&mut self, conn: &Info) {
-        if let Some(mut entry) = self.entry(conn) {
-            entry.flags |= conn_flags::IGNORED;
-            let bytes: [u8; size_of::<Conn>()] = zerocopy::transmute!(entry);
-            // Its positions may be overwritten by older ones here: nobody asks for them any more.
-            let _gone_meanwhile = self.conns.insert(conn.key, bytes, BPF_EXIST);
-        }
+        self.conns.ignore(conn);
     }
 
     /// Takes a connection that is over out of the probes' table.
     pub fn remove(&mut self, conn: &Info) {
-        if self.entry(conn).is_some() {
-            let _gone_meanwhile = self.conns.remove(&conn.key);
-        }
-    }
-
-    /// The probes' entry of a connection, unless its place has been taken by another one.
-    fn entry(&self, conn: &Info) -> Option<Conn> {
-        if conn.key == 0 {
-            return None;
-        }
-        let entry: Conn = zerocopy::transmute!(self.conns.get(&conn.key, 0).ok()?);
-        (entry.id == conn.id.0).then_some(entry)
+        self.conns.remove(conn);
     }
 
     /// Waits until something urgent came, the ring fills up, or `timeout` is over.

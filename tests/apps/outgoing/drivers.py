@@ -118,6 +118,15 @@ class Psycopg3(Driver):
                 self.query(connection, sql)
 
 
+class Psycopg3Direct(Psycopg3):
+    """TLS from the first byte on, without asking for it (libpq 17 and later)."""
+
+    wheres = ("tls",)
+
+    def libpq(self, where):
+        return dict(super().libpq(where), sslnegotiation="direct")
+
+
 class Psycopg3Binary(Psycopg3):
     binary = True
 
@@ -339,6 +348,7 @@ DRIVERS = {
     "psycopg2-binary": Psycopg2,
     "psycopg3": Psycopg3,
     "psycopg3-wheel": Psycopg3,
+    "psycopg3-direct-wheel": Psycopg3Direct,
     "psycopg3-binary": Psycopg3Binary,
     "psycopg3-pipeline": Psycopg3Pipeline,
     "psycopg3-async": Psycopg3Async,

@@ -1,4 +1,4 @@
-"""What the clients of the PostgreSQL captures do: `python clients.py SCENARIO PORT`, see README.md."""
+"""What the clients of the PostgreSQL captures do: `python clients.py SCENARIO PORT`, see ../README.md."""
 
 import asyncio
 import contextlib

@@ -110,6 +110,12 @@ impl Reader {
                     Progress::Lost => Piece::BodyBroken,
                 };
             }
+            // Empty lines before a head are skipped; in a body they count.
+            State::Head(Attempt::OrBody(_))
+                if self.buffer.held().is_empty() && blank_prefix(bytes) == bytes.len() =>
+            {
+                return Piece::No;
+            }
             State::Head(_) => {}
         }
         if self.began.is_none() && blank_prefix(bytes) < bytes.len() {

@@ -112,11 +112,20 @@ impl Session for Http1 {
     }
 
     fn lost(&mut self, at: &At, len: u64, out: &mut Output) {
-        // The next response may be that of a request that is not known to be missing yet.
-        if !at.direction.is_request(self.role) {
-            self.pairing.lost_requests(0);
+        if at.direction.is_request(self.role) {
+            return self.gap(at, len, out);
         }
+        // The next response may be that of a request that is not known to be missing yet.
+        self.pairing.lost_requests(0);
+        let last = self.current.as_ref().map(|current| current.last);
         self.gap(at, len, out);
+        // Nor need what follows be this response's, if its end is not known: it ends with what was seen of it.
+        if self.responses.is_unsure()
+            && let Some(began) = self.current.as_ref().map(|current| current.began.time)
+        {
+            self.finish(Outcome::Lost, last.unwrap_or(began), false, out);
+            self.responses.go(State::Seek);
+        }
     }
 
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {

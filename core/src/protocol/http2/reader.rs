@@ -122,7 +122,8 @@ impl Reader {
     pub(super) fn data(&mut self, at: &At, bytes: &[u8], losses: &mut Losses, each: &mut dyn FnMut(Event)) {
         if matches!(self.state, State::Lost) {
             if !chain(bytes).is_some_and(Chain::is_proof) {
-                return;
+                // Frames pass unread.
+                return each(Event::Lost);
             }
             losses.add(Loss::Resyncs, u64::from(self.was_synced));
             self.was_synced = true;
@@ -173,10 +174,10 @@ impl Reader {
     /// So many bytes were not captured.
     pub(super) fn gap(&mut self, len: u64, losses: &mut Losses, each: &mut dyn FnMut(Event)) {
         let State::Payload(payload) = &mut self.state else {
-            if !matches!(self.state, State::Lost) {
-                self.lose(each);
-            }
-            return;
+            return match self.state {
+                State::Lost => each(Event::Lost),
+                _ => self.lose(each),
+            };
         };
         let inside = u64::from(payload.left).min(len);
         payload.left -= inside as u32;

@@ -111,6 +111,11 @@ impl Packets {
         Some(self.pass(len))
     }
 
+    /// Are the next `len` bytes, whatever they are, part of the packet that is under way?
+    pub(super) fn is_inside(&self, len: u64) -> bool {
+        !self.ended && len <= u64::from(self.left)
+    }
+
     fn begin_part(&mut self) -> bool {
         let [a, b, c, sequence] = self.header;
         self.header_len = 0;

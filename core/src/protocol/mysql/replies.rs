@@ -133,9 +133,9 @@ impl Mysql {
         let more = ending.has_more();
         let statement = match &mut pending.command {
             Command::Run { statements, .. } if statements.len() > 1 => statements.pop_front(),
-            // The next result is that of a statement behind the cut.
+            // The next result is that of a statement behind the cut, unless what was cut off may make it a procedure's.
             Command::Run { statements, is_cut: true } if more => match statements.front_mut() {
-                Some(known) if !matches!(known.operation.as_str(), "CALL" | "") => {
+                Some(known) if !"CALL".starts_with(&known.operation) => {
                     Some(std::mem::replace(known, command::not_captured()))
                 }
                 _ => return,
@@ -155,6 +155,8 @@ impl Mysql {
             out.exchanges.push(exchange(pending, Outcome::Complete, at.time, detail));
             // The next statement's part of the reply is counted for it.
             (pending.first, pending.response_bytes, pending.bytes) = (None, 0, 0);
+            // It ran when this one had ended: its time is not counted twice.
+            pending.start = at.time;
         }
         if !more {
             self.done();

@@ -249,6 +249,21 @@ impl Session for Mysql {
         }
     }
 
+    fn lost(&mut self, at: &At, len: u64, out: &mut Output) {
+        let is_reply = !at.direction.is_request(self.role);
+        let is_inside = !self.replies_lost && self.replies.is_inside(len);
+        if self.over.is_some() || self.phase != Phase::Commands || !is_reply || is_inside {
+            return self.gap(at, len, out);
+        }
+        // The end of a reply may have been lost, and after it commands of which nothing is known before the next one comes:
+        // the next reply may be to any of those. What begins with the next command that is seen is clear again.
+        for pending in std::mem::take(&mut self.queue) {
+            self.hand_out(pending, Outcome::Lost, None, out);
+        }
+        self.place = Place::First;
+        self.lose_replies(out);
+    }
+
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
         self.over = Some(Next::Ignore);
         for pending in std::mem::take(&mut self.queue) {

@@ -15,6 +15,8 @@ const MAX_HELD: usize = 256;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Answer {
     pub(super) first: Option<Stamp>,
+    /// When the last byte came that was read in its place.
+    pub(super) last: Time,
     pub(super) bytes: u64,
     /// DataRow messages.
     pub(super) rows: u64,
@@ -28,6 +30,13 @@ pub(super) struct Ended {
     pub(super) failure: Option<Failure>,
     /// PortalSuspended: there are more rows.
     pub(super) suspended: bool,
+}
+
+impl Ended {
+    /// What was seen of its answer ends here.
+    pub(super) fn lost(at: Time) -> Self {
+        Self { at, outcome: Outcome::Lost, rows: None, failure: None, suspended: false }
+    }
 }
 
 /// The session's names and the exchanges that wait.
@@ -83,16 +92,9 @@ impl Batch {
         }
     }
 
-    /// The answers that were given to these statements may be those of others.
-    pub(super) fn doubt(&mut self) {
-        for exchange in &mut self.held {
-            exchange.outcome = Outcome::Lost;
-            if let Detail::Sql(sql) = &mut exchange.detail {
-                sql.rows = None;
-                sql.error_code = None;
-                sql.severity = None;
-            }
-        }
+    /// The answers that were given to these statements may be those of others: so many.
+    pub(super) fn forget(&mut self) -> u64 {
+        std::mem::take(&mut self.held).len() as u64
     }
 
     /// Hands out a batch that has grown too long to be held.

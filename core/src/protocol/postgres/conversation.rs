@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::exchange::Outcome;
+use crate::exchange::{Outcome, Transaction};
+use crate::loss::Loss;
 use crate::protocol::Output;
 use crate::sql::{self, Dialect};
 use crate::time::Time;
@@ -19,8 +20,8 @@ use super::tail::End;
 const MAX_STATEMENTS: usize = 512;
 /// Most portals remembered.
 const MAX_PORTALS: usize = 256;
-/// Most statements of one Query message that are told apart; the rest count as not captured.
-const MAX_STATEMENTS_IN_QUERY: usize = 256;
+/// Most statements of one Query message that are told apart; the rest are shown as not captured, and counted.
+const MAX_STATEMENTS_IN_QUERY: usize = 4096;
 
 /// More requests than can be followed.
 pub(super) struct QueueFull;
@@ -38,7 +39,18 @@ pub(super) struct Conversation {
     /// The execution whose first messages were sent.
     run: Option<Run>,
     runs: u64,
+    /// When the last statement ended that was followed. The server runs one after the other.
+    last_end: Time,
+    /// A request was seen before the answer to the batch before it; which may have been lost.
+    asked_ahead: bool,
+    /// It was not: the client pipelines.
+    pipelined: bool,
+    /// Rounds that must still fit before it counts as known that nothing else is unanswered: see [`Self::requests_found`].
+    unproven: u8,
 }
+
+/// Rounds that prove it, of a client that pipelines.
+const ROUNDS_ENOUGH: u8 = 3;
 
 impl Conversation {
     pub(super) fn new() -> Self {
@@ -52,6 +64,10 @@ impl Conversation {
             portals: Names::new(MAX_PORTALS),
             run: None,
             runs: 0,
+            last_end: Time::default(),
+            asked_ahead: false,
+            pipelined: false,
+            unproven: 0,
         }
     }
 
@@ -173,6 +189,7 @@ impl Conversation {
         if self.queue.len() >= MAX_QUEUE {
             return Err(QueueFull);
         }
+        self.asked_ahead |= self.queue.back().is_some_and(Expected::is_end_of_asked);
         self.queue.push_back(expected);
         Ok(())
     }
@@ -219,12 +236,42 @@ impl Conversation {
         }
     }
 
-    /// The client's messages can be followed again, and none is unanswered.
+    /// The client's messages can be followed again, and none is unanswered: a client that does not pipeline sends the
+    /// next when it has all answers. One that does may have sent others whose answers are still to come; so what is
+    /// answered from here counts only once whole rounds have fitted, a batch or more asked and all of it answered.
     pub(super) fn requests_found(&mut self) {
         self.queue.clear();
         self.answer = Answer::default();
         self.skipping = false;
         self.copying_in = false;
+        self.unproven = if self.pipelined { ROUNDS_ENOUGH } else { 0 };
+    }
+
+    /// What is answered now may be the answer to something that was not seen.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.unproven > 0
+    }
+
+    /// A reply follows upon all that came before it.
+    pub(super) fn is_answered(&mut self) {
+        self.pipelined |= std::mem::take(&mut self.asked_ahead);
+    }
+
+    /// The client begins to send after the server did.
+    pub(super) fn round(&mut self) {
+        if self.queue.is_empty() {
+            self.unproven = self.unproven.saturating_sub(1);
+        } else if self.unproven > 0 {
+            self.unproven = ROUNDS_ENOUGH;
+        }
+    }
+
+    /// The batch is complete, with this state of the transaction after it.
+    pub(super) fn batch_ready(&mut self, state: Transaction, out: &mut Output) {
+        if self.unproven > 0 {
+            out.losses.add(Loss::RequestsWithoutResponse, self.batch.forget());
+        }
+        self.batch.ready(state, &mut out.exchanges);
     }
 
     /// Nothing known is unanswered.
@@ -236,28 +283,36 @@ impl Conversation {
         self.queue.iter().filter(|expected| expected.is_work()).count()
     }
 
-    /// Which answer belongs to which request is not known any more: what is open ends here, as lost, and so does what
-    /// seemed complete since the last ReadyForQuery.
-    pub(super) fn abandon(&mut self, at: Time, out: &mut Output) {
-        self.batch.doubt();
-        for (statement, run) in self.works(self.queue.len()) {
-            self.end(
-                &statement,
-                run,
-                Ended { at, outcome: Outcome::Lost, rows: None, failure: None, suspended: false },
-                out,
-            );
+    /// Which answer belongs to which request is not known any more: what is open ends here, as lost. With `doubt`, so does
+    /// what seemed complete since the last ReadyForQuery.
+    pub(super) fn abandon(&mut self, doubt: bool, out: &mut Output) {
+        if doubt || self.unproven > 0 {
+            out.losses.add(Loss::RequestsWithoutResponse, self.batch.forget());
         }
+        self.lose_works(self.queue.len(), out);
         self.batch.release(&mut out.exchanges);
         self.answer = Answer::default();
+        self.asked_ahead = false;
         self.skipping = false;
         self.copying_in = false;
         self.requests_lost();
     }
 
+    /// The first `count` entries of the queue have no end that was seen. Only the first statement can have been answered in
+    /// part: it ends with what was seen of that; the others are counted.
+    fn lose_works(&mut self, count: usize, out: &mut Output) {
+        let seen = self.answer.first.map(|_| self.answer.last);
+        for (index, (statement, run)) in self.works(count).into_iter().enumerate() {
+            match seen.filter(|_| index == 0 && self.unproven == 0) {
+                Some(at) => self.end(&statement, run, Ended::lost(at), out),
+                None => out.losses.add(Loss::RequestsWithoutResponse, 1),
+            }
+        }
+    }
+
     /// The end of a batch was found behind missing bytes. It ends the only batch that is open; were there several, it
-    /// could be the end of any. False where that is so.
-    pub(super) fn resume(&mut self, end: End, at: Time, out: &mut Output) -> bool {
+    /// could be the end of any. False where that is so. `hidden_since` is when the first of the missing bytes moved.
+    pub(super) fn resume(&mut self, end: End, at: Time, hidden_since: Time, out: &mut Output) -> bool {
         let mut ends = (0..self.queue.len()).filter(|&index| self.queue[index].ends_batch());
         let (first, second) = (ends.next(), ends.next());
         let unknown = matches!(self.queue.back(), Some(Expected::Unknown));
@@ -265,31 +320,50 @@ impl Conversation {
             (Some(index), None) if !unknown => index + 1,
             (None, _) if self.queue.is_empty() => 0,
             _ => {
-                self.abandon(at, out);
+                self.abandon(false, out);
                 return false;
             }
         };
-        let mut works = self.works(open);
-        let last = works.pop();
-        for (statement, run) in works {
-            self.end(
-                &statement,
-                run,
-                Ended { at, outcome: Outcome::Lost, rows: None, failure: None, suspended: false },
-                out,
-            );
-        }
-        if let Some((statement, run)) = last {
-            let tag = end.tag.filter(|tag| agrees(&statement, tag));
-            let outcome = if tag.is_some() { Outcome::Complete } else { Outcome::Lost };
-            let rows = tag.as_deref().and_then(super::messages::rows);
-            self.end(&statement, run, Ended { at, outcome, rows, failure: None, suspended: false }, out);
+        let tag = end.tag.filter(|tag| self.last_of(open).is_none_or(|statement| agrees(statement, tag)));
+        if hidden_since == at || (tag.is_some() && self.count_works(open) == 1) {
+            // All of them ended in the call that is read here.
+            let mut works = self.works(open);
+            let last = works.pop();
+            for (statement, run) in works {
+                self.end(&statement, run, Ended::lost(at), out);
+            }
+            if let Some((statement, run)) = last {
+                let outcome = if tag.is_some() { Outcome::Complete } else { Outcome::Lost };
+                let rows = tag.as_deref().and_then(super::messages::rows);
+                self.end(&statement, run, Ended { outcome, rows, ..Ended::lost(at) }, out);
+            }
+        } else {
+            self.lose_works(open, out);
         }
         self.skipping = false;
         self.copying_in = false;
         self.answer = Answer::default();
-        self.batch.ready(end.state, &mut out.exchanges);
+        self.batch_ready(end.state, out);
         true
+    }
+
+    /// The last statement among the first `count` entries of the queue.
+    fn last_of(&self, count: usize) -> Option<&Statement> {
+        self.queue.iter().take(count).rev().find_map(|expected| match expected {
+            Expected::Query(query) => query.statements.back(),
+            Expected::Function { statement, .. } => Some(statement),
+            Expected::Step(step) if step.kind == StepKind::Execute => Some(&step.statement),
+            _ => None,
+        })
+    }
+
+    /// Statements among the first `count` entries of the queue.
+    fn count_works(&self, count: usize) -> usize {
+        let of = |expected: &Expected| match expected {
+            Expected::Query(query) => query.statements.len() + usize::from(query.cut),
+            other => usize::from(other.is_work()),
+        };
+        self.queue.iter().take(count).map(of).sum()
     }
 
     /// Takes the first `count` entries off the queue and gives the statements among them.
@@ -314,8 +388,11 @@ impl Conversation {
         works
     }
 
-    /// The connection ended: what is open ends with it.
-    pub(super) fn close(&mut self, at: Time, outcome: Outcome, out: &mut Output) {
+    /// The connection ended: what is open ends with it; with no `outcome`, its answers were lost.
+    pub(super) fn close(&mut self, at: Time, outcome: Option<Outcome>, out: &mut Output) {
+        if self.unproven > 0 {
+            out.losses.add(Loss::RequestsWithoutResponse, self.batch.forget());
+        }
         self.batch.release(&mut out.exchanges);
         // Of a Query message only the statement that ran is known to have begun.
         for expected in &mut self.queue {
@@ -324,21 +401,26 @@ impl Conversation {
                 query.cut &= query.statements.is_empty();
             }
         }
-        for (statement, run) in self.works(self.queue.len()) {
-            self.end(
-                &statement,
-                run,
-                Ended { at, outcome, rows: None, failure: None, suspended: false },
-                out,
-            );
+        match outcome.filter(|_| self.unproven == 0) {
+            Some(outcome) => {
+                for (statement, run) in self.works(self.queue.len()) {
+                    self.end(&statement, run, Ended { outcome, ..Ended::lost(at) }, out);
+                }
+            }
+            None => self.lose_works(self.queue.len(), out),
         }
         self.batch.release(&mut out.exchanges);
     }
 
-    /// A statement ended.
-    pub(super) fn end(&mut self, statement: &Statement, run: Run, ended: Ended, out: &mut Output) {
+    /// A statement ended. Where it was sent while another ran, it began when that one ended: the server runs one after the
+    /// other, and the time of one is not that of all behind it.
+    pub(super) fn end(&mut self, statement: &Statement, mut run: Run, ended: Ended, out: &mut Output) {
         let answer = std::mem::take(&mut self.answer);
+        run.began.time = run.began.time.max(self.last_end.min(ended.at));
+        self.last_end = ended.at;
         self.batch.add(statement, run, answer, ended);
-        self.batch.relieve(&mut out.exchanges);
+        if self.unproven == 0 {
+            self.batch.relieve(&mut out.exchanges);
+        }
     }
 }

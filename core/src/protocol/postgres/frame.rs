@@ -174,6 +174,11 @@ impl Framer {
         self.have == 0 && self.body.is_none()
     }
 
+    /// Are the next `len` bytes, whatever they are, part of the message that is passing?
+    pub(super) fn is_inside(&self, len: u64) -> bool {
+        self.body.is_some_and(|body| len <= body.left)
+    }
+
     /// Overwrites what was kept: it may hold literals.
     fn wipe(&mut self) {
         self.kept.fill(0);

@@ -4,7 +4,8 @@
 //! own; the extended protocol with its pipelines, where each Execute is an exchange; function calls and COPY. An
 //! exchange starts with the first byte of the Query, or of the Parse, Bind, Describe or Execute that begins its
 //! execution, and ends with the reply that ends it; it is handed out at ReadyForQuery, which tells the transaction
-//! state. Statements sent in one message or batch start together, so their times overlap.
+//! state. Of statements sent in one message or batch, or before those before them were answered, each starts when its
+//! predecessor ended: the server runs one after the other, and times that overlapped would count several times in a sum.
 //!
 //! SQL text is normalised as soon as its message is complete and the text overwritten where it had to be kept.
 //! Passwords, parameter values, rows and error messages are skipped by their lengths.
@@ -21,7 +22,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-use crate::exchange::{Outcome, Role};
+use crate::exchange::Role;
 use crate::loss::Loss;
 use crate::protocol::{At, CloseReason, Next, Output, Protocol, Session};
 use crate::time::Time;
@@ -68,8 +69,12 @@ struct Postgres {
     requests_lost: bool,
     /// Where the server's next message starts is not known.
     replies_lost: bool,
-    /// The server's last message was ReadyForQuery.
+    /// The server's last message was ReadyForQuery, and none of the client's was lost since.
     ready: bool,
+    /// The client sent last.
+    asking: bool,
+    /// When the first of the bytes moved for which the place among the replies was lost.
+    hidden_since: Time,
     tail: Tail,
 }
 
@@ -87,6 +92,8 @@ impl Postgres {
             requests_lost: !from_start,
             replies_lost: false,
             ready: false,
+            asking: true,
+            hidden_since: Time::default(),
             tail: Tail::default(),
         }
     }
@@ -98,6 +105,9 @@ impl Postgres {
                 return Next::Redetect { consumed: 0 };
             }
             self.phase = Phase::Startup;
+        }
+        if !std::mem::replace(&mut self.asking, true) {
+            self.conversation.round();
         }
         if self.requests_lost && !self.find_requests(bytes) {
             return Next::Continue;
@@ -155,6 +165,8 @@ impl Postgres {
     fn lose_requests(&mut self, out: &mut Output) {
         out.losses.add(Loss::Resyncs, 1);
         self.requests_lost = true;
+        // A reply to what was lost must come before it is known that none is outstanding.
+        self.ready = false;
         self.phase = Phase::Running;
         self.frontend.untyped = false;
         self.frontend.reset();
@@ -173,9 +185,13 @@ impl Postgres {
                 _ => self.phase = Phase::Running,
             }
         }
+        self.asking = false;
         if self.fresh {
             self.fresh = false;
             self.replies_lost = true;
+        }
+        if !self.replies_lost {
+            self.conversation.is_answered();
         }
         while !bytes.is_empty() {
             if self.replies_lost {
@@ -211,12 +227,13 @@ impl Postgres {
     /// A reply came that cannot be the next.
     fn out_of_step(&mut self, at: Time, out: &mut Output) {
         self.conversation.answer = Answer::default();
-        self.conversation.abandon(at, out);
+        self.conversation.abandon(true, out);
         self.lose_requests(out);
-        self.lose_replies();
+        self.lose_replies(at);
     }
 
-    fn lose_replies(&mut self) {
+    fn lose_replies(&mut self, at: Time) {
+        self.hidden_since = at;
         self.replies_lost = true;
         self.ready = false;
         self.backend.reset();
@@ -230,15 +247,15 @@ impl Postgres {
         // Like that of a batch that was seen whole, its ReadyForQuery is not part of the answer.
         self.conversation.answer.bytes = self.conversation.answer.bytes.saturating_sub(6);
         self.replies_lost = false;
-        self.ready = true;
         self.backend.reset();
         let was_known = !self.requests_lost;
         if was_known {
             out.losses.add(Loss::Resyncs, 1);
         }
-        if !self.conversation.resume(end, at, out) && was_known {
+        if !self.conversation.resume(end, at, self.hidden_since, out) && was_known {
             self.lose_requests(out);
         }
+        self.ready = true;
     }
 }
 
@@ -310,13 +327,29 @@ impl Session for Postgres {
             }
             if let Some(unseen) = lost {
                 self.conversation.answer.bytes += unseen;
-                self.lose_replies();
+                self.lose_replies(at.time);
             }
         }
     }
 
+    fn lost(&mut self, at: &At, len: u64, out: &mut Output) {
+        let is_reply = !at.direction.is_request(self.role);
+        let is_inside = !self.replies_lost && self.backend.is_inside(len);
+        if is_reply && len > 0 && self.phase == Phase::Running && !self.fresh && !is_inside {
+            // The end of a reply may have been lost, and after it requests of which nothing is known before the next one
+            // comes: the next reply may be to any of those.
+            self.conversation.abandon(false, out);
+            if !self.requests_lost {
+                self.lose_requests(out);
+            }
+            self.lose_replies(at.time);
+        } else {
+            self.gap(at, len, out);
+        }
+    }
+
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
-        let outcome = if self.replies_lost { Outcome::Lost } else { reason.outcome(self.role) };
+        let outcome = (!self.replies_lost).then(|| reason.outcome(self.role));
         self.conversation.close(time, outcome, out);
     }
 

@@ -80,6 +80,11 @@ impl Expected {
         matches!(self, Self::Startup | Self::Query(_) | Self::Sync)
     }
 
+    /// Has the client asked for a ReadyForQuery, and was none of its requests lost?
+    pub(super) fn is_end_of_asked(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::Sync)
+    }
+
     /// The statement that runs, if one does and is known.
     pub(super) fn statement(&self) -> Option<&Statement> {
         match self {

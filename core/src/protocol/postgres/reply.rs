@@ -33,6 +33,7 @@ impl Conversation {
             return Taken::Fits; // asynchronous: may come at any time
         }
         self.answer.first.get_or_insert(message.began);
+        self.answer.last = at;
         self.answer.bytes += message.len;
         self.answer.rows += u64::from(message.kind == b'D');
         let complete = |rows| Ended { at, outcome: Outcome::Complete, rows, failure: None, suspended: false };
@@ -52,11 +53,13 @@ impl Conversation {
             (b'C' | b'I', Some(Expected::Query(query))) => {
                 query.answered = true;
                 let empty = message.kind == b'I' && query.statements.is_empty() && !query.cut;
-                let statement = query.statements.pop_front().unwrap_or_else(|| match empty {
-                    true => super::names::statement(b""),
-                    false => not_captured(),
+                let statement = query.statements.pop_front().unwrap_or_else(|| {
+                    out.losses.add(Loss::StatementsCut, u64::from(!empty));
+                    if empty { super::names::statement(b"") } else { not_captured() }
                 });
                 let run = query.run;
+                // The message is the first one's.
+                query.run.bytes = 0;
                 self.copying_in = false;
                 self.end(&statement, run, complete(messages::rows(message.body)), out);
             }
@@ -111,7 +114,7 @@ impl Conversation {
         self.skipping = false;
         self.answer = Answer::default();
         let state = message.body.first().copied().unwrap_or_default();
-        self.batch.ready(messages::transaction(state), &mut out.exchanges);
+        self.batch_ready(messages::transaction(state), out);
         Taken::Fits
     }
 
@@ -153,7 +156,7 @@ impl Conversation {
             None if is_fatal => {}
             None => return Taken::Mismatch,
         }
-        if is_fatal {
+        if is_fatal && !self.is_unproven() {
             self.batch.release(&mut out.exchanges);
         }
         Taken::Fits

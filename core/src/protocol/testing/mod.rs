@@ -1,10 +1,14 @@
 //! Conversations for the tests of protocols: written as text, replayed whole, in pieces, cut short and with gaps.
 
+mod captures;
 mod damage;
+mod patterns;
 mod replay;
 mod script;
 
+pub(super) use captures::{capture, read_capture};
 pub(super) use damage::{is_small, lose, outline, seen_len, split, truncate};
+pub(super) use patterns::{Call, Trial, followed};
 pub(super) use replay::{Replay, replay};
 pub(super) use script::{Bytes, Conversation, Step, parse, unescape};
 

@@ -47,6 +47,8 @@ pub(in crate::cases) struct Peers {
     redis: Shared<Redis>,
     /// MariaDB, likewise.
     mariadb: Shared<MariaDb>,
+    /// What ends TLS that was not asked for, with its port.
+    direct_tls: Shared<(Process, u16)>,
     _http2: Process,
     directory: TempDir,
 }
@@ -92,6 +94,7 @@ impl Peers {
             postgres,
             redis: Shared::new(),
             mariadb: Shared::new(),
+            direct_tls: Shared::new(),
             _http2: http2,
             directory,
         })
@@ -101,6 +104,20 @@ impl Peers {
     pub(super) fn redis(&self) -> Result<&Redis> {
         let directory = self.directory.path().join("redis");
         self.redis.get(|| Redis::start(&directory, &self.certificate, &self.key))
+    }
+
+    /// Port where TLS to PostgreSQL begins without being asked for, as PostgreSQL takes it from 17 on: Debian's is older, so
+    /// a program in front of it does that.
+    pub(super) fn direct_tls(&self) -> Result<u16> {
+        let start = || {
+            let port = free_port()?;
+            let mut command = Command::new(&self.python);
+            command.arg(self.apps.join("direct_tls.py")).arg(port.to_string());
+            command.arg(self.postgres.port.to_string()).arg(&self.certificate).arg(&self.key);
+            let log = self.directory.path().join("direct_tls.log");
+            Ok((listening("direct_tls", &mut command, &log, &[port])?, port))
+        };
+        self.direct_tls.get(start).map(|(_, port)| *port)
     }
 
     /// MariaDB.

@@ -20,6 +20,7 @@ pub(super) const DRIVERS: &[&str] = &[
     "psycopg2-binary",
     "psycopg3",
     "psycopg3-wheel",
+    DIRECT,
     "psycopg3-binary",
     "psycopg3-pipeline",
     "psycopg3-async",
@@ -30,6 +31,9 @@ pub(super) const DRIVERS: &[&str] = &[
     "sqlalchemy-asyncpg",
     "django",
 ];
+
+/// The one that begins with TLS, without asking the server for it.
+const DIRECT: &str = "psycopg3-direct-wheel";
 
 /// A statement in the app's log.
 #[derive(Debug, Deserialize)]
@@ -125,18 +129,16 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     };
     let postgres = &peers.postgres;
     let driver = name.replace('-', "_");
-    let rest = [
-        postgres.directory.display().to_string(),
-        postgres.port.to_string(),
-        peers.certificate.display().to_string(),
-    ];
+    let port = if name == DIRECT { peers.direct_tls()? } else { postgres.port };
+    let rest =
+        [postgres.directory.display().to_string(), port.to_string(), peers.certificate.display().to_string()];
     let reset = || postgres.sql("shop", "SELECT pg_stat_statements_reset()").map(drop);
     let run = app::run(places, peers, script, name, &rest, reset, settled(name))?;
     let theirs = counted(&postgres.sql("shop", "SELECT calls, query FROM pg_stat_statements")?, &driver)?;
 
     let mut tally = Tally::default();
     let socket = postgres.directory.join(format!(".s.PGSQL.{}", postgres.port));
-    let shapes = compare_all(&mut tally, &run, name, postgres.port, &socket)?;
+    let shapes = compare_all(&mut tally, &run, name, port, &socket)?;
     if shapes != theirs {
         tally.fault("counted otherwise by PostgreSQL", format_args!("{theirs:?}, the agent {shapes:?}"));
     }

@@ -20,3 +20,17 @@ fn corpus() -> Vec<Conversation> {
     .flat_map(parse)
     .collect()
 }
+
+#[rstest::rstest]
+fn recorded_clients_did_what_they_did(
+    #[values(
+        "httpx_uvicorn",
+        "requests_uvicorn",
+        "requests_hypercorn",
+        "aiohttp_uvicorn",
+        "aiohttp_uvicorn-2"
+    )]
+    name: &str,
+) {
+    crate::protocol::testing::capture(&crate::protocol::http1::PROTOCOL, &format!("http1/{name}"));
+}

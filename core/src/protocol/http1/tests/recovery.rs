@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::exchange::{Direction, Origin, Role};
+use crate::protocol::testing::{Call, Trial};
 use crate::protocol::{At, Output};
 use crate::time::Time;
 
@@ -13,12 +14,9 @@ const AFTER: usize = 8;
 /// Of the requests after the loss, those that may still be missing: the next one tells where the connection stands.
 const BLIND: usize = 4;
 
-/// A call: whether it moved bytes of the client, and the bytes.
-type Call = (bool, Vec<u8>);
-
 /// What request `n` is answered with.
 fn status(n: usize) -> u16 {
-    200 + n as u16
+    400 + n as u16
 }
 
 /// A request with a body, its answer in two pieces: three calls.
@@ -88,4 +86,73 @@ fn a_connection_that_lost_calls_is_told_again() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(stuck.is_empty(), "{} of {}:\n{}", stuck.len(), 2 * ((1 << (3 * DAMAGED)) - 1), stuck.join("\n"));
+}
+
+/// Two requests in a call each, then their answers, one with a body and one without.
+fn pipelined(n: usize) -> Vec<Call> {
+    let ask = |n: usize| (true, format!("GET /n/{n} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes());
+    let answer = |n: usize, len: usize| {
+        let head = format!("HTTP/1.1 {} OK\r\nContent-Length: {len}\r\n\r\n", status(n));
+        (false, [head.into_bytes(), vec![b'r'; len]].concat())
+    };
+    let (one, other) = (2 * n, 2 * n + 1);
+    vec![ask(one), ask(other), answer(one, 20), answer(other, 0)]
+}
+
+/// One after the other, without bodies: a call each.
+fn in_turn(n: usize) -> Vec<Call> {
+    vec![
+        (true, format!("GET /n/{n} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()),
+        (false, format!("HTTP/1.1 {} OK\r\nContent-Length: 0\r\n\r\n", status(n)).into_bytes()),
+    ]
+}
+
+fn line(exchange: &crate::exchange::Exchange) -> (String, String) {
+    match &exchange.detail {
+        crate::exchange::Detail::Http(http) => (http.path.clone(), http.status.to_string()),
+        other => panic!("no HTTP: {other:?}"),
+    }
+}
+
+#[rstest::rstest]
+// A client that never waits for an answer never shows that none is outstanding.
+#[case::pipelined(pipelined, 2, 0)]
+#[case::in_turn(in_turn, 4, AFTER - BLIND)]
+fn whatever_is_lost_nothing_is_told_that_did_not_happen(
+    #[case] speaks: fn(usize) -> Vec<Call>,
+    #[case] damaged: usize,
+    #[case] told_again: usize,
+) {
+    let per = speaks(0).len();
+    let calls: Vec<Call> = (0..BEFORE + damaged + AFTER).flat_map(speaks).collect();
+    Trial {
+        protocol: &crate::protocol::http1::PROTOCOL,
+        calls: &calls,
+        damaged: BEFORE * per..(BEFORE + damaged) * per,
+        told_again,
+    }
+    .run();
+}
+
+/// As Werkzeug's development server writes: the framing of each chunk in calls of its own. What answers a request that was
+/// not seen is followed to its end, blank calls included.
+#[test]
+fn a_chunked_answer_to_nothing_known_is_followed_call_by_call() {
+    let mut session = (crate::protocol::http1::PROTOCOL.session)(Role::Server, false);
+    let mut out = Output::default();
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let data = "x".repeat(16);
+    for (time, text) in
+        (1..).zip([head, "10", "\r\n", &data, "\r\n", "10", "\r\n", &data, "\r\n", "0\r\n\r\n"])
+    {
+        let at = At { direction: Direction::Write, time: Time(time), origin: Origin::default() };
+        session.data(&at, text.as_bytes(), &mut out);
+    }
+    assert_eq!(out.losses.get(crate::loss::Loss::Malformed), 0);
+    assert_eq!(out.losses.get(crate::loss::Loss::ResponsesWithoutRequest), 1);
+    let request = At { direction: Direction::Read, time: Time(20), origin: Origin::default() };
+    session.data(&request, b"GET /n/0 HTTP/1.1\r\nHost: x\r\n\r\n", &mut out);
+    let answer = At { direction: Direction::Write, time: Time(21), origin: Origin::default() };
+    session.data(&answer, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &mut out);
+    assert_eq!(out.exchanges.iter().map(line).collect::<Vec<_>>(), [("/n/0".to_owned(), "200".to_owned())]);
 }

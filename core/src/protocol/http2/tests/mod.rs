@@ -5,6 +5,7 @@ mod conversations;
 mod damage;
 mod detection;
 mod hpack;
+mod losses;
 mod stories;
 mod writer;
 
@@ -65,4 +66,9 @@ fn lines(out: &Output) -> Vec<String> {
 fn losses(out: &Output) -> String {
     let counted = out.losses.iter().filter(|&(_, n)| n > 0);
     counted.map(|(loss, n)| format!("{}={n}", loss.name())).collect::<Vec<_>>().join(" ")
+}
+
+#[rstest::rstest]
+fn recorded_clients_did_what_they_did(#[values("httpx_hypercorn")] name: &str) {
+    crate::protocol::testing::capture(&PROTOCOL, &format!("http2/{name}"));
 }

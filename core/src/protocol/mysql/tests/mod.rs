@@ -1,5 +1,7 @@
 //! Whole conversations; then the same in pieces, cut short and with gaps.
 
+mod losses;
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -176,4 +178,9 @@ fn first_bytes(
 ) {
     let opening = Opening { direction, from_start, role: None, peer_port: None, bytes };
     assert_eq!((PROTOCOL.detect)(&opening), expected);
+}
+
+#[rstest]
+fn recorded_clients_did_what_they_did(#[values("pymysql", "mysql_connector")] name: &str) {
+    crate::protocol::testing::capture(&PROTOCOL, &format!("mysql/{name}"));
 }

@@ -7,47 +7,17 @@ use std::path::PathBuf;
 use rstest::rstest;
 
 use super::*;
+use crate::protocol::testing::{Trial, followed, read_capture};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/captures/postgres")
 }
 
-/// The chunks of a capture; the format is described in `tests/captures/record.py`.
+/// The chunks of a capture, as the client sees them.
 fn read(name: &str) -> Vec<Piece> {
-    let text = std::fs::read_to_string(folder().join(format!("{name}.capture"))).unwrap();
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| match line.split_at(2) {
-            ("> ", bytes) => Piece::Bytes(Direction::Write, unescape(bytes)),
-            ("< ", bytes) => Piece::Bytes(Direction::Read, unescape(bytes)),
-            other => panic!("not a chunk: {other:?}"),
-        })
-        .collect()
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    fn unit(text: &str) -> (u8, &str) {
-        match text.strip_prefix('\\') {
-            None => (text.as_bytes()[0], &text[1..]),
-            Some(rest) if rest.starts_with('\\') => (b'\\', &rest[1..]),
-            Some(rest) => (u8::from_str_radix(&rest[1..3], 16).unwrap(), &rest[3..]),
-        }
-    }
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let count = if let Some(run) = rest.strip_prefix("\\{") {
-            let (count, after) = run.split_once('}').unwrap();
-            rest = after;
-            count.parse().unwrap()
-        } else {
-            1
-        };
-        let (byte, after) = unit(rest);
-        bytes.resize(bytes.len() + count, byte);
-        rest = after;
-    }
-    bytes
+    let piece =
+        |(by_client, bytes)| Piece::Bytes(if by_client { Direction::Write } else { Direction::Read }, bytes);
+    read_capture(&format!("postgres/{name}")).into_iter().map(piece).collect()
 }
 
 /// What the kernel side leaves of a stream: of a run in one direction the first `budget` bytes, of each later chunk its
@@ -115,6 +85,9 @@ fn clients_do_what_they_did(
         assert!(!kept.contains(secret), "{secret} survived");
     }
 
+    let calls = read_capture(&format!("postgres/{name}"));
+    let protocol = &super::super::PROTOCOL;
+    Trial { protocol, calls: &calls, damaged: followed(&calls), told_again: 0 }.run_pairs();
     cut_anywhere(&pieces, &asked(&fed));
     captured_in_part(&pieces, &asked(&fed));
     joined_in_mid_life(&pieces, &asked(&fed));

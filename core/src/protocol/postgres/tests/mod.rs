@@ -3,6 +3,7 @@
 mod captures;
 mod conversations;
 mod detection;
+mod losses;
 mod properties;
 
 use crate::exchange::{Detail, Direction, Exchange, Origin, Outcome, Role, Sql, Transaction};

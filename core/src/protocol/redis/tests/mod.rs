@@ -1,5 +1,7 @@
 //! Whole conversations; then the same in pieces, cut short and with gaps.
 
+mod losses;
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -104,4 +106,9 @@ fn a_pipeline_longer_than_the_queue_stays_in_step() {
     assert_eq!(got.output.exchanges.len(), super::QUEUE_CAP + 1);
     assert_eq!(got.lines().last().map(String::as_str), Some("3..4..4 20/5 Complete GET"));
     assert_eq!(got.losses(), "requests_without_response=904");
+}
+
+#[rstest]
+fn recorded_clients_did_what_they_did(#[values("redis_py_resp2", "redis_py_resp3")] name: &str) {
+    crate::protocol::testing::capture(&PROTOCOL, &format!("redis/{name}"));
 }
