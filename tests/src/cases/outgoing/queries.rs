@@ -70,12 +70,48 @@ struct Query {
     tls: bool,
     server: Option<String>,
     call_site: Option<String>,
+    about: About,
+}
+
+/// What is told of a statement besides.
+#[derive(Debug)]
+struct About {
+    severity: Option<String>,
+    database: Option<String>,
+    user: Option<String>,
+    /// State of the transaction after it.
+    transaction: Option<String>,
+    table: Option<String>,
+}
+
+impl About {
+    /// What of it is wrong, if anything is, for a statement of PostgreSQL.
+    fn fault(&self, sent: &Sent, query: &Query, driver: &str) -> Option<String> {
+        // Who logged in is not known of connections older than the agent.
+        let of_before = sent.line.phase.ends_with("/before");
+        let is = |told: &Option<String>, real: &str| match told {
+            None => of_before,
+            Some(told) => told == real,
+        };
+        let writes = matches!(query.operation.as_str(), "INSERT" | "UPDATE");
+        let in_transaction = match self.transaction.as_deref() {
+            // Within a pipeline the state is told after its end alone.
+            None => driver.contains("pipeline"),
+            Some(state) => state == "in transaction",
+        };
+        let right = is(&self.database, "shop")
+            && is(&self.user, "apm")
+            && self.severity.as_deref() == sent.sqlstate.is_some().then_some("ERROR")
+            && (!writes || self.table.as_deref() == Some("items"))
+            && (!sent.id.starts_with("t_") || in_transaction);
+        (!right).then(|| format!("{self:?} of {}, {}", query.sql, sent.line.phase))
+    }
 }
 
 fn recorded(database: &rusqlite::Connection) -> Result<Vec<Query>> {
     const QUERY: &str = "
         SELECT statement.text, operation.text, query.row_count, code.text, error.text, query.duration, query.tls,
-               server.text, site.text
+               server.text, site.text, severity.text, db.text, who.text, state.text, target.text
         FROM query
         JOIN series ON series.id = query.series
         JOIN statement ON statement.id = series.b
@@ -84,6 +120,11 @@ fn recorded(database: &rusqlite::Connection) -> Result<Vec<Query>> {
         LEFT JOIN name AS error ON error.id = query.error
         LEFT JOIN name AS server ON server.id = query.server
         LEFT JOIN name AS site ON site.id = query.call_site
+        LEFT JOIN name AS severity ON severity.id = query.severity
+        LEFT JOIN name AS db ON db.id = query.database
+        LEFT JOIN name AS who ON who.id = query.user
+        LEFT JOIN name AS state ON state.id = query.tx_state
+        LEFT JOIN name AS target ON target.id = statement.target
         ORDER BY query.id";
     let mut statement = database.prepare(QUERY)?;
     let rows = statement.query_map([], |row| {
@@ -97,6 +138,13 @@ fn recorded(database: &rusqlite::Connection) -> Result<Vec<Query>> {
             tls: row.get(6)?,
             server: row.get(7)?,
             call_site: row.get(8)?,
+            about: About {
+                severity: row.get(9)?,
+                database: row.get(10)?,
+                user: row.get(11)?,
+                transaction: row.get(12)?,
+                table: row.get(13)?,
+            },
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -216,6 +264,10 @@ pub(super) fn compare_all(
         }
         for (one, query) in sent.iter().zip(&found) {
             compare(tally, one, query, control, (port, socket), app_file);
+            let told = (DRIVERS.contains(&name) && !control).then(|| query.about.fault(one, query, &driver));
+            if let Some(fault) = told.flatten() {
+                tally.fault("told otherwise of itself", fault);
+            }
             if let Some(count) = shapes.get_mut(&shape(&query.sql, &id)).filter(|_| one.continues) {
                 *count -= 1;
             }
