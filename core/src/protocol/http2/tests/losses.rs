@@ -34,7 +34,7 @@ fn dynamic_table(n: u32) -> Vec<Call> {
         n => vec![0x80 + 61 + 1 + n],
     };
     let request = [vec![0x82, 0x87], authority, path].concat();
-    let answer = if n % 2 == 0 { added(":status", &(200 + n).to_string()) } else { status(n) };
+    let answer = if n.is_multiple_of(2) { added(":status", &(200 + n).to_string()) } else { status(n) };
     vec![
         (true, headers(stream, true, &request)),
         (false, headers(stream, false, &answer)),

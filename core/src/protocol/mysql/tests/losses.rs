@@ -37,7 +37,7 @@ fn update(n: usize) -> Vec<Call> {
 
 /// One of two fails.
 fn failing(n: usize) -> Vec<Call> {
-    vec![(true, query(n)), (false, if n % 2 == 0 { ok(1, n) } else { error(1, n) })]
+    vec![(true, query(n)), (false, if n.is_multiple_of(2) { ok(1, n) } else { error(1, n) })]
 }
 
 /// Rows, in three calls, told as EOF packets end them (no CLIENT_DEPRECATE_EOF).
