@@ -61,12 +61,24 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("../../migrations/0002_code.sql")),
         M::up(include_str!("../../migrations/0003_exception_link.sql")),
         M::up(include_str!("../../migrations/0004_scan.sql")),
+        M::up(include_str!("../../migrations/0005_coarse.sql")),
     ])
+}
+
+/// SQLite counts its memory under a lock for all threads, at each allocation. Nobody asks for the count
+/// (<https://sqlite.org/c3ref/c_config_covering_index_scan.html>, `SQLITE_CONFIG_MEMSTATUS`).
+fn without_memory_count() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the option takes one int. Where SQLite was in use before, it refuses, and counts on.
+        unsafe { rusqlite::ffi::sqlite3_config(rusqlite::ffi::SQLITE_CONFIG_MEMSTATUS, 0) };
+    });
 }
 
 impl Location {
     /// Opens the store for writing; makes it if it is missing, and brings an older one up to date.
     pub(crate) fn open_writer(&self) -> Result<Connection, OpenError> {
+        without_memory_count();
         let mut conn = match self {
             Self::File(path) => {
                 prepare_file(path)?;

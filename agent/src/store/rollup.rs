@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apm_core::aggregate::{Cell, Floors, LEVELS};
+use apm_core::aggregate::{Cell, Floors, LEVELS, Rolled};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::dictionary::Dictionary;
@@ -36,9 +36,9 @@ fn set_meta(conn: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The second up to which raw rows are in the rollups.
-pub(crate) fn rolled_until(conn: &Connection) -> rusqlite::Result<i64> {
-    meta(conn, "rolled_until")
+/// How far raw rows are in the rollups.
+pub(crate) fn rolled(conn: &Connection) -> rusqlite::Result<Rolled> {
+    Ok(Rolled { fine: meta(conn, "rolled_until")?, coarse: meta(conn, "coarse_until")? })
 }
 
 /// Where each kind of data begins.
@@ -59,8 +59,11 @@ pub(crate) fn late(conn: &Connection, table: Table, row: i64, pending: &mut Pend
 }
 
 /// Rolls up whole seconds before `until`, [`STEP`] of them at most. True when there is more to do.
+///
+/// Cells of seconds are written at once. Those of all other levels take them up every ten seconds, the width of the
+/// second level: each would otherwise be read, added to and written again every second.
 pub(crate) fn roll(conn: &Connection, names: &mut Dictionary, until: i64) -> rusqlite::Result<bool> {
-    let mut from = rolled_until(conn)?;
+    let Rolled { fine: mut from, coarse } = rolled(conn)?;
     if from >= until {
         return Ok(false);
     }
@@ -80,9 +83,42 @@ pub(crate) fn roll(conn: &Connection, names: &mut Dictionary, until: i64) -> rus
     for table in TABLES {
         collect(conn, table, first_row(from * 1_000_000), first_row(to * 1_000_000), &mut pending)?;
     }
-    merge(conn, names, pending)?;
+    merge(conn, names, pending, coarse)?;
     set_meta(conn, "rolled_until", to)?;
+    let tens = to - to.rem_euclid(LEVELS[1]);
+    if tens > coarse {
+        coarsen(conn, coarse, tens)?;
+        set_meta(conn, "coarse_until", tens)?;
+    }
     Ok(to < until)
+}
+
+/// Adds the cells of the seconds `from..to` to those of all other levels.
+fn coarsen(conn: &Connection, from: i64, to: i64) -> rusqlite::Result<()> {
+    let mut seconds = conn.prepare_cached(
+        "SELECT bucket, series, data FROM cell WHERE level = 0 AND kind = ?1 AND bucket >= ?2 AND bucket < ?3",
+    )?;
+    for kind in 1..=Kind::LAST {
+        let mut tens = BTreeMap::<(i64, i64), Cell>::new();
+        let mut rows = seconds.query(params![kind, from, to])?;
+        while let Some(row) = rows.next()? {
+            let bucket: i64 = row.get(0)?;
+            let cell = tens.entry((bucket - bucket.rem_euclid(LEVELS[1]), row.get(1)?)).or_default();
+            add(cell, row.get_ref(2)?.as_blob()?);
+        }
+        let mut finer = tens;
+        for (level, width) in LEVELS.iter().enumerate().skip(1) {
+            let mut wider = BTreeMap::<(i64, i64), Cell>::new();
+            for ((bucket, series), cell) in &finer {
+                wider.entry((bucket - bucket.rem_euclid(*width), *series)).or_default().merge(cell);
+            }
+            for ((bucket, series), cell) in &wider {
+                write(conn, [level as i64, kind, *bucket, *series], cell)?;
+            }
+            finer = wider;
+        }
+    }
+    Ok(())
 }
 
 fn collect(
@@ -100,37 +136,56 @@ fn collect(
     })
 }
 
-/// Merges cells of seconds into every level.
-pub(crate) fn merge(conn: &Connection, names: &mut Dictionary, pending: Pending) -> rusqlite::Result<()> {
-    let mut by_level: [BTreeMap<(i64, i64, i64), Cell>; LEVELS.len()] = Default::default();
+/// Merges cells of seconds into the finest level, and those before second `coarse`, which the others hold already, into
+/// every level.
+pub(crate) fn merge(
+    conn: &Connection,
+    names: &mut Dictionary,
+    pending: Pending,
+    coarse: i64,
+) -> rusqlite::Result<()> {
     for ((second, kind, key), cell) in pending {
         let series = names.series(conn, kind, key)?;
-        for (level, width) in LEVELS.iter().enumerate() {
-            let bucket = second - second.rem_euclid(*width);
-            by_level[level].entry((kind as i64, bucket, series)).or_default().merge(&cell);
-        }
-    }
-    let mut read = conn.prepare_cached(
-        "SELECT data FROM cell WHERE level = ?1 AND kind = ?2 AND bucket = ?3 AND series = ?4",
-    )?;
-    let mut write = conn.prepare_cached(
-        "INSERT OR REPLACE INTO cell (level, kind, bucket, series, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    for (level, cells) in by_level.into_iter().enumerate() {
-        for ((kind, bucket, series), mut cell) in cells {
-            let mut rows = read.query(params![level, kind, bucket, series])?;
-            if let Some(row) = rows.next()? {
-                // A cell that cannot be read is as good as none.
-                let mut merged = cell.clone();
-                if merged.merge_encoded(row.get_ref(0)?.as_blob()?).is_some() {
-                    cell = merged;
-                }
-            }
-            drop(rows);
-            write.execute(params![level, kind, bucket, series, cell.encode()])?;
+        let levels = if second < coarse { LEVELS.len() } else { 1 };
+        for (level, width) in LEVELS.iter().enumerate().take(levels) {
+            write(conn, [level as i64, kind as i64, second - second.rem_euclid(*width), series], &cell)?;
         }
     }
     Ok(())
+}
+
+/// Writes a cell (level, kind, bucket, series), or adds it to the one that is there.
+fn write(conn: &Connection, at: [i64; 4], cell: &Cell) -> rusqlite::Result<()> {
+    let [level, kind, bucket, series] = at;
+    let is_new = conn
+        .prepare_cached(
+            "INSERT OR IGNORE INTO cell (level, kind, bucket, series, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![level, kind, bucket, series, cell.encode()])?;
+    if is_new == 1 {
+        return Ok(());
+    }
+    let mut merged = cell.clone();
+    conn.prepare_cached(
+        "SELECT data FROM cell WHERE level = ?1 AND kind = ?2 AND bucket = ?3 AND series = ?4",
+    )?
+    .query_row(at, |row| {
+        add(&mut merged, row.get_ref(0)?.as_blob()?);
+        Ok(())
+    })?;
+    conn.prepare_cached(
+        "UPDATE cell SET data = ?5 WHERE level = ?1 AND kind = ?2 AND bucket = ?3 AND series = ?4",
+    )?
+    .execute(params![level, kind, bucket, series, merged.encode()])?;
+    Ok(())
+}
+
+/// Adds an encoded cell. One that cannot be read is as good as none.
+fn add(cell: &mut Cell, data: &[u8]) {
+    let mut merged = cell.clone();
+    if merged.merge_encoded(data).is_some() {
+        *cell = merged;
+    }
 }
 
 /// How long each kind of data is kept, seconds.

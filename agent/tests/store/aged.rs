@@ -174,7 +174,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
     old.execute_batch(
         "DROP TABLE code; DROP TABLE scan; ALTER TABLE discovered DROP COLUMN conditional;
          ALTER TABLE exception DROP COLUMN link; ALTER TABLE exception_group DROP COLUMN link;
-         PRAGMA user_version = 1",
+         DELETE FROM meta WHERE key = 'coarse_until'; PRAGMA user_version = 1",
     )
     .unwrap();
     let first = Connection::open_in_memory().unwrap();
@@ -190,6 +190,55 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
     writer.send(vec![qu(query)]);
     writer.flush().unwrap();
     assert_eq!(reader.code(&all(60), 9).unwrap().len(), 1);
+    writer.shutdown();
+}
+
+/// Until version 3 every level held a second as soon as it was rolled up. After the update it is counted once, before and after
+/// its ten seconds are over.
+#[test]
+fn seconds_that_version_three_rolled_up_count_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("apm.db");
+    let clock = TestClock::new();
+    let (writer, _) = Store::open(&path, options(&clock)).unwrap();
+    // All within one second: what each level holds is then the same.
+    writer.send(rows(START.floor(), 12, 3));
+    clock.set(START + 4.0);
+    writer.flush().unwrap();
+    writer.shutdown();
+    let old = Connection::open(&path).unwrap();
+    let meta = |key: &str| {
+        old.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let second = START as i64;
+    assert!(
+        meta("coarse_until") <= second && second < meta("rolled_until"),
+        "the wider cells hold it already"
+    );
+    for (level, width) in LEVELS.iter().enumerate().skip(1) {
+        old.execute(
+            "INSERT INTO cell SELECT ?1, kind, bucket - bucket % ?2, series, data FROM cell WHERE level = 0",
+            [level as i64, *width],
+        )
+        .unwrap();
+    }
+    old.execute_batch("DELETE FROM meta WHERE key = 'coarse_until'; PRAGMA user_version = 3").unwrap();
+    drop(old);
+
+    let (writer, reader) = Store::open(&path, options(&clock)).unwrap();
+    for (after, more) in [(4.0, 0), (5.0, 1), (9.0, 2), (30.0, 3), (90.0, 4)] {
+        clock.set(START + after);
+        if more > 0 {
+            writer.send(rows(START + after, 1, 1));
+        }
+        writer.flush().unwrap();
+        for seconds in [100, 3600, 200_000] {
+            let total = reader.overview(&all(seconds)).unwrap().total_requests;
+            assert_eq!(total, 12 + more, "{seconds} s, {after} s later");
+            let slow = reader.requests(&all(seconds), None, None, Sort::Slow, 100).unwrap();
+            assert_eq!(slow.len() as u64, 12 + more, "{seconds} s, {after} s later");
+        }
+    }
     writer.shutdown();
 }
 

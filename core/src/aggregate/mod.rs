@@ -10,4 +10,4 @@ pub mod window;
 
 pub use cell::{Cell, Sample, Sum};
 pub use histogram::Histogram;
-pub use window::{Floors, LEVELS, Span, plan};
+pub use window::{Floors, LEVELS, Rolled, Span, plan};

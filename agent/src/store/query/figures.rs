@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, params};
 use crate::store::id::{first_row, micros};
 use crate::store::insert::Table;
 use crate::store::reader::Snapshot;
-use crate::store::rollup::{floors, rolled_until};
+use crate::store::rollup::{floors, rolled};
 use crate::store::scan::scan;
 use crate::store::series::{Key, Kind};
 
@@ -26,7 +26,7 @@ impl Snapshot<'_> {
 
     /// The spans that cover the last `seconds`.
     pub(crate) fn spans(&self, seconds: u32, coarsest: usize) -> rusqlite::Result<Vec<Span>> {
-        Ok(plan(self.start(seconds), rolled_until(self.conn)?, &floors(self.conn)?, coarsest))
+        Ok(plan(self.start(seconds), rolled(self.conn)?, &floors(self.conn)?, coarsest))
     }
 
     /// Figures of the last `seconds` of all series of `kind` that `wanted` lets through.

@@ -228,19 +228,20 @@ impl Work {
         self.names.set_day(second / 86_400);
         let conn = self.conn.as_mut().ok_or(Failure::Closed)?;
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let rolled = rollup::rolled_until(&tx)?;
+        let rolled = rollup::rolled(&tx)?;
         let mut late = Pending::new();
-        let mut inserter = Inserter { conn: &tx, names: &mut self.names, ids: &mut self.ids };
+        let mut inserter = Inserter::new(&tx, &mut self.names, &mut self.ids)?;
         let mut seen = code::Batch::default();
         for item in &self.waiting {
             seen.add(item);
             if let Some((table, row)) = inserter.insert(item)?
-                && row_micros(row) < rolled * 1_000_000
+                && row_micros(row) < rolled.fine * 1_000_000
             {
                 rollup::late(&tx, table, row, &mut late)?;
             }
         }
-        rollup::merge(&tx, &mut self.names, late)?;
+        inserter.finish()?;
+        rollup::merge(&tx, &mut self.names, late, rolled.coarse)?;
         seen.write(&tx)?;
         let mut more = false;
         if maintain {
