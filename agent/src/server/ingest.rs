@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use apm_core::python::scrub::scrub;
 use apm_core::record::{Call, Event, ProcessSample, Record, SlowSql};
 use apm_core::sql::{Dialect, normalise};
 use axum::Json;
@@ -144,6 +145,12 @@ impl EventIn {
     fn into_record(self, service: &Arc<str>, pid: u32, now: f64) -> Event {
         let path = without_query(self.path.unwrap_or_default());
         let slow = self.db_slow.unwrap_or_default().into_iter().take(SLOW);
+        let message = self.error_message.as_deref().map(|text| first(scrub(text).into_owned(), MESSAGE));
+        // A traceback ends with the message.
+        let traceback = self.error_traceback.map(|text| match (&self.error_message, &message) {
+            (Some(told), Some(kept)) if told != kept => text.replace(told, kept),
+            _ => text,
+        });
         Event {
             ts: time(self.ts, now),
             service: Arc::clone(service),
@@ -158,8 +165,8 @@ impl EventIn {
             correlation_id: self.correlation_id,
             parent_id: self.parent_id,
             error_type: self.error_type,
-            error_message: self.error_message.map(|text| first(text, MESSAGE)),
-            error_traceback: self.error_traceback.map(|text| first(text, TRACEBACK)),
+            error_message: message,
+            error_traceback: traceback.map(|text| first(text, TRACEBACK)),
             error_fingerprint: self.error_fingerprint,
             db_query_count: self.db_query_count.map(|n| number(Some(n))),
             db_total_ms: self.db_total_ms,

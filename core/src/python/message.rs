@@ -1,5 +1,6 @@
 //! The message of an exception: what `str(exception)` gives.
 
+use super::scrub::scrub;
 use super::value::Value;
 
 /// How an exception's class makes its message.
@@ -19,9 +20,10 @@ pub enum Wording {
 /// Longest message kept, in characters.
 pub const MESSAGE_MAX: usize = 500;
 
-/// The message of an exception with `count` arguments, the first of which are known.
+/// The message of an exception with `count` arguments, the first of which are known. Secrets are taken out of it.
 pub fn message(wording: &Wording, arguments: &[Value], count: u64) -> String {
-    let text = match (wording, arguments) {
+    let arguments: Vec<Value> = arguments.iter().map(without_cut_word).collect();
+    let text = match (wording, arguments.as_slice()) {
         (_, []) => String::new(),
         (Wording::Key, [key]) if count == 1 => key.repr(),
         (Wording::Os { filename }, [errno, text]) if count == 2 => {
@@ -37,9 +39,19 @@ pub fn message(wording: &Wording, arguments: &[Value], count: u64) -> String {
             format!("({})", text.join(", "))
         }
     };
-    match text.char_indices().nth(MESSAGE_MAX) {
-        Some((end, _)) => text[..end].to_owned(),
-        None => text,
+    let text = scrub(&text);
+    let end = text.char_indices().nth(MESSAGE_MAX).map_or(text.len(), |(end, _)| end);
+    text[..end].to_owned()
+}
+
+/// The last word of a text that is not known whole may be the start of a secret that cannot be told any more.
+fn without_cut_word(value: &Value) -> Value {
+    match value {
+        Value::Text { text, whole: false } => {
+            let words = text.trim_end_matches(|c: char| !c.is_whitespace());
+            Value::Text { text: words.to_owned(), whole: false }
+        }
+        other => other.clone(),
     }
 }
 
@@ -68,6 +80,16 @@ mod tests {
         assert_eq!(message(&with, &arguments, 2), "[Errno 2] No such file or directory: '/x'");
         let without = Wording::Os { filename: None };
         assert_eq!(message(&without, &arguments, 2), "[Errno 2] No such file or directory");
+    }
+
+    #[test]
+    fn a_message_keeps_no_secret() {
+        assert_eq!(message(&Wording::Plain, &[text("no password=hunter2")], 1), "no password=<redacted>");
+        let pair = [text("ann@example.org"), Value::Int(1)];
+        assert_eq!(message(&Wording::Plain, &pair, 2), "('<redacted>', 1)");
+        assert_eq!(message(&Wording::Key, &[text("password=hunter2")], 1), "'password=<redacted>'");
+        let cut = Value::Text { text: "by eyJ".to_owned(), whole: false };
+        assert_eq!(message(&Wording::Plain, &[cut], 1), "by ...");
     }
 
     #[test]

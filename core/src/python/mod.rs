@@ -7,5 +7,6 @@ pub mod lines;
 pub mod message;
 pub mod place;
 pub mod redact;
+pub mod scrub;
 pub mod traceback;
 pub mod value;

@@ -30,7 +30,7 @@ const SECRET_NAMES: &[&str] = &[
 ];
 
 /// Beginnings by which issuers mark their credentials.
-const SECRET_PREFIXES: &[&str] = &[
+pub(super) const SECRET_PREFIXES: &[&str] = &[
     "sk-",
     "sk_",
     "pk_",
@@ -92,7 +92,7 @@ pub fn is_secret_text(text: &str) -> bool {
         || text.split(|c: char| c.is_whitespace() || "\"'<>(),;=&?".contains(c)).any(is_secret_word)
 }
 
-fn is_secret_word(word: &str) -> bool {
+pub(super) fn is_secret_word(word: &str) -> bool {
     is_email(word) || is_token(word) || is_key(word)
 }
 
@@ -150,7 +150,7 @@ fn has_card(text: &str) -> bool {
 }
 
 /// 13 to 19 digits with the check digit of ISO/IEC 7812-1 (Luhn).
-fn is_card(text: &str) -> bool {
+pub(super) fn is_card(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
     if !(13..=19).contains(&digits.len()) {
         return false;

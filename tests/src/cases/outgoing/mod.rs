@@ -10,6 +10,7 @@ mod inbound;
 mod mysql;
 pub(super) mod peers;
 mod queries;
+mod secrets;
 mod stores;
 mod tally;
 
@@ -55,6 +56,7 @@ pub(super) fn cases() -> Vec<Case> {
     let h2c = |places: &Places, peers: &Peers| inbound::judge(places, peers, inbound::H2C);
     let rest = [
         case("outgoing/failures".to_owned(), Box::new(failures::judge)),
+        case("outgoing/secrets".to_owned(), Box::new(secrets::judge)).sharing("PostgreSQL's count"),
         case("inbound-h2c/hypercorn".to_owned(), Box::new(h2c)),
     ];
     calls.chain(queries).chain(mysql).chain(commands).chain(servers).chain(rest).collect()
