@@ -51,11 +51,32 @@ impl Agent {
 
     /// The same on a given port.
     pub(crate) fn start_on(port: u16, binary: &Path, arguments: &[String], scratch: &Path) -> Result<Self> {
+        Self::launch(port, &[], binary, arguments, scratch)
+    }
+
+    /// The same with variables of its environment.
+    pub(crate) fn start_in(
+        environment: &[(&str, &str)],
+        binary: &Path,
+        arguments: &[String],
+        scratch: &Path,
+    ) -> Result<Self> {
+        Self::launch(free_port()?, environment, binary, arguments, scratch)
+    }
+
+    fn launch(
+        port: u16,
+        environment: &[(&str, &str)],
+        binary: &Path,
+        arguments: &[String],
+        scratch: &Path,
+    ) -> Result<Self> {
         let directory = scratch.join("store");
         std::fs::create_dir_all(&directory)?;
         let database = directory.join("apm.db");
         let mut command = Command::new(binary);
         command.args(arguments).arg("--db").arg(&database).args(["--port", &port.to_string()]);
+        command.envs(environment.iter().copied());
         let log = scratch.join(format!("agent-{port}.log"));
         let mut process = Process::start("apm-agent", &mut command, &log)?;
         until(START, "the agent to answer /healthz", || {
@@ -103,6 +124,11 @@ impl Agent {
     /// The JSON answer of the API at `path`.
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
         Ok(serde_json::from_str(&get(self.port, path)?)?)
+    }
+
+    /// Port of its server.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Address of the page.

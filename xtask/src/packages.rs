@@ -19,6 +19,8 @@ pub(crate) const TEST_PACKAGES: &[&str] = &[
     "mariadb-client-core", // what makes its data directory
     "openssl",             // their certificate
     "prometheus",          // reads /metrics
+    "libfaketime",         // tells the agent another time
+    "curl",                // asks with secrets
     "libpq-dev",           // psycopg2 from source
     "libc6-dev",
     "gcc", // the linker that cargo needs

@@ -1,6 +1,8 @@
 //! What strangers send: nothing secret is kept, and what follows is still seen.
 
+mod clock;
 mod disk;
+mod open;
 mod rows;
 mod streams;
 mod survival;
@@ -32,6 +34,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("faults/garbage", garbage),
         Case::new("faults/ring-overflow", ring_overflow).alone(),
         Case::new("faults/many-connections", many_connections).alone(),
+        Case::new("faults/open-connections", open::all_at_once).alone(),
+        Case::new("faults/clock-stepped", clock::stepped),
         Case::new("faults/large-bodies", streams::large_bodies).alone(),
         Case::new("faults/endless-streams", streams::endless_streams).alone(),
         Case::new("faults/slow-clients", streams::slow_clients),

@@ -12,6 +12,7 @@ mod metrics;
 pub(crate) mod outgoing;
 mod page;
 mod sdk;
+mod security;
 mod shop;
 mod sockets;
 mod workers;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> Vec<Case> {
         metrics::cases(),
         shop::cases(),
         sdk::cases(),
+        security::cases(),
         attribution::cases(),
         call_sites::cases(),
         discovered::cases(),
