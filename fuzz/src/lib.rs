@@ -3,8 +3,12 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use apm_agent_ebpf::{Event, decode as decoded};
+use apm_core::aggregate::Cell;
 use apm_core::exchange::{Direction, Origin, Role};
 use apm_core::protocol::{At, CloseReason, Next, Opening, Output, REGISTRY};
+use apm_core::python::lines::line_of;
+use apm_core::python::scrub::scrub as scrubbed;
 use apm_core::sql::{Dialect, MAX_TEXT, normalise, split_statements};
 use apm_core::time::Time;
 
@@ -155,5 +159,63 @@ pub fn sql(input: &[u8]) {
         let cut = &planted[..planted.len() - 11];
         let text = normalise(cut, dialect).text;
         assert_eq!(text, "SELECT a FROM t WHERE b = ?", "cut before its closing quote");
+    }
+}
+
+/// Decodes `input` as a record of the ring and checks that payloads are parts of it.
+///
+/// # Panics
+/// On anything that the decoder must never do.
+pub fn decode(input: &[u8]) {
+    if let Some(Event::Data(data, head, tail)) = decoded(input) {
+        assert!(head.len() + tail.len() <= data.len as usize, "more was copied than moved");
+        assert!(size_of_val(&data) + head.len() + tail.len() <= input.len(), "more was copied than the record holds");
+    }
+}
+
+/// Decodes `input` as a cell of the store: what is taken for one is written as it was read.
+///
+/// # Panics
+/// On anything that the decoder must never do.
+pub fn cell(input: &[u8]) {
+    let mut cell = Cell::default();
+    if cell.merge_encoded(input).is_some() {
+        let mut again = Cell::default();
+        assert!(again.merge_encoded(&cell.encode()).is_some(), "what was written cannot be read");
+        assert_eq!(again.encode(), cell.encode(), "not stable");
+        for q in [0.0, 0.5, 0.99, 1.0] {
+            let _ = cell.quantile(q);
+        }
+    }
+    let _ = Cell::longest_encoded(input);
+}
+
+/// Looks up a line in `input` as a code object's table: the first byte says of which Python, the next four of which instruction.
+///
+/// # Panics
+/// On anything that the reader must never do.
+pub fn lines(input: &[u8]) {
+    let [minor, a, b, c, d, table @ ..] = input else { return };
+    let _ = line_of(8 + minor % 8, table, 1, u32::from_le_bytes([*a, *b, *c, *d]));
+}
+
+/// Takes secrets out of `input`, and out of a sentence in which one is planted between two parts of it.
+///
+/// # Panics
+/// On anything that must never be: above all when the secret is still there.
+pub fn scrub(input: &[u8]) {
+    const SECRET: &str = "hunter2Zq9xK4";
+    let text = String::from_utf8_lossy(input);
+    let _ = scrubbed(&text);
+    let middle = text.floor_char_boundary(text.len() / 2);
+    let (before, after) = text.split_at(middle);
+    for planted in [
+        format!("{before} password={SECRET} {after}"),
+        format!("{before} 'secret': '{SECRET} more' {after}"),
+        format!("{before} Authorization: Bearer {SECRET} {after}"),
+        format!("{before} postgres://ada:{SECRET}@db/x {after}"),
+        format!("{before} Duplicate entry '{SECRET}' for key {after}"),
+    ] {
+        assert!(!scrubbed(&planted).contains(SECRET), "kept of {planted:?}");
     }
 }
