@@ -84,6 +84,27 @@ enum Task {
         #[arg(long)]
         report: PathBuf,
     },
+    /// Measure the agent beside SDKs that live in the app's process
+    BenchPeers {
+        /// Rounds of each in turn
+        #[arg(long)]
+        rounds: u32,
+        /// Seconds per measurement
+        #[arg(long)]
+        seconds: u32,
+        /// Where the report goes, as Markdown
+        #[arg(long)]
+        report: PathBuf,
+    },
+    /// Measure what the agent takes after many requests
+    BenchFootprint {
+        /// How many
+        #[arg(long)]
+        requests: u64,
+        /// Where the report goes, as Markdown
+        #[arg(long)]
+        report: PathBuf,
+    },
     /// Start the sample app with traffic and the agent
     Demo {
         /// The Python that runs the sample app
@@ -119,6 +140,12 @@ fn main() -> ExitCode {
         }
         Task::BenchExceptions { rounds, report } => {
             bench::exceptions::run(&places(false, false), rounds, &report)
+        }
+        Task::BenchPeers { rounds, seconds, report } => {
+            bench::peers::run(&places(false, false), rounds, seconds, &report)
+        }
+        Task::BenchFootprint { requests, report } => {
+            bench::footprint::run(&places(false, false), requests, &report)
         }
         Task::Demo { python, args } => demo::run(&places(false, false), &python, &args),
     };

@@ -17,6 +17,22 @@ pub(crate) enum Part {
         #[arg(long, default_value_t = 5)]
         rounds: u32,
     },
+    /// The agent beside the SDKs of others that live in the app's process. Two minutes a round
+    Peers {
+        /// Rounds of each in turn
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Seconds of load per measurement, two for each
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+    },
+    /// Memory, file and processor time after as many requests as an hour at 1,000 a second has, as fast as the app answers.
+    /// Eight minutes
+    Footprint {
+        /// Requests; nothing is written to docs unless it is the hour's
+        #[arg(long, default_value_t = 3_600_000)]
+        requests: u64,
+    },
     /// An hour at 1,000 requests per second into the store, then every endpoint of the API while more come; beside it the
     /// store of the collector backtrack. Ten minutes
     #[command(alias = "api")]
@@ -48,6 +64,25 @@ pub(crate) fn part(part: Part) -> Result<()> {
             harness.arg("bench-exceptions").args(["--rounds", &rounds.to_string()]);
             shell::run(harness.arg("--report").arg(&report))?;
             publish("docs/performance.md", "exceptions", &fs::read_to_string(report)?)
+        }
+        Part::Peers { rounds, seconds } => {
+            packages::require(&["python3", "python3-venv", "wrk", "openssl"])?;
+            let report = places::target().join("bench-peers.md");
+            let mut harness = on_pythons()?;
+            python::peers()?;
+            harness.arg("bench-peers").args(["--rounds", &rounds.to_string()]);
+            harness.args(["--seconds", &seconds.to_string()]);
+            shell::run(harness.arg("--report").arg(&report))?;
+            publish("docs/performance.md", "peers", &fs::read_to_string(report)?)
+        }
+        Part::Footprint { requests } => {
+            packages::require(&["python3", "python3-venv", "wrk"])?;
+            let report = places::target().join("bench-footprint.md");
+            let mut harness = on_pythons()?;
+            harness.arg("bench-footprint").args(["--requests", &requests.to_string()]);
+            shell::run(harness.arg("--report").arg(&report))?;
+            let written = fs::read_to_string(report)?;
+            if requests >= 3_600_000 { publish("docs/performance.md", "footprint", &written) } else { Ok(()) }
         }
         Part::Store { rate, seconds, alone } => {
             let (rate, seconds_text) = (rate.to_string(), seconds.to_string());

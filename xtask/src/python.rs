@@ -39,6 +39,12 @@ pub(crate) fn applications() -> Option<PathBuf> {
     Some(home(APPLICATIONS)).filter(|home| home.join("bin/python").exists())
 }
 
+/// The environment with the SDKs that the agent is measured beside.
+pub(crate) fn peers() -> Result<()> {
+    let python = interpreter(CLIENTS_ON).with_context(|| format!("no Python {CLIENTS_ON} for the SDKs"))?;
+    environment("peers", "peers.txt", &python)
+}
+
 /// The environment of the tests of outgoing traffic: psycopg2 twice, from its wheel and from source.
 fn clients(python: &Path) -> Result<()> {
     environment("outgoing", "outgoing.txt", python)?;

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: what watching costs the watched app, and what the agent itself takes.
 
 pub(crate) mod exceptions;
+pub(crate) mod footprint;
+pub(crate) mod peers;
 mod report;
 mod stage;
 mod usage;

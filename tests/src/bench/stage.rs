@@ -13,7 +13,8 @@ use crate::places::Places;
 use crate::process::Process;
 use crate::server::free_port;
 
-const OPTIONS: &[&str] =
+/// Of uvicorn.
+pub(super) const OPTIONS: &[&str] =
     &["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"];
 
 /// A server that listens.

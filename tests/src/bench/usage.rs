@@ -57,6 +57,11 @@ pub(super) fn queries(path: &Path) -> Result<u64> {
     count(path, QUERY)
 }
 
+/// Requests in the database at `path`.
+pub(super) fn requests(path: &Path) -> Result<u64> {
+    count(path, "SELECT count(*) FROM event")
+}
+
 fn count(path: &Path, query: &str) -> Result<u64> {
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     Ok(database.query_row(query, [], |row| row.get::<_, i64>(0))?.cast_unsigned())
@@ -80,8 +85,19 @@ pub(crate) fn restart_peak_memory_mb(pid: u32) -> Result<f64> {
 
 /// Largest resident memory of a process so far, in units of 1,000,000 bytes.
 pub(crate) fn peak_memory_mb(pid: u32) -> Result<f64> {
+    of_status(pid, "VmHWM:")
+}
+
+/// Resident memory of a process now, in units of 1,000,000 bytes.
+pub(super) fn memory_mb(pid: u32) -> Result<f64> {
+    of_status(pid, "VmRSS:")
+}
+
+/// A line of `/proc/PID/status` that gives kB.
+fn of_status(pid: u32, name: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1024.0 / 1e6)
 }

@@ -7,11 +7,9 @@
 //! what the probe reads.
 
 mod code;
-mod held;
 mod inner;
 
 pub(super) use code::Code;
-pub(super) use held::{Held, held};
 pub(super) use inner::{inner, leads_to};
 
 use std::io::{Read, Seek};
