@@ -57,7 +57,7 @@ impl Histogram {
 
     /// Number of values.
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The value at quantile `q` (0..=1) by nearest rank: the smallest value that at least `q` of all values do not
@@ -67,7 +67,7 @@ impl Histogram {
         let rank = ((q * total as f64).ceil() as u64).clamp(1, total.max(1));
         let mut seen = 0;
         for (bucket, count) in self.buckets() {
-            seen += count;
+            seen = u64::saturating_add(seen, count);
             if seen >= rank {
                 let (low, width) = bounds(bucket);
                 return Some(low + (width - 1) / 2);
