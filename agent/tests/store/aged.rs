@@ -193,7 +193,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
     writer.shutdown();
 }
 
-/// Until version 3 every level held a second as soon as it was rolled up. After the update it is counted once, before and after
+/// Until version 4 every level held a second as soon as it was rolled up. After the update it is counted once, before and after
 /// its ten seconds are over.
 #[test]
 fn seconds_that_version_three_rolled_up_count_once() {
@@ -222,7 +222,7 @@ fn seconds_that_version_three_rolled_up_count_once() {
         )
         .unwrap();
     }
-    old.execute_batch("DELETE FROM meta WHERE key = 'coarse_until'; PRAGMA user_version = 3").unwrap();
+    old.execute_batch("DELETE FROM meta WHERE key = 'coarse_until'; PRAGMA user_version = 4").unwrap();
     drop(old);
 
     let (writer, reader) = Store::open(&path, options(&clock)).unwrap();

@@ -177,7 +177,7 @@ impl Snapshot<'_> {
         let mut found = Vec::new();
         while let Some(Candidate { place, .. }) = heap.pop() {
             match place {
-                // In the first seconds after an update from version 3 a bucket and its parts may both have led here.
+                // In the first seconds after an update from version 4 a bucket and its parts may both have led here.
                 Place::Row(row) if found.last() == Some(&row) => {}
                 Place::Row(row) if row >= from => {
                     found.push(row);
