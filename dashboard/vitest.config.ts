@@ -16,6 +16,16 @@ export default defineConfig({
           expect: { poll: { timeout: 10_000 } },
         },
       },
+      {
+        // Needs an agent that runs: `cargo xtask test page/shop` starts all that belongs to it.
+        test: {
+          name: "agent",
+          include: ["tests/agent/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });

@@ -3,6 +3,7 @@
 mod aged;
 mod api;
 mod brute;
+mod described;
 mod faults;
 mod openapi;
 mod rows;

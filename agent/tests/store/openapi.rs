@@ -1,6 +1,6 @@
 //! What the server answers, held against what it says of itself: every endpoint, every field, every parameter.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use apm_agent::server::live::{AgentUse, LinkCount, Live, ProbeStatus, ProcessStatus, Ring};
@@ -9,86 +9,22 @@ use apm_core::record::{Event, SlowSql};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use jsonschema::Validator;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio_stream::StreamExt;
 use tower::ServiceExt;
 
 use crate::api::{Site, envelope};
+use crate::described::{Description, faults, lists};
 use crate::support::{START, ca, call, ev, event, qu, query};
 
-/// Schemas of which an instance need not have every field: a tick says what changed, and only a parameter's problem
-/// names it.
-const PARTIAL: &[&str] = &["Tick", "Problem"];
-
-/// The server's description of itself.
-struct Description {
-    document: Value,
-    /// Its schemas, closed: see [`close`].
-    schemas: Map<String, Value>,
-}
-
-impl Description {
-    async fn of(site: &Site) -> Self {
-        let (status, document) = site.get("/api/openapi.json").await;
-        assert_eq!(status, StatusCode::OK);
-        let mut schemas = Map::new();
-        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
-            let whole = !PARTIAL.contains(&name.as_str());
-            schemas.insert(name.clone(), close(schema, false, whole));
-            schemas.insert(format!("{name}.open"), close(schema, true, whole));
-        }
-        Self { document, schemas }
-    }
-
-    /// Paths with a method.
-    fn paths(&self, method: &str) -> impl Iterator<Item = &str> {
-        let paths = self.document["paths"].as_object().unwrap();
-        paths.iter().filter(move |(_, item)| item.get(method).is_some()).map(|(path, _)| path.as_str())
-    }
-
-    fn parameters(&self, path: &str) -> &[Value] {
-        self.document["paths"][path]["get"]["parameters"].as_array().map_or(&[], Vec::as_slice)
-    }
-
-    /// What the answer of an endpoint must be.
-    fn answer(&self, method: &str, path: &str, status: &str, kind: &str) -> Validator {
-        let schema = &self.document["paths"][path][method]["responses"][status]["content"][kind]["schema"];
-        assert!(schema.is_object(), "{method} {path} does not describe {status} as {kind}");
-        let mut root = close(schema, false, true);
-        root["components"] = json!({"schemas": self.schemas});
-        jsonschema::validator_for(&root).unwrap()
-    }
-}
-
-/// A schema that lets no property through that it does not name, and (`whole`) has every property that it names.
-/// `part`: it is one of several that describe one object together, so the others' properties pass.
-fn close(schema: &Value, part: bool, whole: bool) -> Value {
-    let Value::Object(fields) = schema else { return schema.clone() };
-    let mut closed = Map::new();
-    for (name, value) in fields {
-        let value = match (name.as_str(), value) {
-            ("$ref", Value::String(to)) if part => json!(format!("{to}.open")),
-            ("properties", Value::Object(properties)) => {
-                properties.iter().map(|(name, schema)| (name.clone(), close(schema, false, true))).collect()
-            }
-            ("allOf", Value::Array(parts)) => parts.iter().map(|schema| close(schema, true, whole)).collect(),
-            (_, Value::Array(items)) => items.iter().map(|schema| close(schema, false, true)).collect(),
-            (_, value) => close(value, false, true),
-        };
-        closed.insert(name.clone(), value);
-    }
-    if let (Some(Value::Object(properties)), true) = (fields.get("properties"), whole) {
-        closed.insert("required".into(), properties.keys().cloned().collect());
-    }
-    if !part && (fields.contains_key("properties") || fields.contains_key("allOf")) {
-        closed.insert("unevaluatedProperties".into(), json!(false));
-    }
-    Value::Object(closed)
+async fn description(site: &Site) -> Description {
+    let (status, document) = site.get("/api/openapi.json").await;
+    assert_eq!(status, StatusCode::OK);
+    Description::new(document)
 }
 
 fn fits(validator: &Validator, answer: &Value, uri: &str) {
-    let faults: Vec<String> =
-        validator.iter_errors(answer).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+    let faults = faults(validator, answer);
     assert!(faults.is_empty(), "{uri} is not as described:\n{}\n{answer:#}", faults.join("\n"));
 }
 
@@ -176,22 +112,10 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("/healthz", "/healthz"),
 ];
 
-/// Lists of the answers that hold nothing.
-fn empty(answer: &Value, at: &str, found: &mut Vec<String>) {
-    match answer {
-        Value::Array(items) if items.is_empty() => found.push(at.to_owned()),
-        Value::Array(items) => items.iter().for_each(|item| empty(item, at, found)),
-        Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| empty(value, &format!("{at}.{name}"), found));
-        }
-        _ => {}
-    }
-}
-
 #[tokio::test]
 async fn every_answer_is_as_described() {
     let site = full().await;
-    let description = Description::of(&site).await;
+    let description = description(&site).await;
     let scan = json!({"service": "api", "path": site.store.dir.path()}).to_string();
     for (path, body) in [("/ingest", envelope().to_string()), ("/api/scan", scan)] {
         let (status, answer) = site.post(path, body).await;
@@ -205,11 +129,14 @@ async fn every_answer_is_as_described() {
         let (status, answer) = site.get(uri).await;
         assert_eq!(status, StatusCode::OK, "{uri}: {answer}");
         fits(&description.answer("get", path, "200", "application/json"), &answer, uri);
-        let mut nothing = Vec::new();
-        empty(&answer, "", &mut nothing);
+        let mut held = BTreeMap::new();
+        lists(&answer, "", &mut held);
         // A trace's request was explained by its call, the callee called nobody, and the store has nothing to report.
         let bare = ["children", "calls", "queries", "notices", "db_slow"];
-        nothing.retain(|at| !bare.iter().any(|name| at.ends_with(name)));
+        let nothing: Vec<_> = held
+            .into_iter()
+            .filter(|(at, holds)| !holds && !bare.iter().any(|name| at.ends_with(name)))
+            .collect();
         assert!(nothing.is_empty(), "{uri}: {nothing:?} hold nothing to compare\n{answer:#}");
     }
     assert!(described.remove("/metrics") && described.remove("/api/stream"));
@@ -220,7 +147,7 @@ async fn every_answer_is_as_described() {
 #[tokio::test]
 async fn a_field_too_many_and_one_too_few_are_found() {
     let site = full().await;
-    let description = Description::of(&site).await;
+    let description = description(&site).await;
     let trace = description.answer("get", "/api/trace/{id}", "200", "application/json");
     let (_, answer) = site.get("/api/trace/own").await;
     let places = ["", "/queries/0", "/calls/0", "/calls/0/callee", "/db_slow/0"];
@@ -241,7 +168,7 @@ async fn a_field_too_many_and_one_too_few_are_found() {
 #[tokio::test]
 async fn what_is_no_json_is_of_the_kind_described() {
     let site = full().await;
-    let description = Description::of(&site).await;
+    let description = description(&site).await;
     let ask = async |uri| {
         let request = Request::get(uri).header("host", "127.0.0.1:9876").body(Body::empty()).unwrap();
         let response = site.router().oneshot(request).await.unwrap();
@@ -267,7 +194,7 @@ async fn what_is_no_json_is_of_the_kind_described() {
 #[tokio::test]
 async fn parameters_are_as_described() {
     let site = full().await;
-    let description = Description::of(&site).await;
+    let description = description(&site).await;
     let mut refused = 0;
     for (path, uri) in ADDRESSES {
         let problem = description.answer("get", path, "default", "application/json");

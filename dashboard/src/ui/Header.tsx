@@ -30,17 +30,9 @@ export function Header(): JSX.Element {
       <div class="bar">
         <a class="brand" href={link({ view: "overview" })} onClick={follow({ view: "overview" })}>
           <img src={icon} alt="" />
-          apm-agent
+          <span class="words">apm-agent</span>
         </a>
         <ServiceSelect />
-        <Segments
-          label="Window"
-          options={WINDOWS}
-          value={w}
-          name={windowName}
-          choose={(seconds) => go({ w: seconds })}
-        />
-        <LiveButton />
         <span class="grow" />
         <Health />
         <button
@@ -52,6 +44,14 @@ export function Header(): JSX.Element {
         >
           Settings
         </button>
+        <LiveButton />
+        <Segments
+          label="Window"
+          options={WINDOWS}
+          value={w}
+          name={windowName}
+          choose={(seconds) => go({ w: seconds })}
+        />
       </div>
       <Tabs />
     </header>

@@ -1,9 +1,15 @@
-/** A table with sortable columns and rows that the keyboard walks. The sort is part of the URL. */
+/**
+ * A table with sortable columns and rows that the keyboard walks. The sort is part of the URL. On a phone each row is a
+ * card of labelled figures, and a field in place of the header chooses the sort.
+ */
 
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { sorted } from "../state/sort";
 import { go, view } from "../state/view";
+
+/** Rows that need no choice of their order on a phone: all are seen at once. */
+const FEW = 4;
 
 export interface Column<Row> {
   /** Name of the column in the URL. */
@@ -13,8 +19,13 @@ export interface Column<Row> {
   title?: string;
   /** A right-aligned figure. */
   num?: boolean;
-  /** Left out on a phone. */
+  /** Left out on a phone where the row opens to it. */
   optional?: boolean;
+  /**
+   * Where it goes on a phone, whose rows are cards: the first line, a line of its own at the end, or so many sixths of a
+   * line. Without it a figure takes one sixth, anything else two.
+   */
+  phone?: "lead" | "line" | 1 | 2 | 3;
   /** Class of the cells. */
   class?: string;
   /** What the column sorts by; a column without it does not sort. Null sorts last either way. */
@@ -44,7 +55,8 @@ export function Table<Row>({ name, caption, columns, rows, id, sort, limit = 25,
   const ordered = sorted(rows, by, descending);
   const shown = all ? ordered : ordered.slice(0, limit);
 
-  const sortBy = (column: Column<Row>) => {
+  const sortBy = (column: Column<Row> | undefined) => {
+    if (!column) return;
     // Figures are first wanted from the top, names from A.
     const next =
       column !== by ? (column.num ? `-${column.key}` : column.key) : descending ? column.key : `-${column.key}`;
@@ -55,6 +67,32 @@ export function Table<Row>({ name, caption, columns, rows, id, sort, limit = 25,
 
   return (
     <>
+      {rows.length > FEW && (
+        <div class="sorter">
+          <select
+            class="field"
+            aria-label={`Sort ${caption} by`}
+            value={by?.key}
+            onChange={(event) => sortBy(columns.find((column) => column.key === event.currentTarget.value))}
+          >
+            {columns
+              .filter((column) => column.by)
+              .map((column) => (
+                <option key={column.key} value={column.key}>
+                  by {column.label}
+                </option>
+              ))}
+          </select>
+          <button
+            type="button"
+            class="button"
+            aria-label={descending ? "Descending; turn the order" : "Ascending; turn the order"}
+            onClick={() => sortBy(by)}
+          >
+            {descending ? "▼" : "▲"}
+          </button>
+        </div>
+      )}
       <div class="scroll">
         <table>
           <caption class="sr">{caption}</caption>
@@ -109,7 +147,7 @@ export function Table<Row>({ name, caption, columns, rows, id, sort, limit = 25,
                 }
               >
                 {columns.map((column) => (
-                  <td key={column.key} class={classes(column)}>
+                  <td key={column.key} class={classes(column, column === by)} data-label={column.label}>
                     {column.cell(row)}
                   </td>
                 ))}
@@ -127,8 +165,11 @@ export function Table<Row>({ name, caption, columns, rows, id, sort, limit = 25,
   );
 }
 
-function classes<Row>(column: Column<Row>): string | undefined {
-  return [column.num && "num", column.optional && "opt", column.class].filter(Boolean).join(" ") || undefined;
+function classes<Row>(column: Column<Row>, sorted = false): string | undefined {
+  const { num, optional, phone } = column;
+  const place = typeof phone === "number" ? `span${phone}` : phone;
+  const names = [num && "num", optional && "opt", sorted && "sorted", place, column.class];
+  return names.filter(Boolean).join(" ") || undefined;
 }
 
 /** A click on a link or button inside a row, or one that ends a selection of text, does not open the row. */

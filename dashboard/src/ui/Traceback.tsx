@@ -1,7 +1,6 @@
 import type { JSX } from "preact";
 import { mark } from "../state/traceback";
 
-/** A traceback as text; frames of libraries are muted, the exception itself stands out. */
 /** Says so where an exception need not be what the request failed with. */
 export function Doubt({ link }: { link: string | null | undefined }): JSX.Element | null {
   if (link !== "raised") return null;
@@ -13,6 +12,7 @@ export function Doubt({ link }: { link: string | null | undefined }): JSX.Elemen
   );
 }
 
+/** A traceback as text; frames of libraries are muted, the exception itself stands out. */
 export function Traceback({ text }: { text: string }): JSX.Element {
   return (
     <pre class="trace-text" tabIndex={0} aria-label="Traceback">

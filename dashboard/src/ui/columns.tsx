@@ -18,6 +18,7 @@ export const when = <Row extends { ts: number }>(): Column<Row> => ({
 export const status = <Row extends { status: number }>(): Column<Row> => ({
   key: "status",
   label: "Status",
+  phone: 1,
   by: (row) => row.status,
   cell: (row) => <StatusCode code={row.status} />,
 });
@@ -35,6 +36,7 @@ export const route = <Row extends { method: string; route: string }>(): Column<R
   key: "route",
   label: "Route",
   class: "route",
+  phone: "lead",
   by: (row) => row.route,
   cell: (row) => {
     const to = { view: "route", method: row.method, route: row.route } as const;
@@ -50,6 +52,7 @@ export const host = <Row extends { host: string }>(): Column<Row> => ({
   key: "host",
   label: "Host",
   class: "route",
+  phone: "lead",
   by: (row) => row.host,
   cell: (row) => <span class="mono">{row.host}</span>,
 });

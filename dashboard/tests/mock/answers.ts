@@ -134,6 +134,7 @@ export class Answers {
         first_seen: same.at(-1)?.ts,
         last_seen: same[0]?.ts,
         sample_traceback: same[0]?.exception?.error_traceback,
+        sample_link: same[0]?.exception?.error_link,
         sample_request_id: same[0]?.request_id,
         service: same[0]?.service,
         affected_routes: groupBy(same, (row) => `${row.method} ${row.route}`).map((of) => ({

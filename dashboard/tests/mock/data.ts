@@ -313,6 +313,8 @@ export function makeShop(now: number, seconds: number, rps: number): Shop {
             error_traceback: failed.traceback,
             error_fingerprint: hash(failed.traceback),
             error_locals: null,
+            // What handled the one kind was not seen.
+            error_link: failed.type === "KeyError" ? "raised" : "context",
           }
         : null,
       db_query_count: queries,

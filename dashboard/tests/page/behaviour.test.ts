@@ -143,6 +143,22 @@ test("an error group opens to its traceback, and to a request that raised it", a
   expect(await text("#request [aria-label=Exception]")).toContain("httpx.ReadTimeout");
 });
 
+test("an exception that need not be the cause is marked as not certain, in its group and in its request", async () => {
+  const NOT_CERTAIN = "text=Not certain: this exception left";
+  await open("?view=errors", "#errors .group");
+  await page.click("#errors .line:has-text('httpx.ReadTimeout')");
+  await page.waitForSelector("#errors .trace-text");
+  expect(await page.locator(NOT_CERTAIN).count()).toBe(0);
+  await page.click("#errors .line:has-text('KeyError')");
+  await page.waitForSelector(`#errors ${NOT_CERTAIN}`);
+  await page.click("#errors >> text=Open a request that raised it");
+  await page.waitForSelector(`#request [aria-label=Exception] >> ${NOT_CERTAIN}`);
+  await open("?view=errors", "#recent_errors tbody tr");
+  await page.click("#recent_errors a:has-text('httpx.ReadTimeout')");
+  await page.waitForSelector("#request [aria-label=Exception] .trace-text");
+  expect(await page.locator(NOT_CERTAIN).count()).toBe(0);
+});
+
 test("a request opens as a waterfall: N+1 named, the callee nested, copied as curl and JSON", async () => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   await open("?view=route&method=GET&route=/orders&service=shop-api", "#requests tbody tr");

@@ -90,3 +90,15 @@ export function complaints(page: Page): string[] {
   page.on("pageerror", (error) => said.push(String(error)));
   return said;
 }
+
+/**
+ * What lies out of sight to the side: the page itself, and parts that scroll sideways although they need not. Tabs and the
+ * graph may be wider than a phone.
+ */
+export const sideways = (page: Page): Promise<string[]> =>
+  page.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>("html, body *")]
+      .filter((part) => part.scrollWidth > part.clientWidth + 1 && !part.matches(".tabs, .map"))
+      .filter((part) => part.tagName === "HTML" || /auto|scroll/.test(getComputedStyle(part).overflowX))
+      .map((part) => `${part.tagName} ${part.className} in ${part.closest("[id]")?.id}: ${part.scrollWidth} pixels`),
+  );

@@ -1,35 +1,34 @@
-/** Pictures of every view, light and dark, wide and narrow, into target/screens. A view that complains fails. */
+/**
+ * Every view on made-up data, light and dark: pictures into target/screens, judged by axe, wide and on a phone.
+ * `tests/agent/live.test.ts` does the same on real traffic.
+ */
 
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { violations } from "./axe";
 import { named, VIEWS } from "./views";
-import { SCREENS, complaints, stage } from "./harness";
+import { SCREENS, complaints, sideways, stage } from "./harness";
 
 const on = stage();
 
-const SIZES = [
-  ["wide", 1280, 900],
-  ["narrow", 390, 844],
-] as const;
-
-for (const scheme of ["light", "dark"] as const) {
-  for (const [size, width, height] of SIZES) {
-    test.each(VIEWS)(`%s, ${scheme}, ${size}`, async (name, query, ready) => {
-      const page = await on.chrome.newPage({ colorScheme: scheme, viewport: { width, height } });
-      const said = complaints(page);
-      await page.goto(`${on.base}/?${await named(on.base, query)}`);
-      await page.waitForSelector(ready);
-      await page.waitForLoadState("load");
-      await page.screenshot({
-        path: `${SCREENS}/${name}-${scheme}-${size}.png`,
-        fullPage: !query.includes("request="),
-      });
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      expect(overflow, "the page scrolls sideways").toBeLessThanOrEqual(0);
-      expect(said).toEqual([]);
-      await page.close();
+describe.each(["light", "dark"] as const)("%s", (colorScheme) => {
+  test.each(VIEWS)("%s", async (name, query, ready) => {
+    const page = await on.chrome.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });
+    const said = complaints(page);
+    await page.goto(`${on.base}/?${await named(on.base, query)}`);
+    await page.waitForSelector(ready);
+    await page.waitForLoadState("load");
+    await page.screenshot({
+      path: `${SCREENS}/${name}-${colorScheme}-wide.png`,
+      fullPage: !query.includes("request="),
     });
-  }
-}
+    expect(await violations(page)).toEqual([]);
+    // The same page on a phone.
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await sideways(page)).toEqual([]);
+    expect(said).toEqual([]);
+    await page.close();
+  });
+});
 
 test.each(["light", "dark"] as const)("dialogs and empty views, %s", async (colorScheme) => {
   const page = await on.chrome.newPage({ colorScheme, viewport: { width: 1280, height: 900 } });

@@ -1,11 +1,11 @@
 /** Every view of the page: its name, its address, and what is there when it is drawn. */
 
-export const VIEWS: readonly (readonly [name: string, query: string, ready: string])[] = [
-  ["overview", "", "#routes tbody tr"],
-  ["overview-folder", "service=shop-api&folder=api&q=get", "#folder .bad"],
+export const views = (service: string): readonly (readonly [name: string, query: string, ready: string])[] => [
+  ["overview", "", "#queries tbody tr"],
+  ["overview-folder", `service=${service}&folder=api&q=get`, "#folder .bad"],
   ["requests", "view=requests&kind=slow", "#requests tbody tr"],
-  ["route", "view=route&method=POST&route=/checkout&service=shop-api", "#calls tbody tr"],
-  ["request", "view=route&method=POST&route=/checkout&service=shop-api&request=CHECKOUT", "#request .wf.call"],
+  ["route", `view=route&method=POST&route=/checkout&service=${service}`, "#calls tbody tr"],
+  ["request", `view=route&method=POST&route=/checkout&service=${service}&request=CHECKOUT`, "#request .wf.call"],
   ["request-n-plus-one", "view=requests&request=ORDERS", "#request .finding"],
   ["errors", "view=errors&error=FIRST", "#errors .trace-text"],
   ["queries", "view=queries", "#n_plus_one tbody tr"],
@@ -13,6 +13,9 @@ export const VIEWS: readonly (readonly [name: string, query: string, ready: stri
   ["map", "view=map", "#map svg"],
   ["agent", "view=agent", "#processes tbody tr"],
 ];
+
+/** Those of the made-up shop. */
+export const VIEWS = views("shop-api");
 
 /** Puts the id of a real request or error in the place of a name. */
 export async function named(base: string, query: string): Promise<string> {

@@ -77,7 +77,7 @@ fn live(places: &Places) -> Result<Verdict> {
 }
 
 /// Runs a script of ours that looks at the agent's page, in Node; gives what it found. `None` where there is no browser.
-pub(super) fn drive<T: DeserializeOwned>(
+fn drive<T: DeserializeOwned>(
     places: &Places,
     script: &str,
     agent: &Agent,
@@ -93,7 +93,7 @@ pub(super) fn drive<T: DeserializeOwned>(
     Ok(Some(serde_json::from_slice(&done.stdout)?))
 }
 
-fn browser() -> Option<PathBuf> {
+pub(super) fn browser() -> Option<PathBuf> {
     let known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
     known.into_iter().map(PathBuf::from).find(|path| path.exists())
 }

@@ -23,13 +23,13 @@ const PROCESSES: readonly Column<ProcessStatus>[] = [
     by: (row) => row.state,
     cell: (row) => <span class={row.state === "watched" ? undefined : "muted"}>{row.state}</span>,
   },
-  { key: "python", label: "Python", by: (row) => row.python, cell: (row) => row.python ?? "" },
-  { key: "probes", label: "What attached", cell: (row) => <Probes of={row} /> },
+  { key: "python", label: "Python", phone: 1, by: (row) => row.python, cell: (row) => row.python ?? "" },
+  { key: "probes", label: "What attached", phone: "line", cell: (row) => <Probes of={row} /> },
   {
     key: "command",
     label: "Command",
     class: "route",
-    optional: true,
+    phone: "line",
     cell: (row) => (
       <span class="mono small clip" title={row.command ?? undefined}>
         {/* Which directory the interpreter lies in says less than what it runs. */}
@@ -40,7 +40,13 @@ const PROCESSES: readonly Column<ProcessStatus>[] = [
 ];
 
 const LOSSES: readonly Column<Loss>[] = [
-  { key: "name", label: "Loss", by: (row) => row.name, cell: (row) => <span class="mono">{row.name}</span> },
+  {
+    key: "name",
+    label: "Loss",
+    phone: 3,
+    by: (row) => row.name,
+    cell: (row) => <span class="mono">{row.name}</span>,
+  },
   {
     key: "count",
     label: "Count",
@@ -48,7 +54,7 @@ const LOSSES: readonly Column<Loss>[] = [
     by: (row) => row.count,
     cell: (row) => <span class={row.count ? "warn" : "zero"}>{count(row.count)}</span>,
   },
-  { key: "meaning", label: "What it means", optional: true, cell: (row) => <span class="muted">{row.meaning}</span> },
+  { key: "meaning", label: "What it means", phone: "line", cell: (row) => <span class="muted">{row.meaning}</span> },
 ];
 
 /** What each kind of link rests on. None is a guess. */
@@ -63,9 +69,9 @@ const GROUNDS: Readonly<Record<string, string>> = {
 };
 
 const LINKS: readonly Column<Link>[] = [
-  { key: "kind", label: "Known by", by: (row) => row.kind, cell: (row) => row.kind },
+  { key: "kind", label: "Known by", phone: 3, by: (row) => row.kind, cell: (row) => row.kind },
   { key: "count", label: "Count", num: true, by: (row) => row.count, cell: (row) => count(row.count) },
-  { key: "grounds", label: "Grounds", optional: true, cell: (row) => <span class="muted">{GROUNDS[row.kind]}</span> },
+  { key: "grounds", label: "Grounds", phone: "line", cell: (row) => <span class="muted">{GROUNDS[row.kind]}</span> },
 ];
 
 export function AgentView(): JSX.Element {

@@ -17,6 +17,7 @@ const COLUMNS: readonly Column<RecentError>[] = [
     key: "error",
     label: "Error",
     class: "route",
+    phone: "lead",
     by: (row) => row.error,
     cell: (row) =>
       row.request_id ? (

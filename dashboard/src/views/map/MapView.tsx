@@ -1,14 +1,14 @@
 /** The dependency graph: routes to the left, what they call to the right, edges by volume and error rate. */
 
 import type { JSX } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { pace, url, useApi } from "../../api/hooks";
 import type { Chains, RouteHostCalls, Routes } from "../../api/types";
 import { count, ms, pct, plural, windowWords } from "../../format";
 import { graph, width, type Graph, type GraphEdge, type GraphNode } from "../../state/graph";
 import { follow, link, view } from "../../state/view";
 import { Empty, Panel, Waiting } from "../../ui/bits";
-import { BOX, place } from "./layout";
+import { NARROW, place, WIDE, type Box as Size } from "./layout";
 
 export default function MapView(): JSX.Element {
   const { service, w } = view.value;
@@ -73,9 +73,10 @@ function Drawing({ of }: { of: Graph }): JSX.Element {
       ]),
     [of],
   );
+  const box = useNarrow() ? NARROW : WIDE;
   const places = useMemo(
-    () => place({ ...of, nodes: [...of.nodes].sort(byId), edges: [...of.edges].sort(byEnds) }),
-    [shape],
+    () => place({ ...of, nodes: [...of.nodes].sort(byId), edges: [...of.edges].sort(byEnds) }, box),
+    [shape, box],
   );
   const edges = useMemo(() => [...of.edges].sort(byEnds), [of]);
   const most = Math.max(...edges.map((edge) => edge.count));
@@ -109,6 +110,7 @@ function Drawing({ of }: { of: Graph }): JSX.Element {
               <Box
                 key={node.id}
                 node={node}
+                size={box}
                 x={at.x}
                 y={at.y}
                 dim={near !== null && !near.has(node.id)}
@@ -133,12 +135,14 @@ const sayEdge = (edge: GraphEdge) =>
 
 function Box({
   node,
+  size,
   x,
   y,
   dim,
   hover,
 }: {
   node: GraphNode;
+  size: Size;
   x: number;
   y: number;
   dim: boolean;
@@ -146,19 +150,19 @@ function Box({
 }): JSX.Element {
   const inside = (
     <g
-      transform={`translate(${x - BOX.width / 2},${y - BOX.height / 2})`}
+      transform={`translate(${x - size.width / 2},${y - size.height / 2})`}
       class={`box ${node.kind}${dim ? " dim" : ""}`}
       onPointerEnter={() => hover(node.id)}
       onPointerLeave={() => hover(null)}
     >
       <title>{`${node.method} ${node.label}`.trim()}</title>
-      <rect width={BOX.width} height={BOX.height} rx="6" />
+      <rect width={size.width} height={size.height} rx="6" />
       <text x="12" y="19" class="name">
-        {clip(node.method ? `${node.method} ${node.label}` : node.label)}
+        {clip(node.method ? `${node.method} ${node.label}` : node.label, size.name)}
       </text>
       <text x="12" y="36" class="figures">
-        {node.service && `${clip(node.service, 14)} · `}
-        {count(node.total)} {node.kind === "host" ? "calls" : "requests"}
+        {size === WIDE && node.service && `${clip(node.service, 14)} · `}
+        {count(node.total)} {node.kind === "host" ? "calls" : size === WIDE ? "requests" : "req"}
         {node.errorRate > 0 && <tspan class="failing">{`  ${pct(node.errorRate)} failed`}</tspan>}
       </text>
     </g>
@@ -172,7 +176,20 @@ function Box({
   );
 }
 
+const PHONE = matchMedia("(max-width: 640px)");
+
+/** Whether the screen is a phone's; changes as it is turned. */
+function useNarrow(): boolean {
+  const [narrow, setNarrow] = useState(PHONE.matches);
+  useEffect(() => {
+    const turned = () => setNarrow(PHONE.matches);
+    PHONE.addEventListener("change", turned);
+    return () => PHONE.removeEventListener("change", turned);
+  }, []);
+  return narrow;
+}
+
 /** SVG text does not clip itself; the full name is in the box's title. */
-function clip(text: string, most = 29): string {
+function clip(text: string, most: number): string {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }

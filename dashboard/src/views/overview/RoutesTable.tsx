@@ -66,7 +66,7 @@ const COLUMNS: readonly Column<Route>[] = [
     key: "time",
     label: "Time",
     title: "Average request: own code, database, outgoing calls",
-    optional: true,
+    phone: "line",
     cell: (row) => <TimeBar total={row.avg_ms} db={row.avg_db_ms} out={row.avg_outgoing_ms} />,
   },
   {

@@ -12,6 +12,7 @@ const COLUMNS: readonly Column<Group>[] = [
     key: "route",
     label: "Route",
     class: "route",
+    phone: "lead",
     by: (row) => row.route,
     cell: (row) => {
       const to = { view: "route", service: row.service, method: row.method, route: row.route } as const;
@@ -26,6 +27,7 @@ const COLUMNS: readonly Column<Group>[] = [
     key: "sql",
     label: "Repeated statement",
     class: "sql",
+    phone: "lead",
     by: (row) => row.sql,
     cell: (row) =>
       row.sql ? (
@@ -46,7 +48,7 @@ const COLUMNS: readonly Column<Group>[] = [
   },
   {
     key: "avg",
-    label: "DB ms each",
+    label: "ms each",
     title: "Time in the database per such request, milliseconds",
     num: true,
     by: (row) => row.avg_ms,

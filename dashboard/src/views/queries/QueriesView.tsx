@@ -13,7 +13,7 @@ import { StatementsPanel } from "./StatementsPanel";
 
 const FAILURES: readonly Column<SqlErrors>[] = [
   { key: "code", label: "SQLSTATE", by: (row) => row.code, cell: (row) => <span class="mono">{row.code}</span> },
-  { key: "name", label: "Meaning", by: (row) => sqlState(row.code), cell: (row) => sqlState(row.code) },
+  { key: "name", label: "Meaning", phone: 3, by: (row) => sqlState(row.code), cell: (row) => sqlState(row.code) },
   {
     key: "count",
     label: "Count",
@@ -26,6 +26,7 @@ const FAILURES: readonly Column<SqlErrors>[] = [
     label: "Statement",
     title: "The one that takes most time of those that fail so",
     class: "sql",
+    phone: "line",
     cell: (row) => (
       <code class="clip" title={row.sample_sql}>
         {row.sample_sql}

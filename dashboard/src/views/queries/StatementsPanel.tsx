@@ -21,6 +21,7 @@ const COLUMNS: readonly Column<Statement>[] = [
     key: "sql",
     label: "Statement",
     class: "sql",
+    phone: "lead",
     by: (row) => row.sql,
     cell: (row) => (
       <code class="clip" title={row.sql}>
@@ -32,7 +33,7 @@ const COLUMNS: readonly Column<Statement>[] = [
     key: "from",
     label: "Sent by",
     title: "The application's code that sends it most often",
-    optional: true,
+    phone: "lead",
     by: (row) => row.call_sites?.[0]?.site,
     cell: (row) => <Sites of={row} />,
   },

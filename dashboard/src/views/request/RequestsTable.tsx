@@ -19,6 +19,7 @@ const COLUMNS: readonly Column<RequestRow>[] = [
     key: "path",
     label: "Request",
     class: "route",
+    phone: "lead",
     by: (row) => row.path,
     cell: (row) => (
       <span class="mono">
@@ -30,13 +31,14 @@ const COLUMNS: readonly Column<RequestRow>[] = [
   {
     key: "time",
     label: "Time",
-    optional: true,
+    phone: "line",
     cell: (row) => <TimeBar total={row.duration_ms} db={row.db_total_ms} out={row.outgoing_total_ms} />,
   },
   {
     key: "dbq",
     label: "Queries",
     num: true,
+    phone: 2,
     by: (row) => row.db_query_count,
     cell: (row) => (
       <>
@@ -61,9 +63,9 @@ const COLUMNS: readonly Column<RequestRow>[] = [
     key: "error",
     label: "Error",
     class: "route",
-    optional: true,
+    phone: "line",
     by: (row) => row.error,
-    cell: (row) => <span class="clip bad">{row.error}</span>,
+    cell: (row) => row.error && <span class="clip bad">{row.error}</span>,
   },
   service(),
 ];

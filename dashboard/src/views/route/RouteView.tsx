@@ -44,6 +44,9 @@ export function RouteView(): JSX.Element {
         >
           Routes
         </a>
+        <span class="muted" aria-hidden="true">
+          ›
+        </span>
         <h1 class="grow">
           <span class="mono">
             <Method name={method} /> {route}
@@ -249,6 +252,7 @@ function Failures({ of }: { of: RouteSnapshot }): JSX.Element {
               key: "error",
               label: "Error",
               class: "route",
+              phone: "lead",
               by: (row) => row.error,
               cell: (row) => row.error ?? <span class="muted">answered by the app, no exception seen</span>,
             },

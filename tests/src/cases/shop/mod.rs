@@ -1,18 +1,21 @@
-//! The page in front of a shop with a database and a second service: what only both ends and real statements can show.
+//! The page and the API in front of a shop with a database and a second service: what only both ends and real statements
+//! can show.
 
-use std::collections::HashMap;
+mod openapi;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::outgoing::{Postgres, certificate};
-use super::page::drive;
+use super::page::browser;
 use crate::agent::Agent;
 use crate::places::Places;
 use crate::process::until;
@@ -39,44 +42,6 @@ pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("page/shop", shop).alone()]
 }
 
-/// What `tests/shop.mjs` found on the page.
-#[derive(Debug, Deserialize)]
-struct Shown {
-    overview: Overview,
-    queries: Queries,
-    repeated: Repeated,
-    chained: Vec<String>,
-    errors: Vec<String>,
-    route: Route,
-    map: Vec<String>,
-    complaints: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Overview {
-    tree: String,
-    routes: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Queries {
-    statements: Vec<String>,
-    repeats: Vec<String>,
-    states: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Repeated {
-    finding: String,
-    rows: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Route {
-    calls: Vec<String>,
-    time: String,
-}
-
 fn shop(places: &Places) -> Result<Verdict> {
     let python = places.venvs.join("outgoing/bin/python");
     ensure!(python.exists(), "no environment with the clients; run `cargo xtask test`");
@@ -98,25 +63,26 @@ fn shop(places: &Places) -> Result<Verdict> {
     let agent = Agent::start(&places.agent, &watch, scratch.path())?;
     pids.iter().try_for_each(|&pid| agent.attached(pid))?;
 
-    fs::create_dir_all(&places.screens)?;
+    let Some(page) = Page::of(places) else {
+        return Ok(Verdict::Skipped("no Chromium or no Node on this machine".to_owned()));
+    };
     let stop = AtomicBool::new(false);
     let port = shop.address.port();
-    let shown: Result<Option<Shown>> = thread::scope(|scope| {
+    let live = thread::scope(|scope| {
         for &(method, path, rate) in TRAFFIC {
             let stop = &stop;
             scope.spawn(move || shopper(port, method, path, Duration::from_millis(1000 / rate), stop));
         }
-        let shown = known(&agent, places.long).and_then(|()| {
-            let pictures = places.screens.to_string_lossy();
-            drive(places, "shop.mjs", &agent, &[&pictures, "shop"])
-        });
+        let live = known(&agent, places.long).and_then(|()| page.tests("live", &agent, "shop"));
         stop.store(true, Ordering::Relaxed);
-        shown
-    });
-    match shown? {
-        Some(shown) => judge(&shown),
-        None => Ok(Verdict::Skipped("no Chromium or no Node on this machine".to_owned())),
-    }
+        live
+    })?;
+    told(&agent)?;
+    let still = page.tests("still", &agent, "shop")?;
+    let answers = openapi::hold(&agent, "shop", &places.apps().join("shop"))?;
+    Ok(Verdict::Passed(format!(
+        "{live} tests under traffic, {still} after it; {answers} answers as described"
+    )))
 }
 
 /// Waits until the agent knows of everything that the page is to show; `full`: and of a minute of it.
@@ -162,41 +128,48 @@ fn shopper(port: u16, method: &str, path: &str, pause: Duration, stop: &AtomicBo
     }
 }
 
-fn judge(shown: &Shown) -> Result<Verdict> {
-    let one = |what: &str, list: &[String], parts: &[&str]| {
-        let found = list.iter().any(|text| parts.iter().all(|part| text.contains(part)));
-        ensure!(found, "{what}: nothing has all of {parts:?} in {list:#?}");
-        Ok(())
-    };
-    for (method, path, _) in TRAFFIC {
-        let route = path.split('?').next().unwrap_or(path);
-        let names =
-            HashMap::from([("/products/{n}", "/products/{product_id}"), ("/cart/{n}", "/cart/{cart_id}")]);
-        one("routes", &shown.overview.routes, &[method, names.get(route).copied().unwrap_or(route)])?;
+/// Waits until the agent has told all that was served: until its count stands still.
+fn told(agent: &Agent) -> Result<()> {
+    let count = || Ok::<_, anyhow::Error>(agent.get("/api/overview?w=900")?["total_requests"].clone());
+    let mut last = (count()?, Instant::now());
+    until(WAIT, "the agent to have told all requests", || {
+        let now = count()?;
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        Ok((last.1.elapsed() > Duration::from_secs(2)).then_some(()))
+    })
+}
+
+/// The page's tests that need an agent and its traffic.
+struct Page<'a> {
+    places: &'a Places,
+    node: &'a Path,
+}
+
+impl<'a> Page<'a> {
+    /// `None` where there is no browser.
+    fn of(places: &'a Places) -> Option<Self> {
+        browser()?;
+        Some(Self { places, node: places.node.as_deref()? })
     }
-    for file in ["catalogue.py", "orders.py", "checkout.py", "cart.py", "main.py"] {
-        ensure!(shown.overview.tree.contains(file), "{file} is not in the tree: {}", shown.overview.tree);
+
+    /// Runs those of `dashboard/tests/agent` whose file name contains `part`, before `agent` and about `service`; gives how
+    /// many passed.
+    fn tests(&self, part: &str, agent: &Agent, service: &str) -> Result<u64> {
+        let mut command = Command::new(self.node);
+        command.args(["node_modules/vitest/vitest.mjs", "run", "--project", "agent", part]);
+        command.current_dir(self.places.root.join("dashboard")).env("NO_COLOR", "1");
+        command.env("APM_AGENT_PAGE", agent.page().trim_end_matches('/')).env("APM_SERVICE", service);
+        command.env("SCREENS", &self.places.screens).envs(self.places.long.then_some(("APM_LONG", "1")));
+        let done = command.output().context("cannot start Node")?;
+        let said = String::from_utf8_lossy(&done.stdout);
+        ensure!(done.status.success(), "{part}:\n{said}\n{}", String::from_utf8_lossy(&done.stderr));
+        for line in said.lines().filter(|line| line.contains("first contentful paint")) {
+            println!("      {line}");
+        }
+        let passed =
+            said.lines().find_map(|line| line.trim().strip_prefix("Tests ")?.trim().split(' ').next());
+        passed.and_then(|n| n.parse().ok()).with_context(|| format!("no count of tests in:\n{said}"))
     }
-    let lines = "SELECT product_id, quantity FROM order_lines WHERE order_id = ?";
-    one("statements", &shown.queries.statements, &[lines])?;
-    one("N+1", &shown.queries.repeats, &["GET /orders", lines])?;
-    one("SQLSTATEs", &shown.queries.states, &["23505", "unique violation", "INSERT INTO products"])?;
-    ensure!(shown.repeated.finding.contains("ran 20 times"), "{}", shown.repeated.finding);
-    one("the waterfall of /orders", &shown.repeated.rows, &["20 × N+1", lines])?;
-    one("the waterfall of /checkout", &shown.chained, &["POST 127.0.0.1:", "/quote", "200"])?;
-    one("the callee in it", &shown.chained, &["pricing", "POST /quote"])?;
-    one("a statement in it", &shown.chained, &["UPDATE products SET stock = stock - ? WHERE id = ?"])?;
-    one("errors", &shown.errors, &["UniqueViolation", "/checkout"])?;
-    one("errors", &shown.errors, &["KeyError", "/cart/{cart_id}"])?;
-    one("failed requests", &shown.errors, &["500", "/checkout", "UniqueViolationError", "shop"])?;
-    one("a route's calls", &shown.route.calls, &["127.0.0.1:"])?;
-    ensure!(shown.route.time.contains("Where the time goes"), "{}", shown.route.time);
-    one("the map", &shown.map, &["/checkout", "/quote"])?;
-    ensure!(shown.complaints.is_empty(), "{:?}", shown.complaints);
-    Ok(Verdict::Passed(format!(
-        "{} routes, {} statements, {} errors",
-        shown.overview.routes.len(),
-        shown.queries.statements.len(),
-        shown.errors.len()
-    )))
 }
