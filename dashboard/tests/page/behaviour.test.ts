@@ -150,7 +150,7 @@ test("an exception that need not be the cause is marked as not certain, in its g
   await page.waitForSelector("#errors .trace-text");
   expect(await page.locator(NOT_CERTAIN).count()).toBe(0);
   await page.click("#errors .line:has-text('KeyError')");
-  await page.waitForSelector(`#errors ${NOT_CERTAIN}`);
+  await page.waitForSelector(`#errors >> ${NOT_CERTAIN}`);
   await page.click("#errors >> text=Open a request that raised it");
   await page.waitForSelector(`#request [aria-label=Exception] >> ${NOT_CERTAIN}`);
   await open("?view=errors", "#recent_errors tbody tr");

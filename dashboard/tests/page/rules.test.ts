@@ -103,7 +103,7 @@ function expectNoGrowth(what: string, before: Size, after: Size): void {
   expect(after.heap).toBeLessThan(before.heap * 1.15 + 1_000_000);
 }
 
-test("going round the views leaves nothing behind", async () => {
+test("going round the views leaves nothing behind", { timeout: 180_000 }, async () => {
   const page = await on.chrome.newPage({ viewport: { width: 1280, height: 900 } });
   await page.goto(on.base);
   const round = async (times: number) => {
