@@ -18,6 +18,30 @@ pub fn read<T>(base: u64, offset: u32) -> Option<T> {
     unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const T).ok() }
 }
 
+/// Reads a field of a structure whose type the verifier knows: a plain load, which gives 0 where it cannot read.
+///
+/// # Safety
+/// `base` must come from a helper or kernel structure that the verifier types, `offset` be that of such a field.
+#[inline(always)]
+unsafe fn field<T: Copy>(base: u64, offset: u32) -> T {
+    // SAFETY: by the caller; the kernel catches faults of such loads.
+    unsafe { core::ptr::read_volatile((base as *const u8).add(offset as usize).cast()) }
+}
+
+/// The current task, as a pointer that the verifier types.
+#[inline(always)]
+fn task() -> u64 {
+    // SAFETY: no arguments, no preconditions.
+    unsafe { raw::bpf_get_current_task_btf() as u64 }
+}
+
+/// The current thread's pointer to itself.
+#[inline(always)]
+pub fn thread_pointer() -> u64 {
+    // SAFETY: a field of the current task.
+    unsafe { field(task(), OFF_TASK_FSBASE.load()) }
+}
+
 /// Arguments of the system call that is returning, in their order.
 #[derive(Clone, Copy)]
 pub struct Args(pub [u64; 4]);
@@ -28,11 +52,12 @@ pub struct Args(pub [u64; 4]);
 /// `sys_enter`, and a map to remember what it saw.
 #[inline(always)]
 pub fn syscall_args() -> Option<Args> {
-    // SAFETY: both helpers may be called by any tracing program.
-    let regs = unsafe { raw::bpf_task_pt_regs(raw::bpf_get_current_task_btf()) } as u64;
-    // struct pt_regs of x86-64: r10 at 56, r9, r8, ax, cx, dx at 96, si, di at 112.
-    let [r10, _r9, _r8, _ax, _cx, dx, si, di]: [u64; 8] = read(regs, 56)?;
-    Some(Args([di, si, dx, r10]))
+    // SAFETY: both helpers may be called by any tracing program; fields of `struct pt_regs` of x86-64: r10 at 56, dx at 96,
+    // si, di at 112.
+    unsafe {
+        let regs = raw::bpf_task_pt_regs(raw::bpf_get_current_task_btf()) as u64;
+        Some(Args([field(regs, 112), field(regs, 104), field(regs, 96), field(regs, 56)]))
+    }
 }
 
 /// A stream socket behind a file descriptor.
@@ -50,15 +75,15 @@ pub struct Sock {
 #[inline(always)]
 pub fn stream_socket(fd: u64) -> Option<Sock> {
     let fd = fd as u32;
-    // SAFETY: no arguments, no preconditions.
-    let task = unsafe { raw::bpf_get_current_task() };
-    let files: u64 = read(task, OFF_TASK_FILES.load())?;
-    let fdt: u64 = read(files, OFF_FILES_FDT.load())?;
-    let max: u32 = read(fdt, OFF_FDT_MAX.load())?;
+    // SAFETY: typed by the verifier, from the current task on; a task that ends has no files, which reads as no descriptors.
+    let (max, fds): (u32, u64) = unsafe {
+        let files = field(task(), OFF_TASK_FILES.load());
+        let fdt = field(files, OFF_FILES_FDT.load());
+        (field(fdt, OFF_FDT_MAX.load()), field(fdt, OFF_FDT_FD.load()))
+    };
     if fd >= max {
         return None;
     }
-    let fds: u64 = read(fdt, OFF_FDT_FD.load())?;
     let file: u64 = read(fds + u64::from(fd) * 8, 0)?;
     if file == 0 {
         return None;

@@ -10,7 +10,7 @@ mod raised;
 mod stack;
 
 pub use decode::{Event, decode};
-pub use python::{Python, link, python_flags};
+pub use python::{Python, held_in, link, python_flags};
 pub use raised::{
     ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, LOCAL_TEXT_MAX, LOCALS_MAX, Muted, Raised, RaisedFrame,
     RaisedLocal, RaisedValue, Raising, TEXT_MAX, raised_flags, relation, seen_at,
@@ -369,6 +369,8 @@ pub mod conn_flags {
     pub const WHOLE: u16 = 1 << 7;
     /// The process is a client of PostgreSQL: of what it writes, pipelined statements, none may be left out either.
     pub const STATEMENTS: u16 = 1 << 8;
+    /// The process has closed a descriptor of it: what else stands for it there may stand for another connection now.
+    pub const LET_GO: u16 = 1 << 9;
 }
 
 /// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.

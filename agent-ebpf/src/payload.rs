@@ -249,6 +249,15 @@ pub fn fails(shape: Shape) -> bool {
 #[inline(always)]
 pub fn origin(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64, plan: &Plan, to: &mut Origin) {
     if write {
+        // uvloop's own writes change nothing, and who wrote a response is told by how it begins.
+        let follows = conn_flags::SERVES | conn_flags::QUEUED | conn_flags::WHOLE;
+        if !plan.run_starts
+            && conn.flags & follows == conn_flags::SERVES | conn_flags::QUEUED
+            && first_bytes(shape, total) << 24 != const { u64::from_le_bytes(*b"\0\0\0HTTP/") }
+        {
+            attribution::nowhere(to);
+            return;
+        }
         let mut what = 0;
         if plan.run_starts {
             what = chunk::RUN_STARTS | chunk::MAY_BEGIN;

@@ -14,6 +14,24 @@ pub mod link {
     pub const HANDOVER: u32 = 3;
 }
 
+/// Which register holds what a function is going to return, where a probe sits within it: the probe's cookie.
+pub mod held_in {
+    /// `rax`
+    pub const RAX: u32 = 0;
+    /// `rbx`
+    pub const RBX: u32 = 1;
+    /// `rbp`
+    pub const RBP: u32 = 2;
+    /// `r12`
+    pub const R12: u32 = 3;
+    /// `r13`
+    pub const R13: u32 = 4;
+    /// `r14`
+    pub const R14: u32 = 5;
+    /// `r15`
+    pub const R15: u32 = 6;
+}
+
 /// Flags of [`Python`].
 pub mod python_flags {
     /// Threads other than the first run their target in a context of their own (3.14 and later): an entered context
@@ -35,6 +53,8 @@ pub struct Python {
     pub runtime: u64,
     /// Address of `PyContext_Type`.
     pub context_type: u64,
+    /// Address of `PyBytes_Type`; 0 where it is not known.
+    pub bytes_type: u64,
     /// `_PyRuntimeState.interpreters.head`
     pub interpreters_head: u32,
     /// `PyInterpreterState.threads.head`

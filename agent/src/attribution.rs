@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::capture::{Capture, Point};
-use crate::process::cpython::functions::{self, Found, Library, Role};
+use crate::process::cpython::functions::{self, Found, Function, Library, Role};
 use crate::process::cpython::{self, Refusal};
 use crate::process::{Attachment, PythonProcess};
 
@@ -131,12 +131,13 @@ fn probe(capture: &mut Capture, process: &PythonProcess, found: &Found) -> Probe
     if found.library == Library::Contexts {
         functions.extend(functions::builtin_queue(process, found));
     }
-    let points: Vec<Point> = functions.iter().flat_map(|&(role, offset)| points(role, offset)).collect();
+    let points: Vec<Point> = functions.iter().flat_map(points).collect();
     Probed::Now(capture.attach_functions(pid, found.key, what, &found.access, &points))
 }
 
-/// The programs for a function of this role.
-fn points(role: Role, offset: u64) -> impl Iterator<Item = Point> {
+/// The programs for a function.
+fn points(function: &Function) -> impl Iterator<Item = Point> {
+    let Function { role, offset, size } = *function;
     let programs: &[&'static str] = match role {
         Role::MakesContext => &["python_context"],
         Role::Puts => &["python_queue_put"],
@@ -148,5 +149,5 @@ fn points(role: Role, offset: u64) -> impl Iterator<Item = Point> {
         Role::GreenletSwitches => &["greenlet_switch"],
         Role::GreenletMade => &["greenlet_new"],
     };
-    programs.iter().map(move |program| Point { program, offset, size: 0 })
+    programs.iter().map(move |program| Point { program, offset, size })
 }

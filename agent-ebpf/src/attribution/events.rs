@@ -1,6 +1,7 @@
 //! What changes for whom code runs: connections are accepted, contexts copied, threads started, work handed over.
 
 use apm_agent_ebpf::{Conn, Python, conn_flags, python_flags};
+use aya_ebpf::helpers::bpf_probe_read_user;
 
 use super::{
     frames::is_work_item,
@@ -8,6 +9,7 @@ use super::{
     now::{Now, half, word},
     python,
 };
+
 use crate::{kernel::stream_socket, maps::CONNS, stacks};
 
 /// `uv_stream_t.io_watcher.fd` of libuv, as every uvloop wheel bundles it.
@@ -264,11 +266,28 @@ pub fn takes_over(thread: &mut Thread, key: Key) {
 
 /// The connection that a libuv stream handle stands for.
 #[inline(always)]
-fn stream(handle: u64) -> Option<*mut Conn> {
+fn stream(id: u64, handle: u64) -> Option<*mut Conn> {
+    let by = Key { address: handle, tgid: id >> 32 };
+    if let Some(known) = UV_STREAMS.get_ptr(by) {
+        // SAFETY: a live map value.
+        let UvStream { key, conn: number } = unsafe { *known };
+        if let Some(conn) = CONNS.get_ptr_mut(key) {
+            // SAFETY: a live map value.
+            let (found, flags) = unsafe { ((*conn).id, (*conn).flags) };
+            if found == number && flags & conn_flags::LET_GO == 0 {
+                return Some(conn);
+            }
+        }
+    }
     let sock = stream_socket(u64::from(half(handle + UV_STREAM_FD)))?;
     let conn = CONNS.get_ptr_mut(sock.key)?;
     // SAFETY: a live map value.
-    (unsafe { (*conn).inode } == sock.inode).then_some(conn)
+    let (inode, number) = unsafe { ((*conn).inode, (*conn).id) };
+    if inode != sock.inode {
+        return None;
+    }
+    let _full = set(&UV_STREAMS, by, &UvStream { key: sock.key, conn: number });
+    Some(conn)
 }
 
 /// uvloop hands bytes that libuv has read, outside any context, to a protocol.
@@ -282,7 +301,7 @@ pub fn uvloop_reads(id: u64, handle: u64, len: i64) {
     thread.window_request = 0;
     // The end of the stream is nobody's request.
     if len > 0
-        && let Some(conn) = stream(handle)
+        && let Some(conn) = stream(id, handle)
     {
         // SAFETY: a live map value.
         thread.window_request = unsafe { (*conn).request };
@@ -301,7 +320,7 @@ pub fn uvloop_has_read(id: u64) {
 /// uvloop tells a protocol of its new connection: tasks made meanwhile serve it.
 #[inline(always)]
 pub fn uvloop_connects(id: u64, transport: u64) {
-    let Some(conn) = stream(word(transport + UV_HANDLE)) else { return };
+    let Some(conn) = stream(id, word(transport + UV_HANDLE)) else { return };
     let Some(thread) = thread(id as u32) else { return };
     // SAFETY: live map values.
     let (conn, thread) = unsafe { (&mut *conn, &mut *thread) };
@@ -322,14 +341,31 @@ pub fn uvloop_has_connected(id: u64) {
     }
 }
 
+/// The head of a `bytes` object with its first bytes (`PyBytesObject`: `ob_type` second, `ob_sval` fifth).
+type BytesHead = [u64; 5];
+
+/// Is `data` a `bytes` object that does not begin a response of HTTP/1?
+#[inline(always)]
+fn goes_on(python: &Python, data: u64) -> bool {
+    // SAFETY: the helper checks the address.
+    let head: BytesHead = unsafe { bpf_probe_read_user(data as *const BytesHead) }.unwrap_or([0; 5]);
+    let starts = const { u64::from_le_bytes(*b"\0\0\0HTTP/") };
+    python.bytes_type != 0 && head[1] == python.bytes_type && head[4] << 24 != starts
+}
+
 /// uvloop queues bytes that its loop may write later, outside the context that queues them.
 #[inline(always)]
-pub fn uvloop_queues(id: u64, python: &Python, transport: u64) {
-    let Some(conn) = stream(word(transport + UV_HANDLE)) else { return };
+pub fn uvloop_queues(id: u64, python: &Python, transport: u64, data: u64) {
+    let Some(conn) = stream(id, word(transport + UV_HANDLE)) else { return };
     // SAFETY: a live map value.
     let conn = unsafe { &mut *conn };
     // Its plaintext was attributed as it was handed to the TLS library; who writes the ciphertext does not matter.
     if conn.flags & conn_flags::TLS != 0 {
+        return;
+    }
+    // Who writes a response is told by how it begins.
+    let serves = conn_flags::SERVES | conn_flags::QUEUED;
+    if conn.flags & (serves | conn_flags::WHOLE) == serves && goes_on(python, data) {
         return;
     }
     let Some(now) = Now::of(id, python) else { return };

@@ -154,6 +154,21 @@ pub static HANDOVERS: LruHashMap<Key, Handover, 16384> = LruHashMap::new();
 #[btf_map]
 pub static QUEUED: LruHashMap<u64, Handover, 16384> = LruHashMap::new();
 
+/// The connection that a stream of libuv stands for.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct UvStream {
+    /// Key of the connection in `CONNS`.
+    pub key: u64,
+    /// Its number.
+    pub conn: u64,
+}
+
+/// Streams of libuv by the address of their handle: it takes a walk through the kernel to find the connection. It holds
+/// until the process closes the descriptor.
+#[btf_map]
+pub static UV_STREAMS: LruHashMap<Key, UvStream, 16384> = LruHashMap::new();
+
 /// Requests that have started threads and are not answered yet.
 #[btf_map]
 pub static HAS_THREADS: LruHashMap<u64, u64, 8192> = LruHashMap::new();

@@ -36,6 +36,17 @@ pub fn running(id: u64) -> Option<(u64, u64)> {
 /// No attribution.
 pub const NOWHERE: Origin = Origin { request: 0, unit: 0, ancestors: [0; 3], stack: 0, how: 0, in_unit: 0 };
 
+/// Sets an origin to [`NOWHERE`], word by word: the compiler would call its `memset`, a loop over bytes.
+#[inline(always)]
+pub fn nowhere(origin: &mut Origin) {
+    const WORDS: usize = size_of::<Origin>() / 8;
+    let words = core::ptr::from_mut(origin).cast::<u64>();
+    for i in 0..WORDS {
+        // SAFETY: within the origin, which is aligned to 8.
+        unsafe { words.add(i).write_volatile(0) };
+    }
+}
+
 /// The layout of a watched process, if it is known.
 #[inline(always)]
 pub fn python(id: u64) -> Option<&'static Python> {
@@ -76,13 +87,13 @@ const fn word(bytes: &[u8]) -> u64 {
 /// connection was made or something was written to it. `origin` is set to the request that the connection carries.
 #[inline(always)]
 pub fn inbound(conn: &mut Conn, id: u64, begins: bool, origin: &mut Origin) {
-    *origin = NOWHERE;
+    nowhere(origin);
     if matches!(conn.by, opened_by::CONNECT | opened_by::TLS_CONNECT) {
         return;
     }
-    if begins && python(id).is_some() {
-        // SAFETY: a live map value.
-        unsafe { request_starts(conn, id) };
+    if begins && let Some(python) = python(id) {
+        // SAFETY: live map values.
+        unsafe { request_starts(conn, python, id) };
     }
     origin.request = conn.request;
     if conn.request == 0 && python(id).is_some() {
@@ -92,13 +103,13 @@ pub fn inbound(conn: &mut Conn, id: u64, begins: bool, origin: &mut Origin) {
 }
 
 /// # Safety
-/// `conn` must be null or a live map value.
+/// Both must be null or live map values.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn request_starts(conn: *mut Conn, id: u64) -> u32 {
-    if let (false, Some(python)) = (conn.is_null(), python(id)) {
+unsafe extern "C" fn request_starts(conn: *mut Conn, python: *const Python, id: u64) -> u32 {
+    if !conn.is_null() && !python.is_null() {
         // SAFETY: by the caller, not null.
-        start(unsafe { &mut *conn }, id, python);
+        unsafe { start(&mut *conn, id, &*python) };
     }
     0
 }
@@ -155,10 +166,10 @@ pub mod chunk {
 /// written for, the unit that does it, and where they may begin a call, to the code that makes it.
 #[inline(always)]
 pub fn outgoing(conn: &mut Conn, id: u64, what: u64, origin: &mut Origin) {
-    *origin = NOWHERE;
-    if python(id).is_some() {
-        // SAFETY: a live map value, and memory of the caller.
-        let state = unsafe { bytes_written(conn, id, what, origin) };
+    nowhere(origin);
+    if let Some(python) = python(id) {
+        // SAFETY: live map values, and memory of the caller.
+        let state = unsafe { bytes_written(conn, python, id, what, origin) };
         // From here, and not from within: the frames of a call chain share 512 bytes.
         if state != 0 {
             origin.stack = stacks::call_stack(id, state);
@@ -169,16 +180,22 @@ pub fn outgoing(conn: &mut Conn, id: u64, what: u64, origin: &mut Origin) {
 /// The `PyThreadState` of the code whose call stack is wanted; 0 if it is not.
 ///
 /// # Safety
-/// `conn` must be null or a live map value, `origin` null or the caller's.
+/// `conn` and `python` must be null or live map values, `origin` null or the caller's.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn bytes_written(conn: *mut Conn, id: u64, what: u64, origin: *mut Origin) -> u64 {
-    if let (false, false, Some(python)) = (conn.is_null(), origin.is_null(), python(id)) {
-        // SAFETY: by the caller, not null.
-        let (conn, origin) = unsafe { (&mut *conn, &mut *origin) };
-        return written(conn, id, python, what, origin);
+unsafe extern "C" fn bytes_written(
+    conn: *mut Conn,
+    python: *const Python,
+    id: u64,
+    what: u64,
+    origin: *mut Origin,
+) -> u64 {
+    if conn.is_null() || python.is_null() || origin.is_null() {
+        return 0;
     }
-    0
+    // SAFETY: by the caller, not null.
+    let (conn, python, origin) = unsafe { (&mut *conn, &*python, &mut *origin) };
+    written(conn, id, python, what, origin)
 }
 
 #[inline(always)]
@@ -205,7 +222,10 @@ fn written(conn: &mut Conn, id: u64, python: &Python, what: u64, origin: &mut Or
         // SAFETY: a live map value.
         let thread = unsafe { &mut *now.thread };
         if what & chunk::RUN_STARTS != 0 {
-            let _had_none = HAS_THREADS.remove(conn.request);
+            // Looked up first, as a removal takes a lock even where there is nothing to remove.
+            if HAS_THREADS.get_ptr(conn.request).is_some() {
+                let _gone_meanwhile = HAS_THREADS.remove(conn.request);
+            }
             if thread.request == conn.request {
                 thread.flags |= thread_flags::ANSWERED;
             }

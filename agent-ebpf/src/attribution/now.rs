@@ -10,7 +10,7 @@ use super::{
     frames::work_item,
     maps::*,
 };
-use crate::{kernel, maps::OFF_TASK_FSBASE};
+use crate::kernel;
 
 /// Thread states that are looked through where no slot leads to the right one.
 const THREADS_MAX: usize = 256;
@@ -35,13 +35,6 @@ pub fn half(address: u64) -> u32 {
     half
 }
 
-/// The current thread's pointer to itself, which CPython takes for its identity (`PyThread_get_thread_ident`).
-#[inline(always)]
-fn thread_pointer() -> u64 {
-    // SAFETY: no arguments, no preconditions.
-    kernel::read(unsafe { raw::bpf_get_current_task() }, OFF_TASK_FSBASE.load()).unwrap_or(0)
-}
-
 /// The `PyThreadState` of the current thread, 0 if it has none.
 ///
 /// `gilstate.tstate_current` is of no use: system calls are made without the interpreter lock.
@@ -56,7 +49,8 @@ unsafe extern "C" fn thread_state(python: *const Python, thread: *mut Thread) ->
     }
     // SAFETY: by the caller, not null.
     let (python, thread) = unsafe { (&*python, &mut *thread) };
-    let me = thread_pointer();
+    // What CPython takes for a thread's identity (`PyThread_get_thread_ident`).
+    let me = kernel::thread_pointer();
     let offset = u64::from(python.thread_id);
     if thread.state != 0 && word(thread.state + offset) == me {
         return thread.state;

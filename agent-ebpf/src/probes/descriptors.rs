@@ -87,12 +87,15 @@ fn closed(ctx: &TracePointContext) -> Option<()> {
     let fd = unsafe { *ctx.as_ptr().cast::<u8>().add(16).cast::<u64>() };
     attribution::closes(id, fd as u32);
     let sock = stream_socket(fd)?;
+    let conn = CONNS.get_ptr_mut(sock.key)?;
+    // SAFETY: a live map value.
+    let conn = unsafe { &mut *conn };
+    if conn.inode == sock.inode {
+        conn.flags |= conn_flags::LET_GO;
+    }
     if is_inet(sock.family) {
         return None;
     }
-    let conn = CONNS.get_ptr(sock.key)?;
-    // SAFETY: a live map value.
-    let conn = unsafe { &*conn };
     // A forked child closes what it inherited: that ends nothing.
     if conn.inode != sock.inode || conn.tgid != (id >> 32) as u32 || conn.flags & conn_flags::ANNOUNCED == 0 {
         return None;

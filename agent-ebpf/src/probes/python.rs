@@ -3,14 +3,17 @@
 //!
 //! Unlike the other probes, these can be preempted and run on one CPU at once: they use no per-CPU scratch.
 
+use apm_agent_ebpf::held_in;
 use aya_ebpf::{
-    helpers::bpf_get_current_pid_tgid,
+    EbpfContext,
+    helpers::{bpf_get_current_pid_tgid, generated as raw},
     macros::{uprobe, uretprobe},
     programs::{ProbeContext, RetProbeContext},
 };
 
 use crate::{
     attribution::{self, python},
+    payload::opaque,
     unwinding,
 };
 
@@ -43,6 +46,38 @@ macro_rules! leave {
     };
 }
 
+/// What the function is going to return, which a register holds already: the cookie tells which.
+#[inline(always)]
+fn held(ctx: &ProbeContext) -> u64 {
+    let regs = ctx.regs;
+    // Read one by one: the verifier takes no offset into the registers that depends on the cookie.
+    macro_rules! pick {
+        ($cookie:expr, $($number:path => $register:ident,)*) => {
+            match $cookie {
+                $(
+                    $number => {
+                        // SAFETY: the registers of the process (`struct pt_regs`), this program's context.
+                        opaque(unsafe { core::ptr::read_volatile(&raw const (*regs).$register) })
+                    }
+                )*
+                _ => 0,
+            }
+        };
+    }
+    // SAFETY: the context of this program.
+    let cookie = unsafe { raw::bpf_get_attach_cookie(ctx.as_ptr()) } as u32;
+    pick!(
+        cookie,
+        held_in::RAX => rax,
+        held_in::RBX => rbx,
+        held_in::RBP => rbp,
+        held_in::R12 => r12,
+        held_in::R13 => r13,
+        held_in::R14 => r14,
+        held_in::R15 => r15,
+    )
+}
+
 /// The `n`th argument of the function that is entered.
 #[inline(always)]
 fn argument(ctx: &ProbeContext, n: usize) -> u64 {
@@ -67,6 +102,13 @@ leave! {
 }
 
 enter! {
+    /// The same, within the function.
+    python_context_held: |id, python, ctx| {
+        let child = held(&ctx);
+        if child != 0 {
+            attribution::copied(id, python, child);
+        }
+    };
     /// `SimpleQueue.put(self, item)`
     python_queue_put: |id, python, ctx| attribution::put(id, python, first_positional(&ctx));
     /// `gevent._gevent_cqueue.SimpleQueue.put(self, item, ..)`
@@ -78,7 +120,9 @@ enter! {
     /// `uvloop.loop.UVBaseTransport._call_connection_made(self)`
     uvloop_connection: |id, _python, ctx| attribution::uvloop_connects(id, argument(&ctx, 0));
     /// `uvloop.loop.UVStream._buffer_write(self, data)`
-    uvloop_write: |id, python, ctx| attribution::uvloop_queues(id, python, argument(&ctx, 0));
+    uvloop_write: |id, python, ctx| {
+        attribution::uvloop_queues(id, python, argument(&ctx, 0), argument(&ctx, 1))
+    };
     /// `PyTraceBack_Here(frame)`: an exception leaves a function.
     python_traceback: |id, _python, ctx| unwinding::leaves(id, argument(&ctx, 0));
     /// `greenlet::Greenlet::g_switchstack()`: the first argument is where the result goes.

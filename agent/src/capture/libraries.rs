@@ -5,13 +5,15 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 
+use apm_agent_ebpf::held_in;
 use aya::Ebpf;
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope};
 use aya::programs::{ProbeKind, Program, ProgramError, UProbe};
+use iced_x86::Register;
 
 use super::attach::chain;
 use super::openssl;
-use super::sites::{self, Code, Keeps};
+use super::sites::{self, Code, Held, Keeps};
 use crate::process::{FileKey, TlsLibrary};
 
 /// Files probed at a time.
@@ -90,11 +92,13 @@ impl Libraries {
         let mut probed = Library::default();
         let mut code = points.first().and_then(|point| Code::open(access, point.offset).ok());
         for point in points {
-            match attach(ebpf, point, access, code.as_mut()) {
-                Ok(link) => probed.links.push((point.program, link)),
-                Err(reason) => {
-                    detach(ebpf, probed.links);
-                    return Err(format!("{} at {:#x}: {reason}", point.program, point.offset));
+            for placed in places(ebpf, point, code.as_mut()) {
+                match attach(ebpf, &placed, access) {
+                    Ok(link) => probed.links.push((placed.program, link)),
+                    Err(reason) => {
+                        detach(ebpf, probed.links);
+                        return Err(format!("{} at {:#x}: {reason}", placed.program, placed.site));
+                    }
                 }
             }
         }
@@ -134,33 +138,64 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String>
     }
 }
 
-fn attach(
-    ebpf: &mut Ebpf,
-    point: &Point,
-    path: &Path,
-    mut code: Option<&mut Code<File>>,
-) -> Result<UProbeLinkId, String> {
-    let program = program(ebpf, point.program)?;
+/// A program at an instruction.
+struct Placed {
+    program: &'static str,
+    /// File offset of the instruction.
+    site: u64,
+    /// What the program is told of it.
+    cookie: Option<u64>,
+}
+
+/// Programs that take the function's result from a register within it, by the one that takes it at the return.
+const HELD: [(&str, &str); 1] = [("python_context", "python_context_held")];
+
+/// Where the program of a point goes: to one instruction, or in its place another to where the result is held, which spares
+/// the second trap of a probe at the return.
+fn places(ebpf: &mut Ebpf, point: &Point, code: Option<&mut Code<File>>) -> Vec<Placed> {
+    let Point { program: name, offset, size } = *point;
+    let Some(code) = code else { return vec![Placed { program: name, site: offset, cookie: None }] };
+    let of = format!("{name} of the function at {offset:#x}");
+    if let Some((_, within)) = HELD.iter().find(|(at_return, _)| *at_return == name)
+        && size > 0
+        && let Some(held) = sites::held(code, offset, size)
+    {
+        tracing::debug!("{of}, as {within} at {held:x?}");
+        let cookie = |held: &Held| Some(register_number(held.register));
+        return held.iter().map(|h| Placed { program: within, site: h.site, cookie: cookie(h) }).collect();
+    }
+    let keeps = match program(ebpf, name).map(|program| program.kind()) {
+        Ok(ProbeKind::Return) => Keeps::ReturnAddress,
+        _ => Keeps::Arguments,
+    };
+    let site = sites::site(code, offset, size, keeps);
+    let steps = if sites::is_emulated(code, site) { "" } else { ", single-stepped" };
+    tracing::debug!("{of}, at {site:#x}{steps}");
+    vec![Placed { program: name, site, cookie: None }]
+}
+
+/// How the probes are told of a register.
+fn register_number(register: Register) -> u64 {
+    u64::from(match register {
+        Register::RBX => held_in::RBX,
+        Register::RBP => held_in::RBP,
+        Register::R12 => held_in::R12,
+        Register::R13 => held_in::R13,
+        Register::R14 => held_in::R14,
+        Register::R15 => held_in::R15,
+        _ => held_in::RAX,
+    })
+}
+
+fn attach(ebpf: &mut Ebpf, placed: &Placed, path: &Path) -> Result<UProbeLinkId, String> {
+    let program = program(ebpf, placed.program)?;
     match program.load() {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
         Err(error) => return Err(chain(&error)),
     }
-    let keeps = match program.kind() {
-        ProbeKind::Entry => Keeps::Arguments,
-        ProbeKind::Return => Keeps::ReturnAddress,
-    };
-    let site =
-        code.as_deref_mut().map_or(point.offset, |code| sites::site(code, point.offset, point.size, keeps));
-    let steps = if code.is_some_and(|code| sites::is_emulated(code, site)) { "" } else { ", single-stepped" };
-    tracing::debug!(
-        "{} at {site:#x} of {}, of the function at {:#x}{steps}",
-        point.program,
-        path.display(),
-        point.offset
-    );
-    program
-        .attach(UProbeAttachLocation::AbsoluteOffset(site), path, UProbeScope::AllProcesses)
-        .map_err(|e| chain(&e))
+    let location = UProbeAttachLocation::AbsoluteOffset(placed.site);
+    let point = UProbeAttachPoint { location, cookie: placed.cookie };
+    program.attach(point, path, UProbeScope::AllProcesses).map_err(|e| chain(&e))
 }
 
 /// Waits until they are off: a file probed again meanwhile would be probed twice.

@@ -7,9 +7,11 @@
 //! what the probe reads.
 
 mod code;
+mod held;
 mod inner;
 
 pub(super) use code::Code;
+pub(super) use held::{Held, held};
 pub(super) use inner::{inner, leads_to};
 
 use std::io::{Read, Seek};

@@ -62,9 +62,11 @@ pub fn inspect(process: &PythonProcess) -> Result<Python, Refusal> {
         Err(error) => return Err(Refusal::Unreadable(error.to_string())),
     };
     let context_type = context_type.wrapping_add(runtime.file.load_bias);
+    let bytes_type = build.and_then(|build| build.bytes_type);
+    let bytes_type = bytes_type.map_or(0, |address| address.wrapping_add(runtime.file.load_bias));
     let walk = || check(&memory, *layout, runtime_address, context_type);
     match settled(walk) {
-        Ok(python) => Ok(python),
+        Ok(python) => Ok(Python { bytes_type, ..python }),
         Err(_) if !is_mapped(process) => Err(Refusal::Gone),
         Err(Some(reason)) => Err(Refusal::Misfit(name, reason)),
         Err(None) => Err(Refusal::NotReady),
@@ -157,6 +159,7 @@ fn check(
     Ok(Python {
         runtime,
         context_type,
+        bytes_type: 0,
         interpreters_head: layout.interpreters_head,
         threads_head: layout.threads_head,
         thread_id: layout.thread_id,

@@ -36,6 +36,17 @@ pub enum Role {
     GreenletMade,
 }
 
+/// A function with its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// What it does.
+    pub role: Role,
+    /// Where in the file it lies.
+    pub offset: u64,
+    /// Bytes of its code; 0 where that is not known.
+    pub size: u64,
+}
+
 /// A library whose functions matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Library {
@@ -107,7 +118,7 @@ fn library(path: &Path) -> Option<Library> {
 ///
 /// # Errors
 /// What is missing, in words for the user.
-pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<(Role, u64)>, String> {
+pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<Function>, String> {
     match found.library {
         Library::Contexts => contexts(process, &found.code),
         Library::Queue => queue(process.id.pid, &found.code),
@@ -135,11 +146,11 @@ pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<(Role, u6
 }
 
 /// Functions of a `_queue` that is linked into the interpreter (Debian's `python3`); empty where it is not.
-pub fn builtin_queue(process: &PythonProcess, contexts: &Found) -> Vec<(Role, u64)> {
+pub fn builtin_queue(process: &PythonProcess, contexts: &Found) -> Vec<Function> {
     queue(process.id.pid, &contexts.code).unwrap_or_default()
 }
 
-fn contexts(process: &PythonProcess, code: &MappedCode) -> Result<Vec<(Role, u64)>, String> {
+fn contexts(process: &PythonProcess, code: &MappedCode) -> Result<Vec<Function>, String> {
     let runtime = process.runtime.as_ref().ok_or("the interpreter is not mapped yet")?;
     let build = runtime.file.facts.python.as_ref().ok_or("the file holds no interpreter")?;
     let copy = build.copy_context.ok_or("PyContext_CopyCurrent is not exported")?;
@@ -155,20 +166,22 @@ fn contexts(process: &PythonProcess, code: &MappedCode) -> Result<Vec<(Role, u64
     let method = method
         .and_then(|method| code.offset_of(method.function))
         .ok_or("PyContext_Type has no method copy in the interpreter")?;
-    Ok([copy, new, method].map(|offset| (Role::MakesContext, offset)).to_vec())
+    let makes = |offset, size| Function { role: Role::MakesContext, offset, size };
+    Ok(vec![makes(copy, build.copy_context_size), makes(new, 0), makes(method, 0)])
 }
 
-fn queue(pid: u32, code: &MappedCode) -> Result<Vec<(Role, u64)>, String> {
+fn queue(pid: u32, code: &MappedCode) -> Result<Vec<Function>, String> {
     let names = ["get_nowait", "get", "put"];
     let table = of_table(&open(pid)?, code, &names).ok_or("the methods of SimpleQueue are not found")?;
-    let mut functions: Vec<(Role, u64)> = Vec::new();
+    let mut functions: Vec<Function> = Vec::new();
     for method in table {
         let role = match method.name.as_str() {
             "put" | "put_nowait" => Role::Puts,
             "get" | "get_nowait" => Role::Gets,
             _ => continue,
         };
-        let function = (role, code.offset_of(method.function).ok_or("a method lies in another file")?);
+        let offset = code.offset_of(method.function).ok_or("a method lies in another file")?;
+        let function = Function { role, offset, size: 0 };
         // A build may have folded two that do the same into one.
         if !functions.contains(&function) {
             functions.push(function);
@@ -182,11 +195,11 @@ fn open(pid: u32) -> Result<Memory, String> {
 }
 
 /// Functions by name; a name that ends in `*` stands for all that begin so, of which there must be one.
-fn by_symbol(access: &Path, wanted: &[(Role, &str)]) -> Result<Vec<(Role, u64)>, String> {
+fn by_symbol(access: &Path, wanted: &[(Role, &str)]) -> Result<Vec<Function>, String> {
     let file = File::open(access).map_err(|error| error.to_string())?;
     let cache = ReadCache::new(file);
     let elf = ElfFile64::<Endianness, _>::parse(&cache).map_err(|error| error.to_string())?;
-    let mut places: Vec<Option<u64>> = vec![None; wanted.len()];
+    let mut places: Vec<Option<(u64, u64)>> = vec![None; wanted.len()];
     for symbol in elf.symbols().chain(elf.dynamic_symbols()).filter(|symbol| !symbol.is_undefined()) {
         let Ok(name) = symbol.name() else { continue };
         for ((_, wanted), place) in wanted.iter().zip(&mut places) {
@@ -195,7 +208,7 @@ fn by_symbol(access: &Path, wanted: &[(Role, &str)]) -> Result<Vec<(Role, u64)>,
                 None => name == *wanted,
             };
             if is_it {
-                *place = Some(symbol.address());
+                *place = Some((symbol.address(), symbol.size()));
             }
         }
     }
@@ -210,8 +223,9 @@ fn by_symbol(access: &Path, wanted: &[(Role, &str)]) -> Result<Vec<(Role, u64)>,
         .iter()
         .zip(places)
         .map(|((role, name), place)| {
-            let offset = place.and_then(offset).ok_or_else(|| format!("it has no symbol {name}"))?;
-            Ok((*role, offset))
+            let found = place.and_then(|(address, size)| Some((offset(address)?, size)));
+            let (offset, size) = found.ok_or_else(|| format!("it has no symbol {name}"))?;
+            Ok(Function { role: *role, offset, size })
         })
         .collect()
 }

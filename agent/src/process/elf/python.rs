@@ -9,6 +9,7 @@ pub(super) const SYMBOLS: &[&[u8]] = &[
     b"Py_Version",
     b"Py_GetVersion",
     b"PyContext_Type",
+    b"PyBytes_Type",
     b"PyContext_CopyCurrent",
     b"PyTraceBack_Here",
     b"pypy_main_startup",
@@ -26,8 +27,12 @@ pub struct PythonBuild {
     pub runtime: Option<u64>,
     /// Virtual address of `PyContext_Type` as linked.
     pub context_type: Option<u64>,
+    /// Virtual address of `PyBytes_Type` as linked.
+    pub bytes_type: Option<u64>,
     /// Where in the file `PyContext_CopyCurrent` lies.
     pub copy_context: Option<u64>,
+    /// Bytes of its code; 0 where the file does not say.
+    pub copy_context_size: u64,
     /// Where in the file `PyTraceBack_Here` lies.
     pub traceback_here: Option<u64>,
 }
@@ -70,7 +75,9 @@ pub(super) fn recognise(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>], name: &str) -
             version,
             runtime: None,
             context_type: None,
+            bytes_type: None,
             copy_context: None,
+            copy_context_size: 0,
             traceback_here: None,
         });
     }
@@ -94,8 +101,10 @@ pub(super) fn recognise(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>], name: &str) -
         version: exact.or_else(|| version_in_texts(elf.section(".rodata"), version_in_name(name))),
         runtime,
         context_type: symbol(symbols, "PyContext_Type").map(|symbol| symbol.address),
+        bytes_type: symbol(symbols, "PyBytes_Type").map(|symbol| symbol.address),
         copy_context: symbol(symbols, "PyContext_CopyCurrent")
             .and_then(|symbol| elf.file_offset(symbol.address)),
+        copy_context_size: symbol(symbols, "PyContext_CopyCurrent").map_or(0, |symbol| symbol.size),
         traceback_here: symbol(symbols, "PyTraceBack_Here")
             .and_then(|symbol| elf.file_offset(symbol.address)),
     })
