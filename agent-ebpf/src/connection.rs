@@ -1,12 +1,12 @@
 //! Finding the connection of a socket, and numbering it when it is new.
 
-use apm_agent_ebpf::{Conn, conn_flags, counter, family, opened_by};
+use apm_agent_ebpf::{Conn, change, conn_flags, counter, family, opened_by};
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 
 use crate::{
     emit,
-    kernel::Sock,
-    maps::{CONNS, count},
+    kernel::{Sock, read},
+    maps::{CONNS, OFF_SK_ERR, count},
 };
 
 /// `Conn::run` of a connection over which nothing has moved yet.
@@ -35,6 +35,25 @@ pub fn of(sock: &Sock, id: u64, by: u16) -> Option<*mut Conn> {
     Some(conn)
 }
 
+/// A process connects a socket: it is a connection from now on, and user space is told which code makes it.
+#[inline(always)]
+pub fn connecting(sock: &Sock, id: u64) -> Option<*mut Conn> {
+    enter(sock, id, opened_by::CONNECT);
+    let conn = CONNS.get_ptr_mut(sock.key)?;
+    // SAFETY: a live map value.
+    emit::connecting(unsafe { (*conn).id }, id);
+    let conn = of(sock, id, opened_by::DATA)?;
+    // A peer on this host may have refused it within the call, before it was in the table.
+    let error: u32 = read(sock.key, OFF_SK_ERR.load()).unwrap_or(0);
+    // SAFETY: as above.
+    let c = unsafe { &mut *conn };
+    if error != 0 && c.flags & conn_flags::ENDED == 0 {
+        c.flags |= conn_flags::ENDED;
+        emit::changed(c.id, change::GONE, error | change::UNMADE, c.tgid);
+    }
+    Some(conn)
+}
+
 /// Enters a connection into the table; a function of its own, as its entry would take much of the caller's stack.
 #[inline(never)]
 fn enter(sock: &Sock, id: u64, by: u16) {
@@ -56,6 +75,7 @@ pub fn new(inode: u64, id: u64, by: u16, family: u16) -> Conn {
         written: 0,
         request: 0,
         group: 0,
+        queued: 0,
         budget: 0,
         tgid: (id >> 32) as u32,
         flags: 0,

@@ -2,7 +2,9 @@
 
 use zerocopy::FromBytes;
 
-use crate::{Bound, Changed, Data, Named, Opened, Process, Raised, Stack, kind};
+use crate::{
+    Bound, Changed, Connecting, Data, Named, Opened, Process, Queued, Raised, Stack, Unresolved, kind,
+};
 
 /// A decoded event; payloads borrow from the record.
 #[derive(Debug)]
@@ -11,6 +13,8 @@ pub enum Event<'a> {
     Data(Data, &'a [u8], &'a [u8]),
     /// A connection was first seen.
     Opened(Opened),
+    /// Which code makes a connection.
+    Connecting(Connecting),
     /// Something happened to a connection.
     Changed(Changed),
     /// A process came, changed or went.
@@ -23,6 +27,10 @@ pub enum Event<'a> {
     Named(&'a Named),
     /// A call stack that chunks name from now on.
     Stack(&'a Stack),
+    /// Bytes wait to be written.
+    Queued(Queued),
+    /// A name could not be resolved.
+    Unresolved(&'a Unresolved),
 }
 
 /// Decodes one record; `None` where it is none of the kinds, too short, or contradicts itself.
@@ -40,11 +48,18 @@ pub fn decode(record: &[u8]) -> Option<Event<'_>> {
             Some(Event::Data(data, head, tail))
         }
         kind::OPENED => Opened::read_from_prefix(record).ok().map(|(event, _)| Event::Opened(event)),
+        kind::CONNECTING => {
+            Connecting::read_from_prefix(record).ok().map(|(event, _)| Event::Connecting(event))
+        }
         kind::CHANGED => Changed::read_from_prefix(record).ok().map(|(event, _)| Event::Changed(event)),
         kind::PROCESS => Process::read_from_prefix(record).ok().map(|(event, _)| Event::Process(event)),
         kind::BOUND => Bound::read_from_prefix(record).ok().map(|(event, _)| Event::Bound(event)),
         kind::RAISED => Raised::ref_from_prefix(record).ok().map(|(event, _)| Event::Raised(event)),
         kind::NAMED => Named::ref_from_prefix(record).ok().map(|(event, _)| Event::Named(event)),
+        kind::QUEUED => Queued::read_from_prefix(record).ok().map(|(event, _)| Event::Queued(event)),
+        kind::UNRESOLVED => {
+            Unresolved::ref_from_prefix(record).ok().map(|(event, _)| Event::Unresolved(event))
+        }
         kind::STACK => Stack::ref_from_prefix(record).ok().map(|(event, _)| Event::Stack(event)),
         _ => None,
     }

@@ -3,7 +3,10 @@
 
 use core::ffi::c_void;
 
-use apm_agent_ebpf::{Bound, Changed, Conn, Named, Opened, Process, UNIX_PATH_MAX, counter, family, kind};
+use apm_agent_ebpf::{
+    Bound, Changed, Conn, Connecting, Named, Opened, Origin, Process, Queued, UNIX_PATH_MAX, counter, family,
+    kind,
+};
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_ktime_get_ns, bpf_probe_read_user, generated as raw},
@@ -11,6 +14,7 @@ use aya_ebpf::{
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
+    attribution,
     kernel::{Sock, read},
     maps::*,
     payload::clamp,
@@ -170,6 +174,23 @@ pub fn named(sk: u64, conn: u64) -> bool {
     }
     count(counter::EVENTS);
     true
+}
+
+/// Tells user space which code makes a connection, where that is known.
+#[inline(always)]
+pub fn connecting(conn: u64, id: u64) {
+    let mut event = Connecting { kind: kind::CONNECTING, tid: id as u32, conn, origin: attribution::NOWHERE };
+    attribution::calling(id, &mut event.origin);
+    if event.origin.unit != 0 {
+        let _counted = whole(&mut event, false);
+    }
+}
+
+/// Tells user space who queued bytes that are to be written to a connection.
+#[inline(always)]
+pub fn queued(conn: u64, id: u64, pos: u64, len: u64, origin: &Origin) {
+    let mut event = Queued { kind: kind::QUEUED, tid: id as u32, conn, pos, len, origin: *origin };
+    let _counted = whole(&mut event, false);
 }
 
 /// Tells user space of a TLS stream.

@@ -88,7 +88,7 @@ pub fn is_failure(address: u64) -> bool {
 }
 
 /// Sends the exception that the thread is handling, if it is handling one. `request` is 0 where only the running code
-/// tells.
+/// tells: by its request, or where it has none, as of a stream, by the number of the context that runs.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn look_at_exception(id: u64, request: u64, seen_at: u64) -> u32 {
@@ -96,7 +96,8 @@ pub extern "C" fn look_at_exception(id: u64, request: u64, seen_at: u64) -> u32 
     let Some(raising) = RAISING.get_ptr(tgid) else { return 0 };
     // SAFETY: a map value; user space replaces it only as a whole, when the process has changed.
     let raising = unsafe { &*raising };
-    let Some((state, own)) = attribution::running(id) else { return 0 };
+    let Some((state, own, unit)) = attribution::running(id) else { return 0 };
+    let own = if own == 0 { unit } else { own };
     let request = if request == 0 { own } else { request };
     if state == 0 || request == 0 {
         return 0;

@@ -13,7 +13,7 @@ pub use decode::{Event, decode};
 pub use python::{Python, held_in, link, python_flags};
 pub use raised::{
     ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, LOCAL_TEXT_MAX, LOCALS_MAX, Muted, Raised, RaisedFrame,
-    RaisedLocal, RaisedValue, Raising, TEXT_MAX, raised_flags, relation, seen_at,
+    RaisedLocal, RaisedValue, Raising, TEXT_MAX, raised_flags, relation, seen_at, unwinding,
 };
 pub use stack::{STACK_MAX, Stack, Stacks, frame_shape};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -31,6 +31,11 @@ pub const IOV_STEP: usize = 8 * 1024 - 1;
 
 /// Size of `sun_path` (`UNIX_PATH_MAX`), rounded up.
 pub const UNIX_PATH_MAX: usize = 112;
+
+/// Bytes of a host's name with its zero (RFC 1035, 2.3.4: 255 at most).
+pub const HOST_MAX: usize = 256;
+/// Bytes of a port, or of a service's name, with its zero.
+pub const PORT_MAX: usize = 32;
 
 /// Most events that one call's bytes are sent in, where every byte is wanted.
 pub const PIECES_MAX: usize = 64;
@@ -53,6 +58,12 @@ pub mod kind {
     pub const STACK: u32 = 7;
     /// The path of a Unix socket: [`super::Named`].
     pub const NAMED: u32 = 8;
+    /// Which code makes a connection: [`super::Connecting`].
+    pub const CONNECTING: u32 = 9;
+    /// A name could not be resolved: [`super::Unresolved`].
+    pub const UNRESOLVED: u32 = 10;
+    /// Bytes wait to be written to a connection: [`super::Queued`].
+    pub const QUEUED: u32 = 11;
 }
 
 /// Flags of [`Data`].
@@ -190,6 +201,66 @@ pub struct Named {
     pub reserved: u32,
     /// `sun_path`, see unix(7): an abstract one begins with a zero.
     pub path: [u8; UNIX_PATH_MAX],
+}
+
+/// Which code makes a connection; comes before its [`Opened`], where attribution is on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Connecting {
+    /// [`kind::CONNECTING`]
+    pub kind: u32,
+    /// Thread that made the call.
+    pub tid: u32,
+    /// The connection.
+    pub conn: u64,
+    /// The code.
+    pub origin: Origin,
+}
+
+/// Bytes wait to be written to a connection, by code that another piece of work may write them for, together with others.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Queued {
+    /// [`kind::QUEUED`]
+    pub kind: u32,
+    /// Thread that queued them.
+    pub tid: u32,
+    /// The connection.
+    pub conn: u64,
+    /// Position of the first byte, as in [`Data`].
+    pub pos: u64,
+    /// Bytes.
+    pub len: u64,
+    /// The code that queued them.
+    pub origin: Origin,
+}
+
+/// A name could not be resolved.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Unresolved {
+    /// [`kind::UNRESOLVED`]
+    pub kind: u32,
+    /// Thread that asked.
+    pub tid: u32,
+    /// Process.
+    pub tgid: u32,
+    /// What getaddrinfo(3) returned.
+    pub error: i32,
+    /// When it was called.
+    pub started: u64,
+    /// When it returned.
+    pub time: u64,
+    /// For whom.
+    pub origin: Origin,
+    /// Bytes of the name, its zero included; 0 where it could not be read.
+    pub host_len: u32,
+    /// Bytes of the port, likewise.
+    pub port_len: u32,
+    /// The name.
+    pub host: [u8; HOST_MAX],
+    /// The port, or a service's name.
+    pub port: [u8; PORT_MAX],
 }
 
 /// What happened to a connection.
@@ -389,6 +460,8 @@ pub struct Conn {
     pub request: u64,
     /// Units that serve it and nothing else (its tasks), as one number; 0 if not known.
     pub group: u64,
+    /// Position behind the last byte that is known to be queued for writing.
+    pub queued: u64,
     /// Bytes that may still be copied in the current run of one direction.
     pub budget: u32,
     /// Process that used it last.

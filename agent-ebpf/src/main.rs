@@ -19,6 +19,7 @@ mod payload;
 mod pieces;
 mod probes;
 mod stacks;
+mod streams;
 mod unwinding;
 mod volatile;
 

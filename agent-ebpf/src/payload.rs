@@ -13,6 +13,7 @@ use crate::{
     emit, exceptions,
     maps::{BUDGET_REPLY, BUDGET_REQUEST, BUDGET_RESPONSE, PAYLOAD_MAX, SCRATCH, Scratch, count},
     pieces,
+    streams::stream_fails,
     volatile::{get, set},
 };
 
@@ -214,15 +215,7 @@ fn copy_vector(s: &mut Scratch, iov: u64, count: u64, total: u64, head: u64) -> 
 /// another entry of the vector.
 #[inline(always)]
 pub fn first_bytes(shape: Shape, total: u64) -> u64 {
-    let (base, len) = match shape {
-        Shape::Buffer(base) => (base, total),
-        // SAFETY: the helper checks the address.
-        Shape::Vector(iov, _) => match unsafe { bpf_probe_read_user(iov as *const Iovec) } {
-            Ok(entry) => (entry.base, if entry.len < total { entry.len } else { total }),
-            Err(_) => return 0,
-        },
-        Shape::Nowhere => return 0,
-    };
+    let (base, len) = start(shape, total);
     let mut first = 0u64;
     let len = clamp(len, 8);
     // SAFETY: eight bytes at most, into a word; the helper checks the source.
@@ -231,18 +224,29 @@ pub fn first_bytes(shape: Shape, total: u64) -> u64 {
     if failed { 0 } else { first }
 }
 
-/// Does a response begin here that tells of a failure of the server?
+/// Where the bytes begin and how many of `total` lie there; zeros where they lie nowhere.
 #[inline(always)]
-pub fn fails(shape: Shape) -> bool {
+fn start(shape: Shape, total: u64) -> (u64, u64) {
     match shape {
-        Shape::Buffer(base) => exceptions::is_failure(base),
+        Shape::Buffer(base) => (base, total),
         // SAFETY: the helper checks the address.
         Shape::Vector(iov, _) => match unsafe { bpf_probe_read_user(iov as *const Iovec) } {
-            Ok(entry) => exceptions::is_failure(entry.base),
-            Err(_) => false,
+            Ok(entry) => (entry.base, if entry.len < total { entry.len } else { total }),
+            Err(_) => (0, 0),
         },
-        Shape::Nowhere => false,
+        Shape::Nowhere => (0, 0),
     }
+}
+
+/// Does a response begin here that tells of a failure of the server?
+#[inline(always)]
+pub fn fails(conn: &Conn, shape: Shape, total: u64) -> bool {
+    if matches!(conn.by, opened_by::CONNECT | opened_by::TLS_CONNECT) {
+        return false;
+    }
+    let (base, len) = start(shape, total);
+    // Where no request of HTTP/1 was read, it may carry streams.
+    if conn.request == 0 { stream_fails(base, len) != 0 } else { exceptions::is_failure(base) }
 }
 
 /// For which request the bytes are moved; to be asked once per chunk, with what [`plan`] said of it.
@@ -266,8 +270,8 @@ pub fn origin(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64, p
         }
         attribution::outgoing(conn, id, what, to);
     } else {
-        let begins = plan.run_starts && attribution::begins_request(first_bytes(shape, total), total);
-        attribution::inbound(conn, id, begins, to);
+        let first = if plan.run_starts { first_bytes(shape, total) } else { 0 };
+        attribution::inbound(conn, id, first, total, to);
     }
 }
 
@@ -366,7 +370,7 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
     let mut flags = u16::from(write) * data_flags::WRITE + u16::from(copied.fault) * data_flags::FAULT;
     if plan.run_starts && copied.head >= 5 {
         let first = [s.payload[0], s.payload[1], s.payload[2], s.payload[3], s.payload[4], s.payload[5]];
-        if plan.pos == 0 && first[..4] == *b"PRI " {
+        if first[..4] == *b"PRI " && (plan.pos == 0 || (!write && conn.flags & conn_flags::SERVES != 0)) {
             conn.flags |= if write { conn_flags::WHOLE } else { conn_flags::WHOLE | conn_flags::SERVES };
         }
         if is_tls(&first, copied.head, conn.by) {

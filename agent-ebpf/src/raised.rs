@@ -77,7 +77,7 @@ pub struct Raising {
     pub current: u32,
     /// 1 where an exception on its way is kept as type, value and traceback (up to 3.11), and may be no object yet.
     pub three: u32,
-    /// 1 where exceptions on their way are looked at.
+    /// Are exceptions on their way looked at? [`unwinding`]
     pub unwinding: u32,
     /// Where a frame holds its variables; 0 where they are not wanted.
     pub locals: u32,
@@ -87,6 +87,16 @@ pub struct Raising {
     pub reserved: u32,
     /// How to read the frame that an exception leaves.
     pub frames: Stacks,
+}
+
+/// Whose exceptions are looked at on their way.
+pub mod unwinding {
+    /// Nobody's.
+    pub const NO: u32 = 0;
+    /// Those of requests that the probes know.
+    pub const OF_REQUESTS: u32 = 1;
+    /// Those of contexts without a request too, which may serve streams.
+    pub const OF_STREAMS: u32 = 2;
 }
 
 /// A function that exceptions leave and that nothing is to be sent of: the key of the map `MUTED`.
@@ -165,7 +175,8 @@ pub struct Raised {
     pub seen_at: u32,
     /// When.
     pub time: u64,
-    /// The request that was being served.
+    /// The request that was being served; where none is known, the number of the context or greenlet that ran. Both count
+    /// in one row.
     pub request: u64,
     /// Address of the exception that was being handled.
     pub root: u64,

@@ -4,7 +4,7 @@
 //! Every function that an exception leaves comes by here, so user space mutes those that tell nothing.
 
 use apm_agent_ebpf::{
-    ARGUMENTS_MAX, CHAIN_MAX, Muted, Raised, Raising, counter, kind, raised_flags, seen_at,
+    ARGUMENTS_MAX, CHAIN_MAX, Muted, Raised, Raising, counter, kind, raised_flags, seen_at, unwinding,
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP, btf_maps::LruHashMap, helpers::generated as raw, macros::btf_map,
@@ -30,7 +30,7 @@ pub fn leaves(id: u64, frame: u64) {
     let Some(raising) = RAISING.get_ptr((id >> 32) as u32) else { return };
     // SAFETY: a map value; user space replaces it only as a whole.
     let raising = unsafe { &*raising };
-    if raising.unwinding == 0 {
+    if raising.unwinding == unwinding::NO {
         return;
     }
     let inner = if raising.inner == 0 { frame } else { word(frame + u64::from(raising.inner)) };
@@ -45,7 +45,8 @@ pub fn leaves(id: u64, frame: u64) {
             return;
         }
     }
-    let Some((state, request)) = attribution::running(id) else { return };
+    let Some((state, own, unit)) = attribution::running(id) else { return };
+    let request = if own == 0 && raising.unwinding == unwinding::OF_STREAMS { unit } else { own };
     if state == 0 || request == 0 {
         return;
     }

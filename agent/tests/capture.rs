@@ -53,7 +53,13 @@ impl Log {
                 }
                 Captured::Changed(c) => self.changed.push((c.conn, c.change)),
                 Captured::Named { conn, path, is_peers } => self.named.push((conn, path, is_peers)),
-                Captured::Process(_) | Captured::Raised(_) | Captured::Stack(_) | Captured::Bound { .. } => {}
+                Captured::Process(_)
+                | Captured::Raised(_)
+                | Captured::Stack(_)
+                | Captured::Bound { .. }
+                | Captured::Connecting(..)
+                | Captured::Queued { .. }
+                | Captured::Unresolved(_) => {}
             });
         }
     }

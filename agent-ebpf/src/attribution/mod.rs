@@ -26,11 +26,15 @@ use now::Now;
 
 use crate::stacks;
 
-/// The current thread's `PyThreadState` and the request that it works for; each 0 where there is none.
+/// The current thread's `PyThreadState`; the request that it works for; and the number of the context or greenlet that runs.
+/// Each 0 where there is none.
 #[inline(always)]
-pub fn running(id: u64) -> Option<(u64, u64)> {
+pub fn running(id: u64) -> Option<(u64, u64, u64)> {
     let now = Now::of(id, python(id)?)?;
-    Some((now.state, now.resolve().request))
+    let resolved = now.resolve();
+    // SAFETY: a live map value.
+    let unit = if resolved.unit.is_null() { 0 } else { unsafe { (*resolved.unit).lineage.unit } };
+    Some((now.state, resolved.request, unit))
 }
 
 /// No attribution.
@@ -83,17 +87,25 @@ const fn word(bytes: &[u8]) -> u64 {
     word
 }
 
-/// Bytes were read from a connection. They start a request if they `begin` one where one can begin: right after the
-/// connection was made or something was written to it. `origin` is set to the request that the connection carries.
+/// The start of what opens HTTP/2 (RFC 9113, 3.4).
+const PREFACE: u64 = word(b"PRI * HT");
+
+/// Bytes were read from a connection, of which `first` are the first where something may begin: right after the connection
+/// was made or something was written to it. Else it is 0. `origin` is set to the request that the connection carries.
 #[inline(always)]
-pub fn inbound(conn: &mut Conn, id: u64, begins: bool, origin: &mut Origin) {
+pub fn inbound(conn: &mut Conn, id: u64, first: u64, len: u64, origin: &mut Origin) {
     nowhere(origin);
     if matches!(conn.by, opened_by::CONNECT | opened_by::TLS_CONNECT) {
         return;
     }
-    if begins && let Some(python) = python(id) {
+    // A connection that was one of HTTP/1 may go on with streams, which are told apart by user space.
+    let streams = first == PREFACE && conn.request != 0;
+    if first != 0
+        && (streams || begins_request(first, len))
+        && let Some(python) = python(id)
+    {
         // SAFETY: live map values.
-        unsafe { request_starts(conn, python, id) };
+        unsafe { request_starts(conn, python, id, streams) };
     }
     origin.request = conn.request;
     if conn.request == 0 && python(id).is_some() {
@@ -102,22 +114,23 @@ pub fn inbound(conn: &mut Conn, id: u64, begins: bool, origin: &mut Origin) {
     }
 }
 
+/// A request starts, or `streams` do: then what is made for the connection from now on is made for no one request.
+///
 /// # Safety
 /// Both must be null or live map values.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn request_starts(conn: *mut Conn, python: *const Python, id: u64) -> u32 {
+unsafe extern "C" fn request_starts(conn: *mut Conn, python: *const Python, id: u64, streams: bool) -> u32 {
     if !conn.is_null() && !python.is_null() {
         // SAFETY: by the caller, not null.
-        unsafe { start(&mut *conn, id, &*python) };
+        unsafe { start(&mut *conn, id, &*python, if streams { 0 } else { number() }) };
     }
     0
 }
 
 #[inline(always)]
-fn start(conn: &mut Conn, id: u64, python: &Python) {
+fn start(conn: &mut Conn, id: u64, python: &Python, request: u64) {
     use thread_flags::*;
-    let request = number();
     conn.request = request;
     conn.flags |= conn_flags::SERVES;
     if conn.group != 0 {
@@ -175,6 +188,56 @@ pub fn outgoing(conn: &mut Conn, id: u64, what: u64, origin: &mut Origin) {
             origin.stack = stacks::call_stack(id, state);
         }
     }
+}
+
+/// The running code begins a call that has no bytes yet. `origin` is set to it.
+#[inline(always)]
+pub fn calling(id: u64, origin: &mut Origin) {
+    // SAFETY: memory of the caller.
+    let state = unsafe { begins_call(id, origin) };
+    if state != 0 {
+        origin.stack = stacks::call_stack(id, state);
+    }
+}
+
+/// A name has been looked up, with the result to go `to` there. Where it `failed`, `origin` is set to the code that asked for
+/// it: the running code, or that for which a thread of libuv works.
+#[inline(always)]
+pub fn resolving(id: u64, to: u64, failed: bool, origin: &mut Origin) {
+    let key = Key { address: to, tgid: id >> 32 };
+    let Some(handover) = HANDOVERS.get_ptr(key) else {
+        if failed {
+            calling(id, origin);
+        }
+        return;
+    };
+    // SAFETY: a live map value.
+    let Handover { request, from, stack } = unsafe { *handover };
+    let _gone = HANDOVERS.remove(key);
+    origin.request = request;
+    origin.how = if request == 0 { link::NONE } else { link::HANDOVER };
+    (origin.unit, origin.ancestors, origin.stack) = (from.unit, from.ancestors, stack);
+}
+
+/// The `PyThreadState` of the running code, 0 where there is none; `origin` is set to the code.
+///
+/// # Safety
+/// `origin` must be null or the caller's.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn begins_call(id: u64, origin: *mut Origin) -> u64 {
+    let (false, Some(python)) = (origin.is_null(), python(id)) else { return 0 };
+    let Some(now) = Now::of(id, python) else { return 0 };
+    let resolved = now.resolve();
+    let lineage = now.lineage(&resolved);
+    // SAFETY: by the caller, not null.
+    let origin = unsafe { &mut *origin };
+    origin.request = resolved.request;
+    origin.how = resolved.how;
+    origin.in_unit = u32::from(!resolved.unit.is_null());
+    origin.unit = lineage.unit;
+    origin.ancestors = lineage.ancestors;
+    now.state
 }
 
 /// The `PyThreadState` of the code whose call stack is wanted; 0 if it is not.

@@ -198,7 +198,12 @@ impl Now {
         // A record found for a context that is not entered would be that of an earlier task at the same address.
         if self.is_bare() {
             // SAFETY: a live map value.
-            return unsafe { &*self.thread }.resolve(self.context);
+            let thread = unsafe { &*self.thread };
+            if self.state == 0 && thread.flags & thread_flags::INHERITED != 0 {
+                // No Python runs in it: a pool of a library's own, which a request has started, works for others too.
+                return Resolved { request: 0, how: link::NONE, unit: null_mut() };
+            }
+            return thread.resolve(self.context);
         }
         let address = if self.entered { self.context } else { self.greenlet() };
         let Some(unit) = UNITS.get_ptr_mut(Key { address, tgid: u64::from(self.tgid) }) else {

@@ -64,10 +64,11 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
                 return None;
             }
         }
-        connection::of(&sock, id, opened_by::CONNECT)?;
+        connection::connecting(&sock, id)?;
     } else if is_inet(sock.family) {
         // It failed at once: there never was a connection, but there was a call.
         let conn = connection::new(sock.inode, id, opened_by::CONNECT, sock.family);
+        emit::connecting(conn.id, id);
         let _counted = emit::opened(&sock, &conn, id, -ret as u32, args.0[1]);
     }
     Some(())

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod mappings;
+mod names;
 mod processes;
 mod python;
 mod sockets;

@@ -123,6 +123,8 @@ enter! {
     uvloop_write: |id, python, ctx| {
         attribution::uvloop_queues(id, python, argument(&ctx, 0), argument(&ctx, 1))
     };
+    /// `uv_getaddrinfo(loop, lookup, ..)`
+    uvloop_lookup: |id, python, ctx| attribution::uvloop_resolves(id, python, argument(&ctx, 1));
     /// `PyTraceBack_Here(frame)`: an exception leaves a function.
     python_traceback: |id, _python, ctx| unwinding::leaves(id, argument(&ctx, 0));
     /// `greenlet::Greenlet::g_switchstack()`: the first argument is where the result goes.

@@ -144,7 +144,7 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     };
     let buffer = call.buffer;
     let shape = Shape::Buffer(buffer);
-    if write && conn.flags & conn_flags::SERVES != 0 && payload::fails(shape) {
+    if write && payload::fails(conn, shape, total) {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
     payload::origin(conn, id, write, shape, total, &plan, &mut data.origin);

@@ -83,7 +83,7 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
         }
         return None;
     }
-    if write && conn.flags & conn_flags::SERVES != 0 && payload::fails(shape) {
+    if write && payload::fails(conn, shape, ret as u64) {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
     payload::send(conn, id, write, shape, ret as u64)?;

@@ -136,6 +136,7 @@ fn requests(shape: Shape) -> Result<f64> {
             from_start: true,
             since: Time(1),
             tls: false,
+            caller: Origin::default(),
         };
         correlator.connected(&info);
         table.opened(info, None, &mut progress);

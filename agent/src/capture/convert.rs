@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use apm_agent_ebpf as wire;
 use apm_core::connection::{Change, Chunk, Info};
+use apm_core::correlate::{NameFailure, Unresolved};
 use apm_core::exchange::{ConnId, Direction, Endpoint, Origin, Role};
 use apm_core::protocol::CloseReason;
 use apm_core::time::Time;
@@ -56,6 +57,9 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
     Some(match event {
         wire::Event::Data(data, head, tail) => Captured::Chunk(chunk(&data, head, tail)),
         wire::Event::Opened(opened) => Captured::Opened(info(&opened), reason(opened.error)),
+        wire::Event::Connecting(event) => {
+            Captured::Connecting(ConnId(event.conn), origin(event.tid, &event.origin))
+        }
         wire::Event::Changed(changed) => Captured::Changed(SocketChange {
             conn: ConnId(changed.conn),
             change: change(&changed)?,
@@ -63,6 +67,13 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
         }),
         wire::Event::Raised(raised) => Captured::Raised(raised),
         wire::Event::Stack(stack) => Captured::Stack(stack),
+        wire::Event::Queued(event) => Captured::Queued {
+            conn: ConnId(event.conn),
+            pos: event.pos,
+            len: event.len,
+            by: origin(event.tid, &event.origin),
+        },
+        wire::Event::Unresolved(event) => Captured::Unresolved(unresolved(event)?),
         wire::Event::Named(named) => {
             Captured::Named { conn: ConnId(named.conn), path: path(named)?, is_peers: named.is_peers != 0 }
         }
@@ -90,16 +101,20 @@ fn chunk<'a>(data: &wire::Data, head: &'a [u8], tail: &'a [u8]) -> Chunk<'a> {
         len: u64::from(data.len),
         head,
         tail,
-        origin: Origin {
-            tid: data.tid,
-            how: u8::try_from(data.origin.how).unwrap_or(0),
-            request: data.origin.request,
-            unit: data.origin.unit,
-            ancestors: data.origin.ancestors,
-            in_unit: data.origin.in_unit != 0,
-            stack: data.origin.stack,
-        },
+        origin: origin(data.tid, &data.origin),
         opens_tls: data.flags & wire::data_flags::TLS != 0,
+    }
+}
+
+fn origin(tid: u32, from: &wire::Origin) -> Origin {
+    Origin {
+        tid,
+        how: u8::try_from(from.how).unwrap_or(0),
+        request: from.request,
+        unit: from.unit,
+        ancestors: from.ancestors,
+        in_unit: from.in_unit != 0,
+        stack: from.stack,
     }
 }
 
@@ -126,7 +141,39 @@ fn info(opened: &wire::Opened) -> Info {
         from_start: !matches!(opened.by, wire::opened_by::DATA | wire::opened_by::TLS_DATA),
         since: Time(opened.time),
         tls: opened.family == 0,
+        caller: Origin::default(),
     }
+}
+
+fn unresolved(event: &wire::Unresolved) -> Option<Unresolved> {
+    let text = |bytes: &[u8], len: u32| {
+        let bytes = bytes.get(..usize::try_from(len).ok()?.checked_sub(1)?)?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
+    };
+    Some(Unresolved {
+        pid: event.tgid,
+        host: text(&event.host, event.host_len).filter(|host| !host.is_empty())?,
+        port: text(&event.port, event.port_len),
+        caller: origin(event.tid, &event.origin),
+        start: Time(event.started),
+        end: Time(event.time),
+        failure: failure(event.error)?,
+    })
+}
+
+/// What a value of getaddrinfo(3) says (`netdb.h` of the GNU C library); `None` for one that says nothing of the name.
+fn failure(error: i32) -> Option<NameFailure> {
+    Some(match error {
+        // EAI_NONAME, EAI_NODATA, EAI_ADDRFAMILY
+        -2 | -5 | -9 => NameFailure::Unknown,
+        // EAI_AGAIN
+        -3 => NameFailure::NoAnswer,
+        // EAI_FAIL
+        -4 => NameFailure::Refused,
+        // EAI_SYSTEM: why stands in errno.
+        -11 => NameFailure::System,
+        _ => return None,
+    })
 }
 
 /// The path as it is usually written: an abstract one with `@` for its zero (ss(8)).

@@ -137,6 +137,7 @@ mod tests {
             peer: Endpoint::Unknown,
             from_start: true,
             since: Time(0),
+            caller: apm_core::exchange::Origin::default(),
             tls: false,
         }
     }

@@ -15,14 +15,15 @@ use std::time::Duration;
 
 use apm_agent_ebpf::{Muted, Python, Raised, Raising, Stack, Stacks, counter, target_flags};
 use apm_core::connection::{Chunk, Info};
-use apm_core::exchange::ConnId;
+use apm_core::correlate::Unresolved;
+use apm_core::exchange::{ConnId, Origin};
 use apm_core::loss::{Loss, Losses};
 use apm_core::time::Time;
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 
-use crate::process::{FileKey, TlsLibrary};
+use crate::process::{FileKey, MappedFile, TlsLibrary};
 
 use entries::Entries;
 use libraries::Libraries;
@@ -76,6 +77,8 @@ pub enum Captured<'a> {
     Chunk(Chunk<'a>),
     /// A connection was first seen; its error where the connect failed at once.
     Opened(Info, Option<apm_core::protocol::CloseReason>),
+    /// Which code makes a connection; comes before it is seen.
+    Connecting(ConnId, Origin),
     /// Something happened to a connection.
     Changed(SocketChange),
     /// The path of a Unix socket.
@@ -98,6 +101,19 @@ pub enum Captured<'a> {
     Raised(&'a Raised),
     /// A call stack that chunks name from now on: see [`crate::call_sites`].
     Stack(&'a Stack),
+    /// Bytes were queued, to be written at a position of a connection later.
+    Queued {
+        /// The connection.
+        conn: ConnId,
+        /// Where.
+        pos: u64,
+        /// How many.
+        len: u64,
+        /// By which code.
+        by: Origin,
+    },
+    /// A name could not be resolved.
+    Unresolved(Unresolved),
     /// A process came, changed or went.
     Process(ProcessEvent),
 }
@@ -174,6 +190,16 @@ impl Capture {
     /// Why it cannot be probed, in words for the user.
     pub fn attach_tls(&mut self, pid: u32, library: &TlsLibrary) -> Result<(), String> {
         self.libraries.attach_tls(&mut self.ebpf, pid, library)
+    }
+
+    /// Probes the function of the C library that looks names up, unless it is already.
+    ///
+    /// # Errors
+    /// Why it cannot be probed, in words for the user.
+    pub fn attach_libc(&mut self, pid: u32, libc: &MappedFile) -> Result<(), String> {
+        let offset = libc.facts.name_lookup.ok_or("it has no getaddrinfo")?;
+        let points = ["name_lookup", "name_lookup_return"].map(|program| Point { program, offset, size: 0 });
+        self.libraries.attach(&mut self.ebpf, pid, (libc.key, "names"), &libc.access, &points)
     }
 
     /// Probes functions of a file that `pid` maps. `what` names them: a file is probed once for each name.

@@ -2,7 +2,7 @@
 
 mod inside;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,8 +68,9 @@ pub struct Engine {
     interpreters: Interpreters,
     /// Variables of functions that raise are wanted.
     locals: bool,
-    /// Services of which a request failed without an exception that was seen.
-    blind: HashSet<Arc<str>>,
+    /// Services whose exceptions are looked at on their way, as a request failed without one that was seen, or is expected
+    /// to; and whose those are: [`apm_agent_ebpf::unwinding`].
+    blind: HashMap<Arc<str>, u32>,
     /// Processes that loaded libraries since the last turn.
     mapped: BTreeSet<u32>,
     /// Processes whose interpreter is starting, with the turns that is to be waited for.
@@ -100,7 +101,7 @@ impl Engine {
             exceptions: features.exceptions.then(Exceptions::default),
             interpreters: Interpreters::default(),
             locals: features.locals,
-            blind: HashSet::new(),
+            blind: HashMap::new(),
             mapped: BTreeSet::new(),
             starting: HashMap::new(),
             sampler: Sampler::default(),
@@ -133,7 +134,9 @@ impl Engine {
         let begun = capture::now();
         let count = capture.drain(BATCH, |event| match event {
             Captured::Chunk(chunk) => table.chunk(&chunk, progress),
-            Captured::Opened(info, error) => {
+            Captured::Connecting(conn, origin) => table.connecting(conn, origin),
+            Captured::Opened(mut info, error) => {
+                info.caller = table.caller(info.id);
                 if error.is_none() {
                     correlator.connected(&info);
                 }
@@ -153,6 +156,8 @@ impl Engine {
                     call_sites.sent(stack);
                 }
             }
+            Captured::Queued { conn, pos, len, by } => table.queued(conn, pos, len, by),
+            Captured::Unresolved(failed) => correlator.unresolved(failed),
             Captured::Process(event) => life.push(event),
         });
         if let Some(exceptions) = &mut self.exceptions {
@@ -198,6 +203,7 @@ impl Engine {
         self.next_second = uptime + Duration::from_secs(1);
         self.naming.set_clock();
         self.correlator.tick(self.read_to, &self.naming, out);
+        self.expect_blindness();
         if uptime > self.next_scan {
             self.next_scan = uptime + RESCAN;
             let decisions = self.registry.scan();
@@ -372,6 +378,13 @@ impl Engine {
                 None => format!("{} in {}", library.kind, library.file.path.display()),
             };
             self.registry.report(id, Attachment { what, problem: result.err() });
+        }
+        // Every process has one, so that only a failure is worth a word.
+        if let Some(libc) = &watched.process.libc
+            && let Err(problem) = self.capture.attach_libc(id.pid, libc)
+        {
+            let what = format!("name lookups in {}", libc.path.display());
+            self.registry.report(id, Attachment { what, problem: Some(problem) });
         }
     }
 }

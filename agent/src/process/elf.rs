@@ -19,6 +19,14 @@ use object::{Object, ReadCache};
 use super::mapped::TlsKind;
 use reader::{Elf, Symbol};
 
+/// getaddrinfo(3)
+const NAME_LOOKUP: &str = "getaddrinfo";
+
+/// Is this the name of the GNU C library's file? Up to 2.33 the loader mapped it as `libc-2.31.so`.
+fn is_libc(name: &str) -> bool {
+    name == "libc.so.6" || name.starts_with("libc-2.")
+}
+
 /// Facts about one ELF file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ElfFacts {
@@ -30,6 +38,8 @@ pub struct ElfFacts {
     pub crypto_version: Option<String>,
     /// Where `BIO_write` lies in it, which passes the ciphertext of memory BIOs: file offset, as a uprobe wants it.
     pub bio_write: Option<u64>,
+    /// Where `getaddrinfo` of the GNU C library lies in it, likewise.
+    pub name_lookup: Option<u64>,
     /// Another TLS library in it, whose plaintext no probe can see.
     pub other_tls: Option<TlsKind>,
     /// It has no `.symtab`: local functions cannot be found by name.
@@ -81,6 +91,9 @@ impl ElfFacts {
         let mut wanted: Vec<&[u8]> = Vec::new();
         wanted.extend(python::SYMBOLS);
         wanted.extend(openssl::SYMBOLS);
+        if is_libc(name) {
+            wanted.push(NAME_LOOKUP.as_bytes());
+        }
         let mut symbols = elf.dynamic_symbols(&wanted);
         // A library linked into an executable or extension is found by its local symbols, if they are still there. Only
         // such files are looked through, because a symbol table can be hundreds of megabytes.
@@ -93,6 +106,7 @@ impl ElfFacts {
         Ok(Self {
             crypto_version: openssl::crypto_version(&elf, &symbols),
             bio_write: symbol(&symbols, "BIO_write").and_then(|found| elf.file_offset(found.address)),
+            name_lookup: symbol(&symbols, NAME_LOOKUP).and_then(|found| elf.file_offset(found.address)),
             other_tls: openssl::other_tls(&elf, openssl.as_ref(), name),
             python,
             openssl,

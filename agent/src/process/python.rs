@@ -102,6 +102,8 @@ pub struct PythonProcess {
     pub runtime: Option<PythonRuntime>,
     /// TLS libraries mapped so far. Python maps libssl when `ssl` is first imported: inspect again.
     pub tls: Vec<TlsLibrary>,
+    /// The C library, where its `getaddrinfo` can be probed: `facts.name_lookup`.
+    pub libc: Option<MappedFile>,
     /// Set when the process has a mount or pid namespace of its own.
     pub container: Option<Container>,
     /// What its service name is derived from.

@@ -1,6 +1,7 @@
 //! Connections: one per socket or TLS stream. They put chunks in order, name gaps, find the protocol, and say when a
 //! connection has ended; the protocol sessions do the rest.
 
+mod queued;
 mod stream;
 mod table;
 
@@ -36,6 +37,8 @@ pub struct Info {
     pub since: Time,
     /// Its bytes are plaintext of a TLS session.
     pub tls: bool,
+    /// Which code made it, where the process did.
+    pub caller: Origin,
 }
 
 /// Bytes that one system call (or TLS call) moved.

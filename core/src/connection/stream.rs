@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::connection::queued::Pieces;
 use crate::connection::{Chunk, Finished, Info};
-use crate::exchange::{ConnId, Direction, Endpoint, Role};
+use crate::exchange::{ConnId, Detail, Direction, Endpoint, Exchange, Origin, Role};
 use crate::loss::Loss;
 use crate::protocol::{At, CloseReason, Next, Opening, Output, Protocol, REGISTRY, Session, Verdict};
 use crate::time::Time;
@@ -40,12 +41,18 @@ pub(super) struct Stream {
     state: State,
     /// Role that the bytes proved.
     proven: Option<Role>,
+    /// A request whose answer was that another protocol follows, which is not known yet.
+    upgrade: Option<Exchange>,
+    /// What waits to be written, where that is told.
+    pieces: Pieces,
     /// Next position by direction: read, write; `None` where the connection's opening was lost.
     expected: [Option<u64>; 2],
     /// Process that moved bytes last.
     pub(super) pid: u32,
     pub(super) last_used: Time,
     pub(super) peer_closed: bool,
+    /// It was seen to be established.
+    pub(super) established: bool,
     /// The TLS stream whose ciphertext it carries, where that is known.
     pub(super) carries: Option<ConnId>,
     /// Why and when it ended, while what is still under way in other threads may come in.
@@ -67,10 +74,13 @@ impl Stream {
             info: Arc::new(info),
             state,
             proven: None,
+            upgrade: None,
+            pieces: Pieces::default(),
             expected: [Some(0), Some(0)],
             pid,
             last_used,
             peer_closed: false,
+            established: false,
             carries: None,
             ended: None,
         }
@@ -121,6 +131,18 @@ impl Stream {
         !self.info.tls && self.info.role == Some(Role::Client) && self.expected == [Some(0), Some(0)]
     }
 
+    /// Bytes are queued that are written at `pos` later. Only protocols that mix the work of several tasks ask who did it.
+    pub(super) fn queued(&mut self, pos: u64, len: u64, by: Origin) {
+        let mixes = match &self.state {
+            State::Speaking { session, .. } => session.mixes_responses(),
+            State::Detecting { .. } => true,
+            State::Ciphertext | State::Ignored => false,
+        };
+        if mixes {
+            self.pieces.add(pos, len, by);
+        }
+    }
+
     /// Takes a chunk.
     pub(super) fn chunk(&mut self, chunk: &Chunk<'_>, out: &mut Output) {
         self.pid = chunk.pid;
@@ -143,13 +165,31 @@ impl Stream {
             // An opening in the clear (SSLRequest, CONNECT, STARTTLS) has already been handed out by its session.
             self.state = State::Ciphertext;
         }
-        self.data(&at, chunk.head, out);
+        self.head(at, chunk, out);
         let skipped = chunk.len.saturating_sub((chunk.head.len() + chunk.tail.len()) as u64);
         if skipped > 0 {
             self.gap(&at, skipped, out);
         }
         if !chunk.tail.is_empty() {
             self.data(&at, chunk.tail, out);
+        }
+    }
+
+    /// The bytes at the start of a chunk, for each piece of them with the code that queued it.
+    fn head(&mut self, mut at: At, chunk: &Chunk<'_>, out: &mut Output) {
+        let mixed = chunk.direction == Direction::Write
+            && !self.pieces.is_empty()
+            && self.pieces.begin(chunk.pos, chunk.len);
+        if !mixed {
+            return self.data(&at, chunk.head, out);
+        }
+        let (mut rest, mut pos) = (chunk.head, chunk.pos);
+        while !rest.is_empty() {
+            let (by, len) = self.pieces.at(pos, rest.len() as u64);
+            let (piece, after) = rest.split_at(usize::try_from(len).unwrap_or(rest.len()).min(rest.len()));
+            at.origin = by;
+            self.data(&at, piece, out);
+            (rest, pos) = (after, pos + len);
         }
     }
 
@@ -189,6 +229,7 @@ impl Stream {
                     }
                     Next::Redetect { consumed } => {
                         rest = rest.get(consumed..).unwrap_or_default();
+                        self.upgrade = out.exchanges.pop_if(|last| switches(last));
                         self.state = detecting(self.info.role, true);
                     }
                 },
@@ -222,7 +263,8 @@ impl Stream {
             match (protocol.detect)(&opening) {
                 Verdict::Mine(role) => {
                     let kept = std::mem::take(bytes);
-                    let session = (protocol.session)(role, *from_start);
+                    let mut session = (protocol.session)(role, *from_start);
+                    out.exchanges.extend(self.upgrade.take().and_then(|request| session.adopt(request)));
                     self.state = State::Speaking { protocol, session };
                     self.proven = Some(role);
                     self.data(at, &kept, out);
@@ -249,13 +291,19 @@ impl Stream {
         if let State::Speaking { session, .. } = &mut self.state {
             session.close(time, reason, out);
         }
+        out.exchanges.extend(self.upgrade.take());
         self.state = State::Ignored;
     }
 
     /// Wraps an exchange with what is known of its connection.
-    pub(super) fn finished(&self, exchange: crate::exchange::Exchange, role: Role) -> Finished {
+    pub(super) fn finished(&self, exchange: Exchange, role: Role) -> Finished {
         Finished { exchange, conn: Arc::clone(&self.info), role, pid: self.pid }
     }
+}
+
+/// Is this `101 Switching Protocols` (RFC 9110, 15.2.2)?
+fn switches(exchange: &Exchange) -> bool {
+    matches!(&exchange.detail, Detail::Http(http) if http.status == 101)
 }
 
 fn detecting(role: Option<Role>, from_start: bool) -> State {

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::stream::Stream;
 use super::{Change, Chunk, FailedConnect, Info, Progress};
-use crate::exchange::{ConnId, Endpoint, Role};
+use crate::exchange::{ConnId, Endpoint, Origin, Role};
 use crate::loss::{Loss, Losses};
 use crate::protocol::{CloseReason, Output};
 use crate::time::Time;
 
 /// Entries looked at to find one to drop when the table is full.
 const EVICTION_SAMPLE: usize = 32;
+/// Connections whose maker is known and that are not seen yet: what comes in between is some microseconds.
+const CONNECTING_MAX: usize = 1_024;
 
 /// Caps of a [`Table`].
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,8 @@ impl Default for Limits {
 /// All connections of all watched processes.
 pub struct Table {
     streams: HashMap<ConnId, Stream>,
+    /// Who makes connections that are not seen yet.
+    connecting: HashMap<ConnId, Origin>,
     limits: Limits,
     /// Ended connections in the order of their ends.
     ended: VecDeque<(Time, ConnId)>,
@@ -48,11 +52,33 @@ impl Table {
     pub fn new(limits: Limits) -> Self {
         Self {
             streams: HashMap::new(),
+            connecting: HashMap::new(),
             limits,
             ended: VecDeque::new(),
             out: Output::default(),
             ignored: Vec::new(),
             over: Vec::new(),
+        }
+    }
+
+    /// Code of a process begins to make a connection.
+    pub fn connecting(&mut self, conn: ConnId, caller: Origin) {
+        if self.connecting.len() >= CONNECTING_MAX {
+            // The events that should have followed were lost, and counted as such.
+            self.connecting.clear();
+        }
+        self.connecting.insert(conn, caller);
+    }
+
+    /// The code that makes a connection; to be asked once, as the connection is seen.
+    pub fn caller(&mut self, conn: ConnId) -> Origin {
+        self.connecting.remove(&conn).unwrap_or_default()
+    }
+
+    /// Code of a process queued `len` bytes, which are written to a connection at `pos` later, perhaps with others.
+    pub fn queued(&mut self, conn: ConnId, pos: u64, len: u64, by: Origin) {
+        if let Some(stream) = self.streams.get_mut(&conn) {
+            stream.queued(pos, len, by);
         }
     }
 
@@ -82,6 +108,7 @@ impl Table {
                 from_start: false,
                 since: chunk.time,
                 tls: false,
+                caller: Origin::default(),
             });
             stream.forget_positions();
             self.streams.insert(chunk.conn, stream);
@@ -129,7 +156,10 @@ impl Table {
             stream.peer_closed = true;
         }
         let reason = match change {
-            Change::Established => return,
+            Change::Established => {
+                stream.established = true;
+                return;
+            }
             Change::PeerClosed => {
                 stream.peer_closed = true;
                 return;
@@ -150,7 +180,12 @@ impl Table {
         };
         if stream.ended.is_none() {
             stream.ended = Some((time, reason));
-            self.ended.push_back((time, conn));
+            if is_failure(reason) && stream.is_unborn() && !stream.established {
+                // No bytes can be under way, and the code that waited for it goes on now.
+                self.ended.push_front((Time(0), conn));
+            } else {
+                self.ended.push_back((time, conn));
+            }
         }
     }
 
@@ -188,8 +223,7 @@ impl Table {
         if stream.info.tls && stream.info.peer == Endpoint::Unknown && stream.protocol().is_some() {
             self.out.losses.add(Loss::TlsUnbound, 1);
         }
-        let failed = matches!(reason, CloseReason::Refused | CloseReason::TimedOut | CloseReason::GivenUp);
-        if stream.is_unborn() && failed {
+        if stream.is_unborn() && is_failure(reason) {
             progress.failed.push(FailedConnect { conn: Arc::clone(&stream.info), reason, time });
         }
         self.over.push(Info::clone(&stream.info));
@@ -256,6 +290,11 @@ impl Table {
     pub fn take_ignored(&mut self) -> Vec<Info> {
         std::mem::take(&mut self.ignored)
     }
+}
+
+/// Does a connection that ends so, and over which nothing moved, fail a call?
+fn is_failure(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Refused | CloseReason::TimedOut | CloseReason::GivenUp)
 }
 
 fn hand_out(stream: &Stream, out: &mut Output, progress: &mut Progress) {

@@ -20,6 +20,7 @@ fn info(id: u64, role: Option<Role>, from_start: bool) -> Info {
         from_start,
         since: Time(0),
         tls: false,
+        caller: Origin::default(),
     }
 }
 
@@ -311,4 +312,32 @@ fn the_end_of_a_process_is_the_end_of_its_connections() {
     rig.table.process_ended(7, Time(rig.now));
     rig.wait();
     assert_eq!(rig.http()[0].1, Outcome::ServerGone);
+}
+
+#[test]
+fn a_request_that_asks_for_http2_is_answered_by_its_first_stream() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    let asks = b"GET /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n";
+    rig.chunk(Direction::Read, asks, 0, b"");
+    let switches = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    rig.chunk(Direction::Write, switches, 0, b"");
+    assert!(rig.http().is_empty(), "it has no answer yet");
+    rig.chunk(Direction::Write, b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", 0, b"");
+    rig.chunk(
+        Direction::Read,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+        0,
+        b"",
+    );
+    // HEADERS with END_STREAM on stream 1: `:status: 500`.
+    rig.chunk(Direction::Write, b"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x8e", 0, b"");
+    let [(http, outcome)] = rig.http()[..] else { panic!("{:?}", rig.http()) };
+    assert_eq!((http.path.as_str(), http.status, http.stream, outcome), ("/up", 500, 1, Outcome::Complete));
+    // And where the connection ends before: it is told of all the same.
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, asks, 0, b"");
+    rig.chunk(Direction::Write, switches, 0, b"");
+    rig.change(Change::Gone { reason: Some(CloseReason::Reset), peer_first: false });
+    rig.wait();
+    assert_eq!(rig.http()[0].0.status, 101);
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::{Surroundings, rows};
 use crate::connection::{FailedConnect, Info};
-use crate::exchange::{Endpoint, Role};
+use crate::exchange::{Endpoint, Origin, Role};
 use crate::protocol::CloseReason;
-use crate::record::{Call, Record};
+use crate::record::Call;
 use crate::time::Time;
 
 /// How long a client tries the next address of a name before it gives up (RFC 8305, 5: 250 ms between attempts).
@@ -22,69 +22,97 @@ const MADE_MAX: usize = 256;
 /// Failed connects that wait for a success elsewhere.
 #[derive(Default)]
 pub(super) struct Failures {
-    waiting: VecDeque<FailedConnect>,
-    /// The last that were made: by whom, to where, when.
-    made: VecDeque<(u32, SocketAddr, Time)>,
+    waiting: Vec<FailedConnect>,
+    /// The last that were made.
+    made: VecDeque<Made>,
+}
+
+/// A connection that a process makes.
+struct Made {
+    pid: u32,
+    by: Origin,
+    peer: SocketAddr,
+    since: Time,
 }
 
 impl Failures {
-    /// A connection failed. The oldest wait no longer when there are too many; they are told of at the next tick.
-    pub(super) fn add(&mut self, failed: FailedConnect) {
+    /// A connection failed. Gives back the one that has waited longest when there are too many.
+    pub(super) fn add(&mut self, failed: FailedConnect) -> Option<FailedConnect> {
         // Of two attempts at a time (RFC 8305), the slower is given up once the other has succeeded.
-        if failed.reason == CloseReason::GivenUp && self.has_overtaken(&failed) {
-            return;
+        if self.made.iter().any(|made| replaces(made, &failed.conn) && made.since > failed.conn.since) {
+            return None;
         }
-        if self.waiting.len() >= WAITING_MAX
-            && let Some(oldest) = self.waiting.front_mut()
-        {
-            oldest.time = Time(0);
-        }
-        self.waiting.push_back(failed);
+        self.waiting.push(failed);
+        (self.waiting.len() > WAITING_MAX).then(|| self.waiting.remove(0))
     }
 
-    /// A process makes a connection: failures of its attempts at other addresses with that port were part of it.
+    /// A process makes a connection: failures of its attempts at other addresses with that port were part of it, and its
+    /// outcome is told by itself.
     pub(super) fn superseded_by(&mut self, info: &Info) {
         let (Some(Role::Client), Endpoint::Tcp(peer)) = (info.role, &info.peer) else { return };
+        let made = Made { pid: info.pid, by: info.caller, peer: *peer, since: info.since };
+        self.waiting.retain(|failed| !replaces(&made, &failed.conn));
         if self.made.len() >= MADE_MAX {
             self.made.pop_front();
         }
-        self.made.push_back((info.pid, *peer, info.since));
-        self.waiting.retain(|failed| match &failed.conn.peer {
-            Endpoint::Tcp(other) => {
-                failed.conn.pid != info.pid || other.port() != peer.port() || other.ip() == peer.ip()
-            }
-            _ => true,
-        });
+        self.made.push_back(made);
     }
 
-    /// Has the process since tried another address of the same name? Its outcome is told by itself.
-    fn has_overtaken(&self, failed: &FailedConnect) -> bool {
-        let Endpoint::Tcp(peer) = &failed.conn.peer else { return false };
-        self.made.iter().any(|(pid, other, since)| {
-            *pid == failed.conn.pid
-                && *since > failed.conn.since
-                && other.port() == peer.port()
-                && other.ip() != peer.ip()
-        })
+    /// Those that have waited long enough; all, without a time.
+    pub(super) fn ripe(&mut self, now: Option<Time>) -> Vec<FailedConnect> {
+        let is_ripe =
+            |failed: &mut FailedConnect| now.is_none_or(|now| now.since(failed.time) > NEXT_ADDRESS);
+        self.waiting.extract_if(.., is_ripe).collect()
     }
 
-    /// Pushes a failed call for each that has waited long enough.
-    pub(super) fn ripe(&mut self, now: Time, around: &dyn Surroundings, out: &mut Vec<Record>) {
-        while self.waiting.front().is_some_and(|failed| now.since(failed.time) > NEXT_ADDRESS) {
-            let Some(failed) = self.waiting.pop_front() else { return };
-            let peer = rows::address(&failed.conn.peer);
-            out.push(Record::Call(Box::new(Call {
-                ts: around.unix(failed.time),
-                service: around.service(failed.conn.pid),
-                pid: failed.conn.pid,
-                method: "CONNECT".to_owned(),
-                host: peer.clone().unwrap_or_else(|| "unknown".to_owned()),
-                duration_ms: failed.time.since(failed.conn.since).as_secs_f64() * 1000.0,
-                error: Some(error(failed.reason).to_owned()),
-                peer,
-                ..Call::default()
-            })));
+    /// Those of a request that has its answer, which `writer` wrote: it tries no other address any more.
+    pub(super) fn of(&mut self, request: u64, writer: u64) -> Vec<FailedConnect> {
+        if self.waiting.is_empty() {
+            return Vec::new();
         }
+        let is_its = |failed: &mut FailedConnect| {
+            let by = &failed.conn.caller;
+            match by.request {
+                0 => writer != 0 && (by.unit == writer || by.ancestors.contains(&writer)),
+                own => own == request,
+            }
+        };
+        self.waiting.extract_if(.., is_its).collect()
+    }
+}
+
+/// Is what was made another attempt at what `conn` was to be: at another address of the same name, for the same request?
+fn replaces(made: &Made, conn: &Info) -> bool {
+    matches!(&conn.peer, Endpoint::Tcp(peer) if peer.port() == made.peer.port() && peer.ip() != made.peer.ip())
+        && conn.pid == made.pid
+        && is_same_work(&conn.caller, &made.by, is_other_family(&conn.peer, made.peer))
+}
+
+fn is_other_family(one: &Endpoint, other: SocketAddr) -> bool {
+    matches!(one, Endpoint::Tcp(peer) if peer.is_ipv4() != other.is_ipv4())
+}
+
+/// Do both work for one request? Where that is not known: as one unit, or as two that one has made to try an address of each
+/// family at a time (RFC 8305). Where even units are not known, the process is all there is to go by.
+fn is_same_work(one: &Origin, other: &Origin, other_family: bool) -> bool {
+    let is_sibling = one.ancestors[0] != 0 && one.ancestors[0] == other.ancestors[0];
+    one.request == other.request
+        && (one.request != 0 || one.unit == other.unit || (is_sibling && other_family))
+}
+
+/// The row of a connection that was not made.
+pub(super) fn call(failed: &FailedConnect, around: &dyn Surroundings) -> Call {
+    let peer = rows::address(&failed.conn.peer);
+    Call {
+        ts: around.unix(failed.time),
+        service: around.service(failed.conn.pid),
+        pid: failed.conn.pid,
+        method: "CONNECT".to_owned(),
+        host: peer.clone().unwrap_or_else(|| "unknown".to_owned()),
+        duration_ms: failed.time.since(failed.conn.since).as_secs_f64() * 1000.0,
+        error: Some(error(failed.reason).to_owned()),
+        peer,
+        ..Call::default()
     }
 }
 

@@ -6,6 +6,8 @@
 //! request's work (`response`). What has neither keeps no request.
 
 mod failures;
+mod link;
+mod names;
 mod pairs;
 mod raised;
 mod rows;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::{Finished, Info, Progress};
-use crate::exchange::{Detail, Exchange, Origin, Outcome, Role};
+use crate::exchange::{Detail, Exchange, Outcome, Role};
 use crate::loss::{Loss, Losses};
 use crate::protocol::Started;
 use crate::record::Record;
@@ -31,10 +33,12 @@ use crate::time::Time;
 use failures::Failures;
 use pairs::Pairs;
 use raised::Exceptions;
-use shared::Shared;
+use shared::{Held, Settlement, Shared};
 use streams::Streams;
 use work::Work;
 
+pub use link::LinkCounts;
+pub use names::{NameFailure, Unresolved};
 pub use raised::{Raised, Seen};
 
 /// Requests remembered, open or lately ended: what a hash table of 65,536 places takes, less what may come in the second
@@ -90,27 +94,11 @@ pub struct Correlator {
     shared: Shared,
     streams: Streams,
     failures: Failures,
+    unresolved: Vec<Unresolved>,
     exceptions: Exceptions,
     pairs: Pairs,
     routes: RouteTable,
     links: LinkCounts,
-}
-
-/// How calls and queries were linked, counted for the status page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkCounts {
-    /// By the Python context.
-    pub context: u64,
-    /// By the thread.
-    pub thread: u64,
-    /// By a hand-over between threads.
-    pub handover: u64,
-    /// By the response's writer.
-    pub response: u64,
-    /// Requests that were joined to the call that made them by both ends of their socket.
-    pub socket_pair: u64,
-    /// No request.
-    pub none: u64,
 }
 
 impl Correlator {
@@ -126,6 +114,7 @@ impl Correlator {
             shared: Shared::default(),
             streams: Streams::default(),
             failures: Failures::default(),
+            unresolved: Vec::new(),
             exceptions: Exceptions::default(),
             pairs: Pairs::default(),
             routes: RouteTable::default(),
@@ -148,15 +137,26 @@ impl Correlator {
         for (conn, role, started) in progress.started.drain(..) {
             self.started(&conn, role, started);
         }
+        // Before the answers of the requests that caused them.
+        for failed in std::mem::take(&mut self.unresolved) {
+            self.not_resolved(&failed, around, out);
+        }
+        for failed in progress.failed.drain(..) {
+            if let Some(oldest) = self.failures.add(failed) {
+                self.not_connected(&oldest, around, out);
+            }
+        }
         for finished in progress.finished.drain(..) {
             match finished.role {
                 Role::Server => self.served(&finished, around, out),
                 Role::Client => self.called(&finished, around, out),
             }
         }
-        for failed in progress.failed.drain(..) {
-            self.failures.add(failed);
-        }
+    }
+
+    /// A name could not be resolved; told of with what is taken next.
+    pub fn unresolved(&mut self, failed: Unresolved) {
+        self.unresolved.push(failed);
     }
 
     /// An exception was being handled for a request; before the end of that request is told.
@@ -181,10 +181,14 @@ impl Correlator {
         while self.unbound.front().is_some_and(|u| now.since(u.since) > UNBOUND_FOR) {
             self.give_up_oldest(out);
         }
-        for unbound in self.shared.tick(Some(now)).into_iter().chain(self.streams.tick(Some(now))) {
+        let settlement = self.shared.tick(Some(now));
+        self.settle_shared(settlement, out);
+        for unbound in self.streams.tick(Some(now)) {
             self.give_up(unbound, out);
         }
-        self.failures.ripe(now, around, out);
+        for failed in self.failures.ripe(Some(now)) {
+            self.not_connected(&failed, around, out);
+        }
         self.exceptions.forget_old(now);
         self.pairs.tick(now);
         while let Some(&(seen, request)) = self.order.front() {
@@ -212,13 +216,17 @@ impl Correlator {
 
     /// Pushes everything that still waits: the agent stops.
     pub fn drain(&mut self, around: &dyn Surroundings, out: &mut Vec<Record>) {
+        for failed in self.failures.ripe(None) {
+            self.not_connected(&failed, around, out);
+        }
         while !self.unbound.is_empty() {
             self.give_up_oldest(out);
         }
-        for unbound in self.shared.tick(None).into_iter().chain(self.streams.tick(None)) {
+        let settlement = self.shared.tick(None);
+        self.settle_shared(settlement, out);
+        for unbound in self.streams.tick(None) {
             self.give_up(unbound, out);
         }
-        self.failures.ripe(Time(u64::MAX), around, out);
         while let Some(event) = self.exceptions.next(None) {
             out.push(Record::Event(Box::new(event)));
         }
@@ -297,29 +305,33 @@ impl Correlator {
             .unwrap_or_else(|| self.routes.route(&service, &http.method, &http.path));
         let mut request = self.streams.request_of(finished.conn.id, http.stream, exchange.origin.request);
         let mut event = rows::event(finished, http, &service, &route, around);
-        let shared = self.shared.ends(request, exchange.response_origin.unit, exchange.end);
-        if let Some((own, calls)) = shared {
+        for failed in self.failures.of(request, exchange.response_origin.unit) {
+            self.not_connected(&failed, around, out);
+        }
+        if let Some(own) = self.shared.ends(request, exchange.response_origin.unit, exchange.end) {
             self.bind_to_response(exchange.response_origin, own, out);
-            let work = self.work(own, exchange.start);
-            work.name(&http.correlation);
-            work.end_uncounted(exchange.end, &mut event);
-            for (call, request) in calls {
-                self.bind(call, request, out);
-            }
-            // An exception is known by the number that they share.
-            request = 0;
-        } else if request == 0 {
+            self.work(own, exchange.start).name(&http.correlation);
+            let settlement = self.shared.hold(request, Held { request: own, end: exchange.end, event });
+            // An exception is known by the number that they share: it is not told apart.
+            return self.settle_shared(settlement, out);
+        }
+        if request == 0 {
             let id = self.make_id(0);
             rows::identify(&mut event, id, &http.correlation);
         } else {
-            if http.stream == 0 {
+            let writer = if http.stream == 0 {
                 self.bind_to_response(exchange.response_origin, request, out);
+                None
             } else {
-                self.bind_to_stream(exchange, request, out);
-            }
+                self.bind_to_stream(exchange, request, out)
+            };
             let work = self.work(request, exchange.start);
             work.name(&http.correlation);
             work.end(exchange.end, &mut event);
+            if http.stream != 0 {
+                // An exception is known by the unit that it was seen in.
+                request = writer.unwrap_or(exchange.origin.request);
+            }
         }
         let failed = event.status >= 500 || exchange.outcome == Outcome::ServerGone;
         if let Some(event) = self.exceptions.ended(request, exchange.end, failed, event) {
@@ -327,116 +339,38 @@ impl Correlator {
         }
     }
 
-    /// The code that answered the stream of `request`, if it was made for it, did that request's work.
-    fn bind_to_stream(&mut self, exchange: &Exchange, request: u64, out: &mut Vec<Record>) {
+    /// Pipelined requests have their answers: what was done for them is told apart, where it can be.
+    fn settle_shared(&mut self, settlement: Settlement, out: &mut Vec<Record>) {
+        for (call, request) in settlement.calls {
+            self.bind(call, request, out);
+        }
+        for Held { request, end, mut event } in settlement.held {
+            let work = self.work(request, end);
+            if settlement.is_counted {
+                work.end(end, &mut event);
+            } else {
+                work.end_uncounted(end, &mut event);
+            }
+            out.push(Record::Event(Box::new(event)));
+        }
+    }
+
+    /// The code that answered the stream of `request`, if it was made for it, did that request's work. Returns that unit.
+    fn bind_to_stream(&mut self, exchange: &Exchange, request: u64, out: &mut Vec<Record>) -> Option<u64> {
         let writer = streams::made_for(exchange);
         if let Some(unit) = writer {
             // One that answered several did the work of each.
             let only = !self.responders.contains_key(&unit);
             self.responders.insert(unit, if only { request } else { NOBODY });
         }
-        let (bound, settled) =
-            self.streams.ends(request, writer.filter(|unit| self.responders.get(unit) == Some(&request)));
+        let writer = writer.filter(|unit| self.responders.get(unit) == Some(&request));
+        let (bound, settled) = self.streams.ends(request, writer);
         for call in bound {
             self.bind(call, Some(request), out);
         }
         for call in settled {
             self.give_up(call, out);
         }
-    }
-
-    fn called(&mut self, finished: &Finished, around: &dyn Surroundings, out: &mut Vec<Record>) {
-        let service = around.service(finished.pid);
-        let mut origin = finished.exchange.origin;
-        let (start, since) = (finished.exchange.start, finished.exchange.end);
-        if self.streams.replaced(origin.request) {
-            origin.request = 0;
-        }
-        let mut record = match &finished.exchange.detail {
-            Detail::Http(http) => Record::Call(Box::new(rows::call(finished, http, &service, around))),
-            Detail::Command(command) => {
-                Record::Call(Box::new(rows::command(finished, command, &service, around)))
-            }
-            Detail::Sql(sql) => Record::Query(Box::new(rows::query(finished, sql, &service, around))),
-        };
-        rows::set_call_site(&mut record, around.call_site(origin.stack));
-        if self.shared.is(origin.request) {
-            let call = Unbound { since, start, record, unit: origin.unit, ancestors: origin.ancestors };
-            if let Some((call, request)) = self.shared.called(origin.request, call) {
-                self.bind(call, request, out);
-            }
-            return;
-        }
-        if origin.request != 0 {
-            let link = self.count_link(origin.how);
-            self.work(origin.request, finished.exchange.start).add(&mut record, link);
-            out.push(record);
-            return;
-        }
-        if origin.unit == 0 {
-            self.links.none += 1;
-            out.push(record);
-            return;
-        }
-        let units = [origin.unit, origin.ancestors[0], origin.ancestors[1], origin.ancestors[2]];
-        let responder = units.iter().find_map(|unit| self.responders.get(unit).copied());
-        if responder == Some(NOBODY) {
-            self.links.none += 1;
-            out.push(record);
-            return;
-        }
-        if let Some(request) = responder {
-            // Work that a unit did after its last response: it has not read another request since.
-            self.links.response += 1;
-            self.work(request, finished.exchange.start).add(&mut record, "response");
-            out.push(record);
-            return;
-        }
-        if self.unbound.len() >= UNBOUND_MAX {
-            self.give_up_oldest(out);
-        }
-        let call = Unbound { since, start, record, unit: origin.unit, ancestors: origin.ancestors };
-        match self.streams.called(finished.pid, call) {
-            Ok(None) => {}
-            Ok(Some(oldest)) => self.give_up(oldest, out),
-            Err(call) => self.unbound.push_back(call),
-        }
-    }
-
-    /// The unit that wrote a response did that request's work.
-    fn bind_to_response(&mut self, writer: Origin, request: u64, out: &mut Vec<Record>) {
-        if writer.unit == 0 {
-            return;
-        }
-        self.responders.insert(writer.unit, request);
-        if self.unbound.is_empty() {
-            return;
-        }
-        let waiting = std::mem::take(&mut self.unbound);
-        for unbound in waiting {
-            if unbound.unit == writer.unit || unbound.ancestors.contains(&writer.unit) {
-                self.bind(unbound, Some(request), out);
-            } else {
-                self.unbound.push_back(unbound);
-            }
-        }
-    }
-
-    fn count_link(&mut self, how: u8) -> &'static str {
-        // Numbers of the kernel side: `apm_agent_ebpf::link`.
-        match how {
-            2 => {
-                self.links.thread += 1;
-                "thread"
-            }
-            3 => {
-                self.links.handover += 1;
-                "handover"
-            }
-            _ => {
-                self.links.context += 1;
-                "context"
-            }
-        }
+        writer
     }
 }

@@ -64,7 +64,7 @@ impl Link {
 /// An exception that was seen while a request was served.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raised {
-    /// The request.
+    /// The request; of a stream, the unit of execution that handled it.
     pub request: u64,
     /// Which exception, while it exists.
     pub root: u64,

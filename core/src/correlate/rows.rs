@@ -12,7 +12,7 @@ use crate::record::{Call, Event, Query, Record};
 /// The status that tells of a client that went away, as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-fn millis(duration: std::time::Duration) -> f64 {
+pub(super) fn millis(duration: std::time::Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 

@@ -7,12 +7,15 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::{UNBOUND_FOR, Unbound};
+use crate::record::Event;
 use crate::time::Time;
 
 /// Numbers that are kept.
 const GROUPS_MAX: usize = 4_096;
 /// Calls that wait for the responses of one number.
 const WAITING_MAX: usize = 256;
+/// Events that are held of one number: a client may go on for ever.
+const HELD_MAX: usize = 64;
 /// How long a number is kept after it was last seen.
 const KEPT: Duration = Duration::from_secs(120);
 /// Numbers given here; those of the kernel side count up from 1.
@@ -36,6 +39,26 @@ struct Group {
     /// Who answered, in the order of the responses.
     answers: Vec<Answer>,
     waiting: Vec<Unbound>,
+    /// Answered requests whose calls are not told apart yet.
+    held: Vec<Held>,
+    /// A call belongs to one of these requests, and nothing tells to which.
+    is_doubtful: bool,
+}
+
+/// A request that has its answer; what it caused is counted when that is known.
+pub(super) struct Held {
+    pub(super) request: u64,
+    pub(super) end: Time,
+    pub(super) event: Event,
+}
+
+/// What need not wait any more.
+#[derive(Default)]
+pub(super) struct Settlement {
+    pub(super) calls: Vec<Settled>,
+    pub(super) held: Vec<Held>,
+    /// Each of the calls, and of those before, is known to belong to one request.
+    pub(super) is_counted: bool,
 }
 
 impl Group {
@@ -67,6 +90,8 @@ pub(super) struct Shared {
     given: u64,
     /// Calls whose group had to make room.
     forgotten: Vec<Unbound>,
+    /// Events of such.
+    told: Vec<Held>,
 }
 
 impl Shared {
@@ -76,7 +101,10 @@ impl Shared {
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&number) {
             let oldest = self.groups.iter().min_by_key(|(_, group)| group.seen).map(|(number, _)| *number);
             let group = oldest.and_then(|oldest| self.groups.remove(&oldest));
-            self.forgotten.extend(group.into_iter().flat_map(|group| group.waiting));
+            if let Some(group) = group {
+                self.forgotten.extend(group.waiting);
+                self.told.extend(group.held);
+            }
         }
         self.given += 1;
         let own = OWN | self.given;
@@ -94,43 +122,70 @@ impl Shared {
         self.groups.contains_key(&number)
     }
 
-    /// The oldest request of this number has its response, written by `unit` and complete `now`. Returns the request's own number, and the
-    /// calls that are told apart by that.
-    pub(super) fn ends(&mut self, number: u64, unit: u64, now: Time) -> Option<(u64, Vec<Settled>)> {
+    /// The oldest request of this number has its response, written by `unit` and complete at `end`. Returns the request's own
+    /// number; its event is to be held.
+    pub(super) fn ends(&mut self, number: u64, unit: u64, end: Time) -> Option<u64> {
         let group = self.groups.get_mut(&number)?;
-        group.seen = now;
+        group.seen = end;
         let request = group.open.pop_front()?;
-        group.answers.push(Answer { unit, request, end: now });
-        let ready = if group.open.is_empty() { std::mem::take(&mut group.waiting) } else { Vec::new() };
-        let settle = |call: Unbound| {
-            let request = group.request_of(&call);
-            (call, request)
+        group.answers.push(Answer { unit, request, end });
+        Some(request)
+    }
+
+    /// Holds the event of an answered request until the last of its number has its answer. Returns what need not wait.
+    pub(super) fn hold(&mut self, number: u64, held: Held) -> Settlement {
+        let Some(group) = self.groups.get_mut(&number) else {
+            return Settlement { held: vec![held], ..Settlement::default() };
         };
-        Some((request, ready.into_iter().map(settle).collect()))
+        group.held.push(held);
+        if !group.open.is_empty() && group.held.len() < HELD_MAX {
+            return Settlement::default();
+        }
+        let is_over = group.open.is_empty();
+        let calls = if is_over { std::mem::take(&mut group.waiting) } else { Vec::new() };
+        let calls: Vec<Settled> = calls
+            .into_iter()
+            .map(|call| {
+                let request = group.request_of(&call);
+                (call, request)
+            })
+            .collect();
+        group.is_doubtful |= calls.iter().any(|(_, request)| request.is_none());
+        let is_counted = is_over && !group.is_doubtful;
+        Settlement { calls, held: std::mem::take(&mut group.held), is_counted }
     }
 
     /// A call of a shared number: waits for the responses, or is told apart by them.
     pub(super) fn called(&mut self, number: u64, call: Unbound) -> Option<Settled> {
         let Some(group) = self.groups.get_mut(&number) else { return Some((call, None)) };
         group.seen = call.since;
-        if group.open.is_empty() || group.waiting.len() >= WAITING_MAX {
-            let request = if group.open.is_empty() { group.request_of(&call) } else { None };
+        if group.open.is_empty() {
+            let request = group.request_of(&call);
             return Some((call, request));
+        }
+        if group.waiting.len() >= WAITING_MAX {
+            group.is_doubtful = true;
+            return Some((call, None));
         }
         group.waiting.push(call);
         None
     }
 
-    /// Calls that have waited long enough; all, without a time.
-    pub(super) fn tick(&mut self, now: Option<Time>) -> Vec<Unbound> {
-        let over = |call: &mut Unbound| now.is_none_or(|now| now.since(call.since) > UNBOUND_FOR);
+    /// Calls and events that have waited long enough; all, without a time.
+    pub(super) fn tick(&mut self, now: Option<Time>) -> Settlement {
+        let over = |since: Time| now.is_none_or(|now| now.since(since) > UNBOUND_FOR);
         let mut calls = std::mem::take(&mut self.forgotten);
+        let mut held = std::mem::take(&mut self.told);
         for group in self.groups.values_mut() {
-            calls.extend(group.waiting.extract_if(.., over));
+            let before = calls.len();
+            calls.extend(group.waiting.extract_if(.., |call| over(call.since)));
+            group.is_doubtful |= calls.len() > before;
+            held.extend(group.held.extract_if(.., |held| over(held.end)));
         }
         if let Some(now) = now {
-            self.groups.retain(|_, group| !group.waiting.is_empty() || now.since(group.seen) < KEPT);
+            let is_busy = |group: &Group| !group.waiting.is_empty() || !group.held.is_empty();
+            self.groups.retain(|_, group| is_busy(group) || now.since(group.seen) < KEPT);
         }
-        calls
+        Settlement { calls: calls.into_iter().map(|call| (call, None)).collect(), held, is_counted: false }
     }
 }

@@ -71,11 +71,12 @@ impl Streams {
         number
     }
 
-    /// Number of the request on a stream; of one on none, `otherwise`.
+    /// Number of the request on a stream; of one that did not begin on one, `otherwise`.
     pub(super) fn request_of(&self, conn: ConnId, stream: u32, otherwise: u64) -> u64 {
         match stream {
             0 => otherwise,
-            _ => self.numbers.get(&(conn, stream)).copied().unwrap_or(0),
+            // One that was sent as HTTP/1 has the number of that.
+            _ => self.numbers.get(&(conn, stream)).copied().unwrap_or(otherwise),
         }
     }
 

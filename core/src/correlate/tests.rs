@@ -1,13 +1,13 @@
 //! Exchanges in, rows out.
 
+mod failures;
+mod names;
 mod streams;
 
 use super::*;
-use crate::connection::FailedConnect;
 use crate::exchange::{
-    ConnId, Correlation, Endpoint, Exchange, Http, HttpVersion, Outcome, Sql, Transaction,
+    ConnId, Correlation, Endpoint, Exchange, Http, HttpVersion, Origin, Outcome, Sql, Transaction,
 };
-use crate::protocol::CloseReason;
 use crate::record::{Call, Event, Query};
 
 struct World;
@@ -33,6 +33,7 @@ fn info(role: Role, peer: &str) -> Info {
         from_start: true,
         since: Time(0),
         tls: false,
+        caller: Origin::default(),
     }
 }
 
@@ -256,48 +257,6 @@ fn a_client_that_went_away_is_status_499() {
 }
 
 #[test]
-fn a_connection_that_is_given_up_is_a_failed_call_unless_another_address_was_faster() {
-    let attempt = |peer: &str, since| Info { since: Time(since), ..info(Role::Client, peer) };
-    let given_up = |info: &Info| Progress {
-        failed: vec![FailedConnect {
-            conn: Arc::new(info.clone()),
-            reason: CloseReason::GivenUp,
-            time: Time(300_000_000),
-        }],
-        ..Progress::default()
-    };
-    for (second, expected) in [("127.0.0.1:9000", 0), ("127.0.0.1:9001", 1), ("[::1]:9000", 1)] {
-        let mut rig = Rig::new();
-        let first = attempt("[::1]:9000", 0);
-        rig.correlator.connected(&first);
-        rig.correlator.connected(&attempt(second, 250_000_000));
-        rig.correlator.take(&mut given_up(&first), &World, &mut rig.out);
-        rig.correlator.tick(Time(2_000_000_000), &World, &mut rig.out);
-        assert_eq!(rig.calls().len(), expected, "{second}");
-        let error = "given up before the connection was made";
-        assert!(rig.calls().iter().all(|call| call.error.as_deref() == Some(error) && call.status == 0));
-    }
-}
-
-#[test]
-fn a_refused_address_is_no_failed_call_when_the_next_one_answers() {
-    let mut rig = Rig::new();
-    let refused = |peer: &str| FailedConnect {
-        conn: Arc::new(info(Role::Client, peer)),
-        reason: CloseReason::Refused,
-        time: Time(0),
-    };
-    let mut progress =
-        Progress { failed: vec![refused("[::1]:9000"), refused("127.0.0.1:9001")], ..Progress::default() };
-    rig.correlator.take(&mut progress, &World, &mut rig.out);
-    rig.correlator.connected(&info(Role::Client, "127.0.0.1:9000"));
-    rig.correlator.tick(Time(2_000_000_000), &World, &mut rig.out);
-    let [call] = rig.calls()[..] else { panic!("{:?}", rig.out) };
-    assert_eq!((call.host.as_str(), call.status), ("127.0.0.1:9001", 0));
-    assert_eq!(call.error.as_deref(), Some("connection refused"));
-}
-
-#[test]
 fn both_ends_of_a_socket_join_a_request_to_the_call_that_made_it() {
     // The callee may be seen before its caller: their system calls return on different CPUs.
     for callee_first in [false, true] {
@@ -405,7 +364,8 @@ fn pipelined_requests_are_told_apart_by_who_answers() {
     let linked: Vec<_> = rig.queries().iter().map(|query| query.source_request_id.clone()).collect();
     assert_eq!(linked, [&ids[0], &ids[0], &ids[1], &ids[1]].map(Clone::clone));
     assert!(rig.queries().iter().all(|query| query.link == Some("response")));
-    assert_eq!(rig.events()[0].db_query_count, None, "not known yet when the event was told");
+    let counts: Vec<_> = rig.events().iter().map(|event| event.db_query_count).collect();
+    assert_eq!(counts, [Some(2), Some(2)]);
 }
 
 /// Requests that the unit 50 answers one after the other, at these times; calls made by units at these times.
@@ -445,6 +405,35 @@ fn what_a_unit_does_before_each_of_its_answers_is_that_requests_work() {
 fn what_such_a_unit_has_started_belongs_to_none_of_them() {
     let linked = one_after_the_other(&[100, 200], &[(51, [50, 1, 0], 110), (70, [0; 3], 110)]);
     assert_eq!(linked, [None, None]);
+}
+
+#[test]
+fn what_is_not_told_apart_is_counted_for_none_of_them() {
+    // The first call belongs to the first request, the second to either.
+    let rig = pipelined(&[origin(900, 1, 50, [0; 3]), origin(900, 1, 70, [0; 3])], [50, 60]);
+    assert!(rig.queries().iter().any(|query| query.source_request_id.is_some()));
+    assert_eq!(rig.events().len(), 2);
+    assert!(
+        rig.events().iter().all(|event| event.db_query_count.is_none() && event.outgoing_count.is_none())
+    );
+}
+
+#[test]
+fn a_pipelined_request_does_not_wait_for_ever_for_those_behind() {
+    let mut rig = Rig::new();
+    for path in ["/first", "/second"] {
+        rig.start(Role::Server, "127.0.0.1:80", "127.0.0.1:4711", 900, path, Correlation::default());
+    }
+    rig.feed(finished(
+        Role::Server,
+        origin(900, 0, 0, [0; 3]),
+        origin(0, 0, 50, [0; 3]),
+        http("/first", Correlation::default()),
+    ));
+    assert!(rig.events().is_empty());
+    rig.correlator.tick(Time(10_000_000_000), &World, &mut rig.out);
+    let [event] = rig.events()[..] else { panic!("{:?}", rig.out) };
+    assert_eq!((event.path.as_str(), event.db_query_count), ("/first", None));
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl Work {
         event.outgoing_total_ms = Some(open.call_ms);
     }
 
-    /// The same for one of several requests that share a number: what was done for it is told apart later.
+    /// The same for one of several requests that share a number, where something that was done for them is not told apart.
     pub(super) fn end_uncounted(&mut self, end: Time, event: &mut Event) {
         self.end(end, event);
         (event.db_query_count, event.db_total_ms, event.n_plus_one) = (None, None, None);

@@ -125,6 +125,17 @@ pub trait Session: Send {
 
     /// Requests seen whose response is not complete yet.
     fn in_flight(&self) -> usize;
+
+    /// The connection spoke another protocol before, and this exchange of it asked for the present one, which answers it:
+    /// HTTP/1 with `Upgrade: h2c` (RFC 7540, 3.2). Gives it back where that is not so.
+    fn adopt(&mut self, exchange: Exchange) -> Option<Exchange> {
+        Some(exchange)
+    }
+
+    /// Responses to several requests may be written in one go: who has queued what part of it matters.
+    fn mixes_responses(&self) -> bool {
+        false
+    }
 }
 
 /// What a protocol says of the first bytes of a connection.

@@ -1,12 +1,14 @@
 """What endpoints do: HTTP calls and SQL statements that carry the id of the request that causes them.
 
 A call is `GET /ok/KIND/ID/N`, a statement `SELECT ... AS r_KIND_ID_N`; N odd goes through TLS. Connections come from pools
-that all requests share, so that they tell nothing about who uses them.
+that all requests share, so that they tell nothing about who uses them. What never comes to a connection carries the id in the
+address, or in the name.
 """
 
 import asyncio
 import os
 import random
+import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,26 @@ def _url(kind, rid, n):
 
 def _sql(kind, rid, n):
     return "SELECT pg_sleep(%.4f) AS r_%s_%d_%d" % (random.uniform(0, 0.005), kind, rid, n)
+
+
+def _full():
+    """The port of a listening socket with no room (listen(2)): who asks it for a connection gets no answer."""
+    listening = socket.socket()
+    listening.bind(("0.0.0.0", 0))
+    listening.listen(0)
+    _held.extend([listening, socket.create_connection(("127.0.0.1", listening.getsockname()[1]))])
+    return listening.getsockname()[1]
+
+
+_held = []
+_silent = _full()
+
+
+def _nowhere(kind, rid):
+    """A name that does not resolve, without any name server being asked; an address that refuses; one that is silent."""
+    block = 77 if rid >= 100_000 else 67
+    place = "127.%d.%d.%d" % (block + (kind == "failing_def"), rid // 256 % 256, rid % 256)
+    return ("-r-%s-%d-1.example" % (kind, rid), 443), (place, 1), (place, _silent)
 
 
 # Blocking clients: requests and psycopg.
@@ -73,7 +95,16 @@ def child(kind, rid):
     thread.join()
 
 
-BLOCKING = {"plain": plain, "pool": pool, "child": child}
+def failing_def(kind, rid):
+    for address in _nowhere(kind, rid):
+        try:
+            socket.create_connection(address, timeout=0.2)
+            raise RuntimeError("%s:%d answers" % address)
+        except OSError:
+            pass
+
+
+BLOCKING = {"plain": plain, "pool": pool, "child": child, "failing_def": failing_def}
 
 # Clients of an event loop: httpx, aiohttp and asyncpg.
 
@@ -160,6 +191,15 @@ class Clients:
         await self.call(kind, rid, 1)
         await self.query(kind, rid, 2)
 
+    async def failing(self, kind, rid):
+        await asyncio.sleep(random.uniform(0, 0.01))
+        for address in _nowhere(kind, rid):
+            try:
+                await asyncio.wait_for(asyncio.open_connection(*address), 0.2)
+                raise RuntimeError("%s:%d answers" % address)
+            except (OSError, asyncio.TimeoutError):
+                pass
+
     async def consumer(self, kind, rid):
         done = asyncio.get_running_loop().create_future()
         self.queue.put_nowait((kind, rid, done))
@@ -168,5 +208,5 @@ class Clients:
 
 ASYNC = {
     name: getattr(Clients, name)
-    for name in ("series", "gather", "group", "to_thread", "executor", "forget", "consumer")
+    for name in ("series", "gather", "group", "to_thread", "executor", "forget", "failing", "consumer")
 }

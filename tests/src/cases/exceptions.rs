@@ -1,16 +1,20 @@
 //! Every failed request shows the traceback that the server itself logged for it, and no other.
 
+mod client;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::outgoing::peers::certificate;
 use crate::agent::Agent;
-use crate::places::{Places, file_with};
+use crate::places::{PYTHONS, Places, file_with};
 use crate::process::until;
 use crate::runner::{Case, Verdict};
 use crate::server::Server;
+use client::{Client, Speaks, Transport};
 
 /// Ways to fail in `failing.py`.
 const WAYS: &[&str] = &[
@@ -42,6 +46,8 @@ struct Kind {
     prefixes: &'static [&'static str],
     /// It writes nothing while an exception is at hand: its log is a file, and exceptions have to be seen on their way.
     quiet: bool,
+    /// How it is asked.
+    speaks: Speaks,
 }
 
 const KINDS: &[Kind] = &[
@@ -50,36 +56,75 @@ const KINDS: &[Kind] = &[
         arguments: "-m uvicorn fastapi_app:app --port {port} --no-access-log --log-level warning",
         prefixes: &["/async/", "/thread/"],
         quiet: false,
+        speaks: Speaks::Http1,
     },
     Kind {
         name: "flask",
         arguments: "-m gunicorn -b 127.0.0.1:{port} --log-level warning flask_app:app",
         prefixes: &["/fail/"],
         quiet: false,
+        speaks: Speaks::Http1,
     },
-    Kind { name: "aiohttp", arguments: "aiohttp_app.py {port}", prefixes: &["/fail/"], quiet: false },
+    Kind {
+        name: "aiohttp",
+        arguments: "aiohttp_app.py {port}",
+        prefixes: &["/fail/"],
+        quiet: false,
+        speaks: Speaks::Http1,
+    },
     Kind {
         name: "django",
         arguments: "django_app.py runserver 127.0.0.1:{port}",
         prefixes: &["/fail/"],
         quiet: false,
+        speaks: Speaks::Http1,
     },
     Kind {
         name: "quiet-django",
         arguments: "quiet_django_app.py runserver 127.0.0.1:{port}",
         prefixes: &["/fail/"],
         quiet: true,
+        speaks: Speaks::Http1,
     },
     Kind {
         name: "quiet-flask",
         arguments: "-m gunicorn -b 127.0.0.1:{port} --log-level critical quiet_flask_app:app",
         prefixes: &["/fail/"],
         quiet: true,
+        speaks: Speaks::Http1,
+    },
+    Kind {
+        name: "fastapi-h2",
+        arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning --certfile {certificate} --keyfile {key} \
+                    fastapi_app:app",
+        prefixes: &["/async/", "/thread/"],
+        quiet: false,
+        speaks: Speaks::Http2(Transport::Tls),
+    },
+    Kind {
+        name: "fastapi-h2c-uvloop",
+        arguments: "-m hypercorn -k uvloop -b 127.0.0.1:{port} --log-level warning fastapi_app:app",
+        prefixes: &["/async/", "/thread/"],
+        quiet: false,
+        speaks: Speaks::Http2(Transport::Plain),
+    },
+    Kind {
+        name: "asgi-h2c",
+        arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning asgi_app:app",
+        prefixes: &["/fail/"],
+        quiet: false,
+        speaks: Speaks::Http2(Transport::Plain),
     },
 ];
 
 pub(super) fn cases() -> Vec<Case> {
     let of = |(nth, kind): (usize, &'static Kind)| {
+        if let Speaks::Http2(_) = kind.speaks {
+            // What differs between Pythons is seen with HTTP/1: each on another one.
+            let version = PYTHONS[nth % PYTHONS.len()];
+            let name = format!("exceptions/{}/{version}", kind.name);
+            return vec![Case::new(name, move |places| tracebacks(places, kind, version))];
+        }
         Case::on_pythons(&format!("exceptions/{}", kind.name), nth, move |places, version| {
             tracebacks(places, kind, version)
         })
@@ -93,7 +138,15 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
     };
     let scratch = places.scratch()?;
     let apps = places.apps().join("exceptions");
-    let server = Server::start_with(kind.name, kind.arguments, &python, &apps, scratch.path())?;
+    let (certificate, key) = match kind.speaks {
+        Speaks::Http2(Transport::Tls) => certificate(scratch.path())?,
+        _ => Default::default(),
+    };
+    let arguments = kind
+        .arguments
+        .replace("{certificate}", &certificate.display().to_string())
+        .replace("{key}", &key.display().to_string());
+    let server = Server::start_with(kind.name, &arguments, &python, &apps, scratch.path())?;
     // One kind is watched without variables.
     let with_locals = kind.name != "aiohttp";
     let pid = server.process.pid();
@@ -104,35 +157,30 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
     let mut agent = Agent::start(&places.agent, &arguments, scratch.path())?;
     agent.attached(pid)?;
     agent.attached_to_first("exceptions")?;
-    // A connection for each request: servers close theirs after an exception, and one of the pool would be reset.
-    let config = ureq::Agent::config_builder().http_status_as_error(false).max_idle_connections(0).build();
-    let web = ureq::Agent::new_with_config(config);
-    let get = |path: &str| -> Result<u16> {
-        let url = format!("http://127.0.0.1:{}{path}", server.address.port());
-        let mut answer = web.get(&url).call().with_context(|| path.to_owned())?;
-        // Whole: a client that goes away before has seen no failure of the server.
-        answer.body_mut().read_to_vec()?;
-        Ok(answer.status().as_u16())
-    };
+    let mut client = Client::new(&kind.speaks, server.address.port(), &python, &apps)?;
     let mut paths = Vec::new();
     for prefix in kind.prefixes {
         paths.extend(WAYS.iter().map(|way| format!("{prefix}{way}")));
     }
     let mut wanted = (paths.len() + 1) * TIMES;
-    if kind.quiet {
+    let is_django = kind.name.ends_with("django");
+    if kind.quiet && !is_django {
         // What the first failure does not show tells that exceptions have to be looked at on their way.
-        ensure!(get(&paths[0])? == 500, "{} did not fail", paths[0]);
+        ensure!(client.get(&paths[0])? == 500, "{} did not fail", paths[0]);
         wanted += 1;
+    }
+    if kind.quiet || is_django {
+        // Of Django the source tells so: the first failure is seen as well.
         agent.attached_to_any("exceptions on their way")?;
     }
     for _ in 0..TIMES {
-        ensure!(get("/healthy")? == 200, "the healthy endpoint failed");
-        for path in &paths {
-            ensure!(get(path)? == 500, "{path} did not fail");
+        ensure!(client.get("/healthy")? == 200, "the healthy endpoint failed");
+        for (path, status) in paths.iter().zip(client.get_all(&paths)?) {
+            ensure!(status == 500, "{path} did not fail: {status}");
         }
     }
-    if kind.name.ends_with("django") {
-        ensure!(get(UNRELATED)? == 503, "{UNRELATED} did not fail");
+    if is_django {
+        ensure!(client.get(UNRELATED)? == 503, "{UNRELATED} did not fail");
         wanted += 1;
     }
     until(WAIT, &format!("{wanted} requests to be recorded"), || {
@@ -181,7 +229,7 @@ fn without_doubtful(groups: &Value, kind: &Kind) -> Result<Vec<Value>> {
         if own {
             doubtful += 1;
             ensure!(
-                kind.quiet && link == "raised",
+                kind.name.ends_with("django") && link == "raised",
                 "{UNRELATED} is said to fail with an exception: {group:#}"
             );
         } else {
@@ -189,7 +237,7 @@ fn without_doubtful(groups: &Value, kind: &Kind) -> Result<Vec<Value>> {
             certain.push(group.clone());
         }
     }
-    ensure!(doubtful == usize::from(kind.name == "quiet-django"), "{doubtful} doubtful exceptions");
+    ensure!(doubtful == usize::from(kind.name.ends_with("django")), "{doubtful} doubtful exceptions");
     Ok(certain)
 }
 

@@ -1,9 +1,11 @@
 //! Looking into interpreters: exceptions and call sites.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use apm_agent_ebpf::Raising;
+use apm_agent_ebpf::{Raising, unwinding};
 use apm_core::record::Record;
+use apm_routes::Framework;
 
 use super::Engine;
 use crate::capture::{CaptureError, Point};
@@ -46,8 +48,8 @@ impl Engine {
                 walked.and_then(|layout| capture.walk_stacks(id.pid, layout.stacks).map_err(words)),
             );
         }
-        if self.blind.contains(&watched.service) {
-            self.watch_unwinding(watched);
+        if let Some(&whose) = self.blind.get(&watched.service) {
+            self.watch_unwinding(watched, whose);
         }
     }
 
@@ -72,38 +74,59 @@ impl Engine {
     /// A request failed and its exception was not seen: the service's exceptions are looked at on their way from now on,
     /// in all of its processes.
     pub(super) fn notice_blindness(&mut self, told: &[Record]) {
-        if self.exceptions.is_none() {
-            return;
-        }
         for record in told {
             let Record::Event(event) = record else { continue };
-            // Exceptions of streams are not told apart, so that a closer look shows no more of them.
-            let of_stream = event.protocol == Some("h2");
-            let unseen = event.status >= 500 && event.error_type.is_none() && !of_stream;
-            if !unseen
-                || !self.interpreters.knows(event.pid)
-                || self.blind.len() >= BLIND_MAX
-                || !self.blind.insert(Arc::clone(&event.service))
-            {
-                continue;
-            }
-            let of_it: Vec<Watched> =
-                self.registry.watched().filter(|w| w.service == event.service).cloned().collect();
-            for watched in of_it {
-                if self.interpreters.knows(watched.process.id.pid) {
-                    self.watch_unwinding(&watched);
-                }
+            if event.status >= 500 && event.error_type.is_none() && self.interpreters.knows(event.pid) {
+                // The probes do not know the requests of streams, only the contexts that serve them.
+                let of_stream = event.protocol == Some("h2");
+                let whose = if of_stream { unwinding::OF_STREAMS } else { unwinding::OF_REQUESTS };
+                self.watch_service(&Arc::clone(&event.service), whose);
             }
         }
     }
 
-    fn watch_unwinding(&mut self, watched: &Watched) {
+    /// Django with `DEBUG` off answers 500 without showing the exception: services of which the source is known to be
+    /// Django's are looked at more closely before their first failure.
+    pub(super) fn expect_blindness(&mut self) {
+        let routes = &self.naming.routes;
+        let services: BTreeSet<Arc<str>> = self
+            .registry
+            .watched()
+            .filter(|w| self.interpreters.knows(w.process.id.pid) && !self.blind.contains_key(&w.service))
+            .filter(|w| routes.uses(&w.service, Framework::Django))
+            .map(|w| Arc::clone(&w.service))
+            .collect();
+        for service in services {
+            self.watch_service(&service, unwinding::OF_REQUESTS);
+        }
+    }
+
+    /// Looks at exceptions on their way in all processes of a service.
+    fn watch_service(&mut self, service: &Arc<str>, whose: u32) {
+        let known = self.blind.get(service).copied();
+        if self.exceptions.is_none()
+            || known.is_some_and(|known| known >= whose)
+            || (known.is_none() && self.blind.len() >= BLIND_MAX)
+        {
+            return;
+        }
+        self.blind.insert(Arc::clone(service), whose);
+        let of_it: Vec<Watched> =
+            self.registry.watched().filter(|w| w.service == *service).cloned().collect();
+        for watched in of_it {
+            if self.interpreters.knows(watched.process.id.pid) {
+                self.watch_unwinding(&watched, whose);
+            }
+        }
+    }
+
+    fn watch_unwinding(&mut self, watched: &Watched, whose: u32) {
         let id = watched.process.id;
-        let problem = self.attach_unwinding(watched).err();
+        let problem = self.attach_unwinding(watched, whose).err();
         self.registry.report(id, Attachment { what: UNWINDING.to_owned(), problem });
     }
 
-    fn attach_unwinding(&mut self, watched: &Watched) -> Result<(), String> {
+    fn attach_unwinding(&mut self, watched: &Watched, whose: u32) -> Result<(), String> {
         let process = &watched.process;
         let layout =
             process.version.and_then(ObjectLayout::of).ok_or("its version is not known to the agent")?;
@@ -113,7 +136,7 @@ impl Engine {
         let point = Point { program: "python_traceback", offset, size: 0 };
         let pid = process.id.pid;
         self.capture.attach_functions(pid, file.key, UNWINDING, &file.access, &[point])?;
-        let raising = Raising { unwinding: 1, ..wanted(layout.raising, self.locals) };
+        let raising = Raising { unwinding: whose, ..wanted(layout.raising, self.locals) };
         self.capture.look_at_exceptions(pid, raising).map_err(|error| error.to_string())
     }
 }

@@ -30,6 +30,8 @@ pub enum Role {
     UvloopConnects,
     /// uvloop's `UVStream._buffer_write(self, data)`
     UvloopWrites,
+    /// libuv's `uv_getaddrinfo(loop, lookup, ..)`
+    UvloopResolves,
     /// greenlet's `Greenlet::g_switchstack(result, this)`
     GreenletSwitches,
     /// greenlet's `UserGreenlet::UserGreenlet(this, ..)`
@@ -126,15 +128,21 @@ pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<Function>
             &found.access,
             &[(Role::GeventPuts, "__pyx_f_6gevent_14_gevent_cqueue_11SimpleQueue_put")],
         ),
-        Library::Uvloop => by_symbol(
-            &found.access,
-            &[
-                (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_on_read"),
-                (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_buffered_on_read"),
-                (Role::UvloopConnects, "__pyx_f_6uvloop_4loop_15UVBaseTransport__call_connection_made"),
-                (Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write"),
-            ],
-        ),
+        Library::Uvloop => {
+            let mut functions = by_symbol(
+                &found.access,
+                &[
+                    (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_on_read"),
+                    (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_buffered_on_read"),
+                    (Role::UvloopConnects, "__pyx_f_6uvloop_4loop_15UVBaseTransport__call_connection_made"),
+                    (Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write"),
+                ],
+            )?;
+            // Without it, names that do not resolve have no request.
+            let lookups = by_symbol(&found.access, &[(Role::UvloopResolves, "uv_getaddrinfo")]);
+            functions.extend(lookups.unwrap_or_default());
+            Ok(functions)
+        }
         Library::Greenlet => by_symbol(
             &found.access,
             &[

@@ -73,6 +73,7 @@ pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPyth
             runtime_address: build.runtime.map(|address| address.wrapping_add(file.load_bias)),
         }),
         tls: tls_libraries(&files),
+        libc: files.iter().find(|file| file.facts.name_lookup.is_some()).cloned(),
         container: container(pid, &control_group),
         naming: naming(&process, pid, control_group),
         exe,

@@ -2,9 +2,9 @@
 
 use super::head::Fields;
 use super::reader::{Began, Event, Reader};
-use super::streams::{Response, Stream, Streams};
-use crate::exchange::{Detail, Origin, Outcome, Role};
-use crate::loss::Loss;
+use super::streams::{Response, Stream, Streams, UPGRADED};
+use crate::exchange::{Detail, Exchange, Origin, Outcome, Role};
+use crate::loss::{Loss, Losses};
 use crate::protocol::{At, CloseReason, Next, Output, Session};
 use crate::time::Time;
 
@@ -15,11 +15,13 @@ pub(super) struct Http2 {
     open: Open,
 }
 
-/// Which streams a chunk of responses has frames of.
+/// Which streams a chunk of responses, or what one piece of code has added to it, has frames of.
 #[derive(Debug, Default)]
 struct Sharing {
     /// When it was written.
     time: Time,
+    /// By which code.
+    unit: u64,
     /// The only one so far; `None`: several.
     stream: Option<u32>,
 }
@@ -99,6 +101,21 @@ impl Session for Http2 {
     fn in_flight(&self) -> usize {
         self.open.streams.len()
     }
+
+    fn adopt(&mut self, exchange: Exchange) -> Option<Exchange> {
+        if self.open.highest > 0 {
+            return Some(exchange);
+        }
+        let stream = Stream::of_upgrade(exchange)?;
+        self.open.highest = UPGRADED;
+        // The first: there is room.
+        self.open.streams.insert(UPGRADED, stream, &mut Losses::default());
+        None
+    }
+
+    fn mixes_responses(&self) -> bool {
+        self.open.role == Role::Server
+    }
 }
 
 impl Open {
@@ -171,7 +188,7 @@ impl Open {
                 open.response_bytes += bytes;
                 open.last = now;
                 let is_head = head(open, began, *fields, ends, out);
-                self.share(stream, began.time, out);
+                self.share(stream, began, out);
                 let Some(open) = self.streams.get_mut(stream) else { return };
                 if is_head {
                     let status = open.response.as_ref().map_or(0, |response| response.status);
@@ -190,7 +207,7 @@ impl Open {
                 if open.response.is_none() {
                     unknown_head(open, began, out);
                 }
-                self.share(stream, began.time, out);
+                self.share(stream, began, out);
                 if ends {
                     self.end(stream, Outcome::Complete, now, out);
                 }
@@ -208,22 +225,26 @@ impl Open {
         }
     }
 
-    /// A frame of `stream` began in the chunk that was written at `time`. Where a chunk has frames of several streams, the
-    /// code that wrote it need not be that of any of them.
-    fn share(&mut self, stream: u32, time: Time, out: &mut Output) {
-        let before = std::mem::replace(&mut self.chunk, Sharing { time, stream: Some(stream) });
-        if before.time != time || before.stream == Some(stream) {
+    /// A frame of `stream` began in the chunk that was written then, in what that code has added. Where that has frames of
+    /// several streams, the code need not be that of any of them.
+    fn share(&mut self, stream: u32, began: Began, out: &mut Output) {
+        let (time, unit) = (began.time, began.origin.unit);
+        let before = std::mem::replace(&mut self.chunk, Sharing { time, unit, stream: Some(stream) });
+        if (before.time, before.unit) != (time, unit) || before.stream == Some(stream) {
             return;
         }
         self.chunk.stream = None;
         for number in before.stream.into_iter().chain([stream]) {
             match self.streams.get_mut(number) {
-                Some(open) => open.forget_writer(time),
+                Some(open) => open.forget_writer(time, unit),
                 None => {
                     let ended = out.exchanges.iter_mut().rev().find(
                         |exchange| matches!(&exchange.detail, Detail::Http(http) if http.stream == number),
                     );
-                    if let Some(exchange) = ended.filter(|exchange| exchange.first_response == Some(time)) {
+                    let is_same = |exchange: &&mut Exchange| {
+                        exchange.first_response == Some(time) && exchange.response_origin.unit == unit
+                    };
+                    if let Some(exchange) = ended.filter(is_same) {
                         exchange.response_origin = Origin::default();
                     }
                 }

@@ -10,6 +10,9 @@ use crate::loss::{Loss, Losses};
 use crate::protocol::Started;
 use crate::time::Time;
 
+/// The stream that answers the request that asked for HTTP/2 (RFC 7540, 3.2).
+pub(super) const UPGRADED: u32 = 1;
+
 /// A request whose response is not complete.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -79,14 +82,36 @@ impl Stream {
         }
     }
 
+    /// The stream of a request that was sent as HTTP/1.
+    pub(super) fn of_upgrade(exchange: Exchange) -> Option<Self> {
+        let Exchange { start, end, request_bytes, response_bytes, origin, detail, .. } = exchange;
+        let Detail::Http(http) = detail else { return None };
+        Some(Self {
+            number: UPGRADED,
+            began: Began { time: start, origin },
+            method: http.method,
+            path: http.path,
+            host: http.host,
+            user_agent: http.user_agent,
+            correlation: http.correlation,
+            request_bytes,
+            response: None,
+            response_bytes,
+            last: end,
+            is_doubtful: false,
+        })
+    }
+
     /// Everything that an exchange needs is known of its request.
     pub(super) fn is_known(&self) -> bool {
         !self.method.is_empty() && !self.path.is_empty()
     }
 
-    /// Which code wrote the head of its response, if that began in the chunk of `time`, is not known after all.
-    pub(super) fn forget_writer(&mut self, time: Time) {
-        if let Some(response) = self.response.as_mut().filter(|response| response.began.time == time) {
+    /// Which code wrote the head of its response, if that began in what `unit` wrote then, is not known after all.
+    pub(super) fn forget_writer(&mut self, time: Time, unit: u64) {
+        let is_it =
+            |response: &&mut Response| response.began.time == time && response.began.origin.unit == unit;
+        if let Some(response) = self.response.as_mut().filter(is_it) {
             response.began.origin = Origin::default();
         }
     }

@@ -92,6 +92,9 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
     let drive = if server.name.contains("-h2") { "drive_h2.py" } else { "drive.py" };
     load.arg(apps.join(drive)).arg(format!("{scheme}://127.0.0.1:{port}")).arg(&peers.certificate);
     load.arg(requests.to_string()).args(server.kinds).env("PYTHONDONTWRITEBYTECODE", "1");
+    if server.name.contains("-upgraded") {
+        load.env("UPGRADED", "1");
+    }
     if server.name.ends_with("-pipelined") {
         load.env("PIPELINED", "3");
     }

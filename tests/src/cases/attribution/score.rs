@@ -24,6 +24,8 @@ const COUNTS: &[(&str, usize)] = &[
     ("to_thread", 3),
     ("executor", 2),
     ("forget", 2),
+    ("failing", 3),
+    ("failing_def", 3),
     ("consumer", 1),
     ("background", 2),
     ("background_def", 1),
@@ -99,6 +101,21 @@ fn open(database: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Kind and id in the name or address of a host that no connection could be made to (`work.py`).
+fn carried_by_host(host: &str) -> Option<(String, usize)> {
+    if let Some(rest) = host.strip_prefix("-r-") {
+        let mut parts = rest.split('-');
+        let (kind, id) = (parts.next()?, parts.next()?.parse().ok()?);
+        return (id >= FIRST).then(|| (kind.to_owned(), id));
+    }
+    let address: std::net::SocketAddrV4 = host.parse().ok()?;
+    let [127, block, high, low] = address.ip().octets() else { return None };
+    let kind = ["failing", "failing_def"].get(usize::from(block).checked_sub(77)?)?;
+    // The id's lower half: that of the scored phase begins at `FIRST`.
+    let low = usize::from(high) * 256 + usize::from(low);
+    Some(((*kind).to_owned(), FIRST + (low + 0x10000 - FIRST % 0x10000) % 0x10000))
+}
+
 /// Kind and id in `/ok/KIND/ID/N`, or in a statement's `r_KIND_ID_N`; those of the scored phase only.
 fn carried(text: &str) -> Option<(String, usize)> {
     let rest = match text.strip_prefix("/ok/") {
@@ -118,10 +135,11 @@ fn carried(text: &str) -> Option<(String, usize)> {
 /// All marked calls and statements that the store holds.
 fn all(connection: &Connection) -> Result<Vec<Linked>> {
     const CALLS: &str = "
-        SELECT call.path, call.request_id IS NOT NULL, link.text,
+        SELECT iif(call.path = '', host.text, call.path), call.request_id IS NOT NULL, link.text,
                (SELECT coalesce(event.path, route.text) FROM event JOIN series ON series.id = event.series
                 JOIN name AS route ON route.id = series.c WHERE event.id = found.id)
-        FROM call LEFT JOIN name AS link ON link.id = call.link
+        FROM call JOIN series AS of_host ON of_host.id = call.series JOIN name AS host ON host.id = of_host.b
+        LEFT JOIN name AS link ON link.id = call.link
         LEFT JOIN requests AS found ON found.request_id = call.request_id";
     const QUERIES: &str = "
         SELECT statement.text, query.request_id IS NOT NULL, link.text,
@@ -141,7 +159,7 @@ fn all(connection: &Connection) -> Result<Vec<Linked>> {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let text: String = row.get(0)?;
-            let Some(carries) = carried(&text) else { continue };
+            let Some(carries) = carried(&text).or_else(|| carried_by_host(&text)) else { continue };
             let how: Option<String> = row.get(2)?;
             let link = if row.get(1)? {
                 Some((row.get(3)?, how.context("a link without how it is known")?))

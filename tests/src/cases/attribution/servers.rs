@@ -10,7 +10,8 @@ pub(super) struct Server {
     pub(super) kinds: &'static [&'static str],
 }
 
-const ASYNC: &[&str] = &["series", "gather", "group", "to_thread", "executor", "forget", "consumer"];
+const ASYNC: &[&str] =
+    &["series", "gather", "group", "to_thread", "executor", "forget", "failing", "consumer"];
 const FASTAPI: &[&str] = &[
     "series",
     "gather",
@@ -18,16 +19,18 @@ const FASTAPI: &[&str] = &[
     "to_thread",
     "executor",
     "forget",
+    "failing",
     "consumer",
     "background",
     "background_def",
     "plain",
     "pool",
     "child",
+    "failing_def",
 ];
 /// Three requests at once: each answer is written by the task that did its work.
 const PIPELINED: &[&str] = &["series", "gather", "group", "to_thread", "plain", "consumer"];
-const BLOCKING: &[&str] = &["plain", "pool", "child"];
+const BLOCKING: &[&str] = &["plain", "pool", "child", "failing_def"];
 const DJANGO: &[&str] = &[
     "series",
     "gather",
@@ -35,14 +38,16 @@ const DJANGO: &[&str] = &[
     "to_thread",
     "executor",
     "forget",
+    "failing",
     "to_sync",
     "to_async",
     "async_alone",
     "plain",
     "pool",
     "child",
+    "failing_def",
 ];
-const DJANGO_WSGI: &[&str] = &["plain", "pool", "child", "to_async", "async_alone"];
+const DJANGO_WSGI: &[&str] = &["plain", "pool", "child", "failing_def", "to_async", "async_alone"];
 
 macro_rules! uvicorn {
     ($app:literal, $rest:literal) => {
@@ -105,6 +110,9 @@ pub(super) const SERVERS: &[Server] = &[
         FASTAPI,
     ),
     server("fastapi-hypercorn-h2c", hypercorn!(""), FASTAPI),
+    server("fastapi-hypercorn-h2c-uvloop", hypercorn!("-k uvloop"), FASTAPI),
+    server("fastapi-hypercorn-h2c-upgraded", hypercorn!(""), FASTAPI),
+    server("fastapi-hypercorn-h2c-upgraded-uvloop", hypercorn!("-k uvloop"), FASTAPI),
     server("aiohttp", "aiohttp_app.py {port} asyncio", ASYNC),
     server("aiohttp-uvloop", "aiohttp_app.py {port} uvloop", ASYNC),
     server("django-asgi-uvicorn", uvicorn!("django_app:asgi", "--loop asyncio --lifespan off"), DJANGO),

@@ -17,11 +17,12 @@ connections that were open before the agent came; each call and statement carrie
 and is compared with the request that the agent's store links it to. Calls alternate between plain connections and TLS,
 and between requests, httpx and aiohttp; statements between psycopg and asyncpg. `consumer` is work that a request puts
 into a global queue for others: nothing tells whose it is, and the agent says so. Servers named `pipelined` get three
-requests at once on each connection, those named `h2` (with TLS) and `h2c` ten streams at a time on each of five.
+requests at once on each connection, those named `h2` (with TLS) and `h2c` ten streams at a time on each of five, `upgraded`
+ones on connections that begin as HTTP/1. `failing` and `failing_def` ask for a name that does not resolve, an address that
+refuses and one that is silent; the id is in the name and the address.
 
-Not attributed: streams of HTTP/2 connections without TLS under uvloop, which writes for several tasks at once, or that
-began as HTTP/1 (`Upgrade: h2c`); what a greenlet or task that answers several pipelined requests starts in others; PyPy
-and free-threaded builds, beyond what their threads tell.
+Not attributed: what a greenlet or task that answers several pipelined requests starts in others; PyPy and free-threaded
+builds, beyond what their threads tell.
 
 ";
 
