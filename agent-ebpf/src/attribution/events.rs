@@ -161,10 +161,16 @@ pub fn copied(id: u64, python: &Python, child: u64) {
 pub fn greenlet_made(id: u64, python: &Python, greenlet: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
-    let lineage = now.lineage(&resolved).child(number());
+    let unit = number();
+    let (mut request, mut lineage) = (resolved.request, now.lineage(&resolved).child(unit));
+    // SAFETY: a live map value.
+    if now.is_bare() && unsafe { (*now.thread).flags } & thread_flags::INHERITED != 0 {
+        // The first of a thread that a request has started: gevent's pools work so, for others too.
+        (request, lineage) = (0, Lineage { unit, ancestors: [0; 3] });
+    }
     if let Some(new) = new_unit(Key { address: greenlet, tgid: u64::from(now.tgid) }) {
         // SAFETY: a live map value, of a greenlet that has not run yet.
-        unsafe { ((*new).lineage, (*new).request) = (lineage, resolved.request) };
+        unsafe { ((*new).lineage, (*new).request) = (lineage, request) };
     }
 }
 

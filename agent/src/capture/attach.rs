@@ -87,8 +87,13 @@ pub(super) fn chain(error: &dyn Error) -> String {
         }
         next = cause.source();
     }
-    // A verifier log would bury the reason.
-    words.join(": ").lines().take(3).collect::<Vec<_>>().join(" ")
+    // A verifier's log tells its reason at its end, before some lines of figures; what comes before would bury it.
+    let text = words.join(": ");
+    let lines: Vec<&str> = text.lines().collect();
+    match lines.as_slice() {
+        [first, .., a, b, c, d, e, f] => [*first, "..", a, b, c, d, e, f].join(" "),
+        all => all.join(" "),
+    }
 }
 
 /// Loads a program; returns the instructions that the verifier walked, where the kernel tells.

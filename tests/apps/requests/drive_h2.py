@@ -35,11 +35,10 @@ class Upgraded:
         # The others wait until the first has made the connection one of HTTP/2.
         async with self.lock:
             stream = await self.open(path) if self.h2 is None else self.ask(path)
-            self.answers[stream] = asyncio.get_running_loop().create_future()
+            answer = self.answers[stream] = asyncio.get_running_loop().create_future()
             if stream == 1:
                 self.reading = asyncio.ensure_future(self.read())
-        status = await self.answers.pop(stream)
-        return SimpleNamespace(status_code=int(status), http_version="HTTP/2", text="")
+        return SimpleNamespace(status_code=int(await answer), http_version="HTTP/2", text="")
 
     async def open(self, path):
         reader, self.writer = await asyncio.open_connection(self.at.hostname, self.at.port)
@@ -69,7 +68,7 @@ class Upgraded:
                 elif isinstance(event, h2.events.DataReceived):
                     self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
-                    self.answers[event.stream_id].set_result(self.statuses.pop(event.stream_id, 0))
+                    self.answers.pop(event.stream_id).set_result(self.statuses.pop(event.stream_id, 0))
             self.writer.write(self.h2.data_to_send())
         for answer in self.answers.values():
             if not answer.done():

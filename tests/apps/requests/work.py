@@ -47,8 +47,11 @@ _silent = _full()
 def _nowhere(kind, rid):
     """A name that does not resolve, without any name server being asked; an address that refuses; one that is silent."""
     block = 77 if rid >= 100_000 else 67
-    place = "127.%d.%d.%d" % (block + (kind == "failing_def"), rid // 256 % 256, rid % 256)
-    return ("-r-%s-%d-1.example" % (kind, rid), 443), (place, 1), (place, _silent)
+    which = ("failing", "failing_def", "failing_green").index(kind)
+    place = "127.%d.%d.%d" % (block + which, rid // 256 % 256, rid % 256)
+    # A name that is looked up by threads which work for all is marked as nobody's.
+    name = "-r-%s-%d-1.example" % (kind, rid) if which < 2 else "-nobody.example"
+    return (name, 443), (place, 1), (place, _silent)
 
 
 # Blocking clients: requests and psycopg.
@@ -104,7 +107,7 @@ def failing_def(kind, rid):
             pass
 
 
-BLOCKING = {"plain": plain, "pool": pool, "child": child, "failing_def": failing_def}
+BLOCKING = {"plain": plain, "pool": pool, "child": child, "failing_def": failing_def, "failing_green": failing_def}
 
 # Clients of an event loop: httpx, aiohttp and asyncpg.
 

@@ -85,15 +85,15 @@ impl Engine {
         }
     }
 
-    /// Django with `DEBUG` off answers 500 without showing the exception: services of which the source is known to be
-    /// Django's are looked at more closely before their first failure.
+    /// Django with `DEBUG` off answers 500 without showing the exception: services that run it, by their command or their
+    /// source, are looked at more closely before their first failure.
     pub(super) fn expect_blindness(&mut self) {
         let routes = &self.naming.routes;
         let services: BTreeSet<Arc<str>> = self
             .registry
             .watched()
             .filter(|w| self.interpreters.knows(w.process.id.pid) && !self.blind.contains_key(&w.service))
-            .filter(|w| routes.uses(&w.service, Framework::Django))
+            .filter(|w| w.process.naming.runs_django() || routes.uses(&w.service, Framework::Django))
             .map(|w| Arc::clone(&w.service))
             .collect();
         for service in services {

@@ -26,6 +26,7 @@ const COUNTS: &[(&str, usize)] = &[
     ("forget", 2),
     ("failing", 3),
     ("failing_def", 3),
+    ("failing_green", 2),
     ("consumer", 1),
     ("background", 2),
     ("background_def", 1),
@@ -110,7 +111,7 @@ fn carried_by_host(host: &str) -> Option<(String, usize)> {
     }
     let address: std::net::SocketAddrV4 = host.parse().ok()?;
     let [127, block, high, low] = address.ip().octets() else { return None };
-    let kind = ["failing", "failing_def"].get(usize::from(block).checked_sub(77)?)?;
+    let kind = ["failing", "failing_def", "failing_green"].get(usize::from(block).checked_sub(77)?)?;
     // The id's lower half: that of the scored phase begins at `FIRST`.
     let low = usize::from(high) * 256 + usize::from(low);
     Some(((*kind).to_owned(), FIRST + (low + 0x10000 - FIRST % 0x10000) % 0x10000))

@@ -31,6 +31,8 @@ const FASTAPI: &[&str] = &[
 /// Three requests at once: each answer is written by the task that did its work.
 const PIPELINED: &[&str] = &["series", "gather", "group", "to_thread", "plain", "consumer"];
 const BLOCKING: &[&str] = &["plain", "pool", "child", "failing_def"];
+/// gevent looks names up in threads of its own, where nothing tells for whom.
+const GREEN: &[&str] = &["plain", "pool", "child", "failing_green"];
 const DJANGO: &[&str] = &[
     "series",
     "gather",
@@ -130,7 +132,7 @@ pub(super) const SERVERS: &[Server] = &[
         gunicorn!("flask_app:app", "-w 2 -k gthread --threads 60 --certfile {certificate} --keyfile {key}"),
         BLOCKING,
     ),
-    server("flask-gunicorn-gevent", gunicorn!("flask_app:app", "-w 2 -k gevent"), BLOCKING),
+    server("flask-gunicorn-gevent", gunicorn!("flask_app:app", "-w 2 -k gevent"), GREEN),
     server("flask-waitress", "-m waitress --listen=127.0.0.1:{port} --threads=8 flask_app:app", BLOCKING),
     server("flask-gunicorn-gevent-pipelined", gunicorn!("flask_app:app", "-w 2 -k gevent"), &["plain"]),
     server(
