@@ -30,13 +30,6 @@ pub struct NamingFacts {
     pub django_settings: Option<String>,
 }
 
-impl NamingFacts {
-    /// Does the command line, or the environment, tell that Django serves? Its own server is `runserver`.
-    pub fn runs_django(&self) -> bool {
-        self.django_settings.is_some() || self.cmdline.iter().any(|word| word == "runserver")
-    }
-}
-
 /// Longest name; longer ones are cut.
 const MAX_NAME: usize = 64;
 

@@ -163,14 +163,10 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
         paths.extend(WAYS.iter().map(|way| format!("{prefix}{way}")));
     }
     let mut wanted = (paths.len() + 1) * TIMES;
-    let is_django = kind.name.ends_with("django");
-    if kind.quiet && !is_django {
+    if kind.quiet {
         // What the first failure does not show tells that exceptions have to be looked at on their way.
         ensure!(client.get(&paths[0])? == 500, "{} did not fail", paths[0]);
         wanted += 1;
-    }
-    if kind.quiet || is_django {
-        // Of Django the source tells so: the first failure is seen as well.
         agent.attached_to_any("exceptions on their way")?;
     }
     for _ in 0..TIMES {
@@ -179,7 +175,7 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
             ensure!(status == 500, "{path} did not fail: {status}");
         }
     }
-    if is_django {
+    if kind.name.ends_with("django") {
         ensure!(client.get(UNRELATED)? == 503, "{UNRELATED} did not fail");
         wanted += 1;
     }
@@ -229,7 +225,7 @@ fn without_doubtful(groups: &Value, kind: &Kind) -> Result<Vec<Value>> {
         if own {
             doubtful += 1;
             ensure!(
-                kind.name.ends_with("django") && link == "raised",
+                kind.quiet && link == "raised",
                 "{UNRELATED} is said to fail with an exception: {group:#}"
             );
         } else {
@@ -237,7 +233,7 @@ fn without_doubtful(groups: &Value, kind: &Kind) -> Result<Vec<Value>> {
             certain.push(group.clone());
         }
     }
-    ensure!(doubtful == usize::from(kind.name.ends_with("django")), "{doubtful} doubtful exceptions");
+    ensure!(doubtful == usize::from(kind.name == "quiet-django"), "{doubtful} doubtful exceptions");
     Ok(certain)
 }
 

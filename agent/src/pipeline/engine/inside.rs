@@ -1,11 +1,9 @@
 //! Looking into interpreters: exceptions and call sites.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use apm_agent_ebpf::{Raising, unwinding};
 use apm_core::record::Record;
-use apm_routes::Framework;
 
 use super::Engine;
 use crate::capture::{CaptureError, Point};
@@ -82,22 +80,6 @@ impl Engine {
                 let whose = if of_stream { unwinding::OF_STREAMS } else { unwinding::OF_REQUESTS };
                 self.watch_service(&Arc::clone(&event.service), whose);
             }
-        }
-    }
-
-    /// Django with `DEBUG` off answers 500 without showing the exception: services that run it, by their command or their
-    /// source, are looked at more closely before their first failure.
-    pub(super) fn expect_blindness(&mut self) {
-        let routes = &self.naming.routes;
-        let services: BTreeSet<Arc<str>> = self
-            .registry
-            .watched()
-            .filter(|w| self.interpreters.knows(w.process.id.pid) && !self.blind.contains_key(&w.service))
-            .filter(|w| w.process.naming.runs_django() || routes.uses(&w.service, Framework::Django))
-            .map(|w| Arc::clone(&w.service))
-            .collect();
-        for service in services {
-            self.watch_service(&service, unwinding::OF_REQUESTS);
         }
     }
 

@@ -3,14 +3,14 @@
 mod changes;
 mod places;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use apm_routes::{DiscoveredRoute, Framework, Matcher, Options, Scan};
+use apm_routes::{DiscoveredRoute, Matcher, Options, Scan};
 
 use crate::process::Watched;
 use crate::store::{self, SourceScan, Writer};
@@ -26,32 +26,19 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Matchers by service, shared between the scanning thread and the engine.
 #[derive(Clone, Default)]
-pub struct Routes(Arc<RwLock<HashMap<Arc<str>, OfService>>>);
-
-/// What the source of a service tells.
-struct OfService {
-    matcher: Matcher,
-    frameworks: BTreeSet<Framework>,
-}
+pub struct Routes(Arc<RwLock<HashMap<Arc<str>, Matcher>>>);
 
 impl Routes {
     /// The template of a request, where the service's source tells.
     pub fn find(&self, service: &str, method: &str, path: &str) -> Option<Arc<str>> {
         let matchers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let found = matchers.get(service)?.matcher.lookup(method, path).route()?;
+        let found = matchers.get(service)?.lookup(method, path).route()?;
         Some(found.route.as_str().into())
     }
 
     fn set(&self, service: &Arc<str>, routes: Vec<DiscoveredRoute>) {
         let mut matchers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let frameworks = routes.iter().map(|route| route.framework).collect();
-        matchers.insert(Arc::clone(service), OfService { matcher: Matcher::new(routes), frameworks });
-    }
-
-    /// Does the source of a service tell that this serves it?
-    pub fn uses(&self, service: &str, framework: Framework) -> bool {
-        let matchers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        matchers.get(service).is_some_and(|known| known.frameworks.contains(&framework))
+        matchers.insert(Arc::clone(service), Matcher::new(routes));
     }
 }
 
