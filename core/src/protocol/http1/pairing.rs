@@ -42,8 +42,6 @@ pub(super) struct Pairing {
     synced: bool,
     /// While not synced: requests known to have come, less the responses that followed.
     owed: u64,
-    /// While not synced: there may have been more of them.
-    maybe_owed: bool,
     /// While not synced: requests in a row that came when their predecessor had been answered, once.
     calm: u8,
     responses_since_request: u8,
@@ -61,7 +59,6 @@ impl Pairing {
             queue: VecDeque::new(),
             synced: from_start,
             owed: 0,
-            maybe_owed: !from_start,
             calm: 0,
             responses_since_request: 0,
             pipelined: false,
@@ -102,9 +99,7 @@ impl Pairing {
             let quiet = alone && came.at_call_start;
             let in_turn = quiet && self.responses_since_request == 1;
             self.calm = if in_turn { self.calm.saturating_add(1) } else { 0 };
-            // How many were lost is not known; a client that does not pipeline has the answers to all of them.
-            let none_owed = self.owed == 0 && !(self.pipelined && self.maybe_owed);
-            self.synced = quiet && (none_owed || self.calm >= CALM_ENOUGH);
+            self.synced = quiet && (self.owed == 0 || self.calm >= CALM_ENOUGH);
             if self.synced {
                 losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64);
                 self.queue.clear();
@@ -113,7 +108,6 @@ impl Pairing {
         self.responses_since_request = 0;
         if self.synced && self.queue.len() >= QUEUE_CAP {
             self.synced = false;
-            self.maybe_owed = false;
             self.owed = 0;
         }
         if !self.synced {
@@ -134,7 +128,6 @@ impl Pairing {
             self.owed = 0;
         }
         self.synced = false;
-        self.maybe_owed = true;
         self.calm = 0;
         self.owed = self.owed.saturating_add(begun);
     }
