@@ -42,6 +42,8 @@ pub(super) struct Pairing {
     synced: bool,
     /// While not synced: requests known to have come, less the responses that followed.
     owed: u64,
+    /// While not synced: there may be more of them, in calls that were lost or before the first that was seen.
+    maybe_more: bool,
     /// While not synced: requests in a row that came when their predecessor had been answered, once.
     calm: u8,
     responses_since_request: u8,
@@ -59,6 +61,7 @@ impl Pairing {
             queue: VecDeque::new(),
             synced: from_start,
             owed: 0,
+            maybe_more: !from_start,
             calm: 0,
             responses_since_request: 0,
             pipelined: false,
@@ -99,8 +102,11 @@ impl Pairing {
             let quiet = alone && came.at_call_start;
             let in_turn = quiet && self.responses_since_request == 1;
             self.calm = if in_turn { self.calm.saturating_add(1) } else { 0 };
-            self.synced = quiet && (self.owed == 0 || self.calm >= CALM_ENOUGH);
+            // A client that does not pipeline has the answers to all that are not known.
+            let none_owed = self.owed == 0 && !(self.pipelined && self.maybe_more);
+            self.synced = quiet && (none_owed || self.calm >= CALM_ENOUGH);
             if self.synced {
+                self.maybe_more = false;
                 losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64);
                 self.queue.clear();
             }
@@ -130,6 +136,12 @@ impl Pairing {
         self.synced = false;
         self.calm = 0;
         self.owed = self.owed.saturating_add(begun);
+    }
+
+    /// Bytes were lost that may have been any number of requests, not only a part of a body that nobody copied: while the
+    /// pairing is lost, there may be more of them than are known.
+    pub(super) fn lost_unknown(&mut self) {
+        self.maybe_more |= !self.synced;
     }
 
     /// Bytes were lost among which may have been responses.
@@ -162,6 +174,8 @@ impl Pairing {
                 losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64);
                 self.queue.clear();
                 self.lost_requests(fresh as u64);
+                // It was one of the doubtful, and the others' answers may still come.
+                self.maybe_more |= doubtful > 1;
             }
         }
         losses.add(Loss::ResponsesWithoutRequest, 1);

@@ -88,6 +88,8 @@ impl Http1 {
         if let Some(held) = self.requests.give_up_attempt() {
             self.request_bytes(at, &held, false, out);
         }
+        // Here bytes are requests' heads, or nobody knows what they are; in a body they are the body's.
+        let among_heads = matches!(self.requests.state, State::Head(_) | State::Seek);
         match &mut self.requests.state {
             State::Body(Body::Length(_) | Body::Chunked(_) | Body::Unknown) if unsure => {
                 // The body that was held back, or a tunnel, or the next request: nobody knows.
@@ -117,6 +119,9 @@ impl Http1 {
                     self.lose_request_framing(out);
                 }
             },
+        }
+        if among_heads {
+            self.pairing.lost_unknown();
         }
     }
 

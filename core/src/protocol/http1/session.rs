@@ -113,10 +113,12 @@ impl Session for Http1 {
 
     fn lost(&mut self, at: &At, len: u64, out: &mut Output) {
         if at.direction.is_request(self.role) {
-            return self.gap(at, len, out);
+            self.gap(at, len, out);
+            return self.pairing.lost_unknown();
         }
         // The next response may be that of a request that is not known to be missing yet.
         self.pairing.lost_requests(0);
+        self.pairing.lost_unknown();
         let last = self.current.as_ref().map(|current| current.last);
         self.gap(at, len, out);
         // Nor need what follows be this response's, if its end is not known: it ends with what was seen of it.
