@@ -6,6 +6,7 @@
 //! request's work (`response`). What has neither keeps no request.
 
 mod failures;
+mod ids;
 mod link;
 mod names;
 mod pairs;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::{Finished, Info, Progress};
-use crate::exchange::{Detail, Exchange, Outcome, Role};
+use crate::exchange::{Correlation, Detail, Exchange, Outcome, Role};
 use crate::loss::{Loss, Losses};
 use crate::protocol::Started;
 use crate::record::Record;
@@ -31,6 +32,7 @@ use crate::route::RouteTable;
 use crate::time::Time;
 
 use failures::Failures;
+use ids::Claims;
 use pairs::Pairs;
 use raised::Exceptions;
 use shared::{Held, Settlement, Shared};
@@ -98,6 +100,7 @@ pub struct Correlator {
     exceptions: Exceptions,
     pairs: Pairs,
     routes: RouteTable,
+    claims: Claims,
     links: LinkCounts,
 }
 
@@ -118,6 +121,7 @@ impl Correlator {
             exceptions: Exceptions::default(),
             pairs: Pairs::default(),
             routes: RouteTable::default(),
+            claims: Claims::default(),
             links: LinkCounts::default(),
         }
     }
@@ -135,7 +139,7 @@ impl Correlator {
     /// Takes what the connections made of some events, and pushes the records that are complete.
     pub fn take(&mut self, progress: &mut Progress, around: &dyn Surroundings, out: &mut Vec<Record>) {
         for (conn, role, started) in progress.started.drain(..) {
-            self.started(&conn, role, started);
+            self.started(&conn, role, started, &around.service(conn.pid));
         }
         // Before the answers of the requests that caused them.
         for failed in std::mem::take(&mut self.unresolved) {
@@ -271,18 +275,26 @@ impl Correlator {
         self.requests.entry(request).or_default()
     }
 
-    fn started(&mut self, conn: &Info, role: Role, mut started: Started) {
+    /// The head of a request has been read.
+    fn name(&mut self, request: u64, time: Time, service: &str, headers: &Correlation) {
+        self.work(request, time);
+        if let Some(work) = self.requests.get_mut(&request) {
+            work.name(headers, |id| self.claims.claim(service, id));
+        }
+    }
+
+    fn started(&mut self, conn: &Info, role: Role, mut started: Started, service: &str) {
         let number = started.origin.request;
         if role == Role::Server && started.stream != 0 {
             started.origin.request = self.streams.begins(conn, started.stream, number);
-            self.work(started.origin.request, started.time).name(&started.correlation);
+            self.name(started.origin.request, started.time, service, &started.correlation);
         } else if role == Role::Server && number != 0 {
             // A number that a request has already: this one came behind it, in the same run of bytes.
             if let Some(first) = self.requests.get(&number).filter(|work| work.is_named()) {
                 let open = first.ended().is_none();
                 started.origin.request = self.shared.begins(number, open, started.time);
             }
-            self.work(started.origin.request, started.time).name(&started.correlation);
+            self.name(started.origin.request, started.time, service, &started.correlation);
         }
         let Some((caller, called)) = self.pairs.meet(conn, role, started) else { return };
         if caller == 0 || called == 0 {
@@ -304,20 +316,23 @@ impl Correlator {
             .route_from_source(&service, &http.method, &http.path)
             .unwrap_or_else(|| self.routes.route(&service, &http.method, &http.path));
         let mut request = self.streams.request_of(finished.conn.id, http.stream, exchange.origin.request);
-        let mut event = rows::event(finished, http, &service, &route, around);
+        let method = self.routes.method(&http.method);
+        let mut event = rows::event(finished, method, http, &service, &route, around);
         for failed in self.failures.of(request, exchange.response_origin.unit) {
             self.not_connected(&failed, around, out);
         }
         if let Some(own) = self.shared.ends(request, exchange.response_origin.unit, exchange.end) {
             self.bind_to_response(exchange.response_origin, own, out);
-            self.work(own, exchange.start).name(&http.correlation);
+            self.name(own, exchange.start, &service, &http.correlation);
             let settlement = self.shared.hold(request, Held { request: own, end: exchange.end, event });
             // An exception is known by the number that they share: it is not told apart.
             return self.settle_shared(settlement, out);
         }
         if request == 0 {
             let id = self.make_id(0);
-            rows::identify(&mut event, id, &http.correlation);
+            let mut own = Work::new(id);
+            own.name(&http.correlation, |id| self.claims.claim(&service, id));
+            own.identify(&mut event);
         } else {
             let writer = if http.stream == 0 {
                 self.bind_to_response(exchange.response_origin, request, out);
@@ -325,9 +340,8 @@ impl Correlator {
             } else {
                 self.bind_to_stream(exchange, request, out)
             };
-            let work = self.work(request, exchange.start);
-            work.name(&http.correlation);
-            work.end(exchange.end, &mut event);
+            self.name(request, exchange.start, &service, &http.correlation);
+            self.work(request, exchange.start).end(exchange.end, &mut event);
             if http.stream != 0 {
                 // An exception is known by the unit that it was seen in.
                 request = writer.unwrap_or(exchange.origin.request);

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::Surroundings;
 use crate::connection::Finished;
-use crate::exchange::{
-    Command, Correlation, Endpoint, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction,
-};
+use crate::exchange::{Command, Endpoint, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction};
 use crate::record::{Call, Event, Query, Record};
 
 /// The status that tells of a client that went away, as nginx has it.
@@ -32,6 +30,7 @@ fn error(exchange: &Exchange, role: Role) -> Option<String> {
 /// A served request. Its ids are set by the caller.
 pub(super) fn event(
     finished: &Finished,
+    method: &str,
     http: &Http,
     service: &Arc<str>,
     route: &Arc<str>,
@@ -46,7 +45,7 @@ pub(super) fn event(
         ts: around.unix(exchange.end),
         service: Arc::clone(service),
         pid: finished.pid,
-        method: http.method.clone(),
+        method: method.to_owned(),
         route: route.to_string(),
         path: http.path.clone(),
         status,
@@ -67,14 +66,6 @@ pub(super) fn event(
         response_bytes: exchange.response_bytes,
         ..Event::default()
     }
-}
-
-/// Gives an event that is linked to nothing its ids.
-pub(super) fn identify(event: &mut Event, made_id: String, headers: &Correlation) {
-    let id = headers.request_id.clone().unwrap_or(made_id);
-    event.correlation_id = Some(headers.correlation_id.clone().unwrap_or_else(|| id.clone()));
-    event.request_id = Some(id);
-    event.parent_id.clone_from(&headers.parent_id);
 }
 
 fn base_call(finished: &Finished, service: &Arc<str>, around: &dyn Surroundings) -> Call {

@@ -195,6 +195,29 @@ fn ids_that_the_client_sent_are_kept_even_for_calls_that_end_first() {
 }
 
 #[test]
+fn a_request_with_the_id_of_another_gets_one_of_its_own_in_the_same_chain() {
+    let mut rig = Rig::new();
+    let headers = Correlation { request_id: Some("again".into()), ..Correlation::default() };
+    for request in [5, 6, 0] {
+        let of = origin(request, 2, 2, [0; 3]);
+        if request != 0 {
+            rig.start(Role::Server, "10.0.0.1:80", "10.0.0.2:81", request, "/in", headers.clone());
+            rig.feed(finished(Role::Client, of, Origin::default(), http("/out", Correlation::default())));
+        }
+        rig.feed(finished(Role::Server, of, Origin::default(), http("/in", headers.clone())));
+    }
+    let [first, second, third] = rig.events()[..] else { panic!("three requests") };
+    assert_eq!(first.request_id.as_deref(), Some("again"));
+    assert!(second.request_id != first.request_id && third.request_id != first.request_id);
+    assert_ne!(second.request_id, third.request_id);
+    for event in [first, second, third] {
+        assert_eq!(event.correlation_id.as_deref(), Some("again"));
+    }
+    let callers: Vec<_> = rig.calls().iter().map(|call| &call.source_request_id).collect();
+    assert_eq!(callers, [&first.request_id, &second.request_id]);
+}
+
+#[test]
 fn the_writer_of_the_response_tells_whose_the_work_was() {
     let mut rig = Rig::new();
     let unknown = origin(0, 0, 77, [0; 3]);

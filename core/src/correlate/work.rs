@@ -50,15 +50,28 @@ impl Work {
         self.ended
     }
 
-    /// The request's head has been read: the ids it came with replace those made for it.
-    pub(super) fn name(&mut self, headers: &Correlation) {
+    /// The request's head has been read: the ids it came with replace those made for it. An id that another request has,
+    /// as `claim` tells, stands for the chain of both.
+    pub(super) fn name(&mut self, headers: &Correlation, claim: impl FnOnce(&str) -> bool) {
         let Some(open) = self.open.as_mut().filter(|open| !open.named) else { return };
         open.named = true;
-        if let Some(id) = &headers.request_id {
-            self.id = id.as_str().into();
+        let mut chain = headers.correlation_id.as_deref();
+        if let Some(id) = headers.request_id.as_deref() {
+            if claim(id) {
+                self.id = id.into();
+            } else {
+                chain = chain.or(Some(id));
+            }
         }
-        self.correlation_id = headers.correlation_id.as_deref().map(Box::from);
+        self.correlation_id = chain.map(Box::from);
         open.parent_id.clone_from(&headers.parent_id);
+    }
+
+    /// Gives an event that nothing was linked to its ids.
+    pub(super) fn identify(self, event: &mut Event) {
+        let (id, chain) = self.ids();
+        (event.request_id, event.correlation_id) = (Some(id), Some(chain));
+        event.parent_id = self.open.and_then(|open| open.parent_id);
     }
 
     /// Has its head been read?

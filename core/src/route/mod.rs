@@ -9,4 +9,4 @@
 pub mod segment;
 pub mod table;
 
-pub use table::{OTHER, RouteTable};
+pub use table::{OTHER, OTHER_METHOD, RouteTable};

@@ -1,12 +1,18 @@
 //! The routes seen so far, per service, as a tree of path segments.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::segment::placeholder;
 
 /// The route of every path beyond the caps.
 pub const OTHER: &str = "{other}";
+
+/// The method of every request beyond the cap, as OpenTelemetry's semantic conventions have it.
+pub const OTHER_METHOD: &str = "_OTHER";
+
+/// Methods told apart; servers know about ten (RFC 9110 section 9), WebDAV has as many again (RFC 4918 section 9).
+const METHODS: usize = 64;
 
 /// What stands for a word in a place where too many words were seen.
 const NAME: &str = "{name}";
@@ -43,6 +49,7 @@ pub struct RouteTable {
     limits: Limits,
     services: HashMap<Arc<str>, Service>,
     other: Option<Arc<str>>,
+    methods: HashSet<Box<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +102,18 @@ impl RouteTable {
         }
         let Some(known) = self.services.get_mut(service) else { return other };
         known.route(path, &self.limits).unwrap_or(other)
+    }
+
+    /// The method that a request is counted under: its own, unless a client made up too many.
+    pub fn method<'a>(&mut self, method: &'a str) -> &'a str {
+        if self.methods.contains(method) {
+            return method;
+        }
+        if self.methods.len() >= METHODS {
+            return OTHER_METHOD;
+        }
+        self.methods.insert(method.into());
+        method
     }
 
     /// Routes told apart for `service`, [`OTHER`] not counted.
@@ -212,6 +231,18 @@ mod tests {
     fn beyond_the_cap_routes_go_into_the_named_bucket_and_known_ones_stay() {
         let mut table = RouteTable::with_limits(Limits { routes: 2, ..Limits::default() });
         assert_eq!(routes(&mut table, &["/a", "/b", "/c", "/a"]), ["/a", "/b", OTHER, "/a"]);
+    }
+
+    #[test]
+    fn methods_that_a_client_makes_up_do_not_multiply_the_routes() {
+        let mut table = RouteTable::default();
+        for n in 0..METHODS - 1 {
+            table.method(&format!("M{n}"));
+        }
+        assert_eq!(
+            ["GET", "PURGE", "M1", "GET"].map(|method| table.method(method)),
+            ["GET", OTHER_METHOD, "M1", "GET"]
+        );
     }
 
     #[test]
