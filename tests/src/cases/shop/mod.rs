@@ -1,11 +1,12 @@
 //! The page and the API in front of a shop with a database and a second service: what only both ends and real statements
 //! can show.
 
+mod hostile;
 mod openapi;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -39,12 +40,11 @@ const FIRST: usize = 190;
 const WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("page/shop", shop).alone()]
+    vec![Case::new("page/shop", shop).alone(), Case::new("page/hostile", hostile::shown).alone()]
 }
 
 fn shop(places: &Places) -> Result<Verdict> {
-    let python = places.venvs.join("outgoing/bin/python");
-    ensure!(python.exists(), "no environment with the clients; run `cargo xtask test`");
+    let python = clients(places)?;
     let scratch = places.scratch()?;
     // PostgreSQL does not run as root.
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
@@ -83,6 +83,13 @@ fn shop(places: &Places) -> Result<Verdict> {
     Ok(Verdict::Passed(format!(
         "{live} tests under traffic, {still} after it; {answers} answers as described"
     )))
+}
+
+/// The Python that has the client libraries.
+fn clients(places: &Places) -> Result<PathBuf> {
+    let python = places.venvs.join("outgoing/bin/python");
+    ensure!(python.exists(), "no environment with the clients; run `cargo xtask test`");
+    Ok(python)
 }
 
 /// Waits until the agent knows of everything that the page is to show; `full`: and of a minute of it.
