@@ -104,7 +104,10 @@ pub(crate) fn run(cases: &[Case], filter: Option<&str>, jobs: usize, places: &Pl
         alone.extend(again);
     }
     (counts, _) = together(alone, 1, places, counts);
-    let Counts { passed, failed, skipped, .. } = counts;
+    let Counts { passed, failed, skipped, failures, .. } = counts;
+    for failure in &failures {
+        println!("failed: {failure}");
+    }
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("test result: {word}. {passed} passed; {failed} failed; {skipped} skipped");
     failed == 0
@@ -192,7 +195,12 @@ struct Counts {
     passed: usize,
     failed: usize,
     skipped: usize,
+    /// Each that failed in one line, to be read at the end of a long run.
+    failures: Vec<String>,
 }
+
+/// How much of an error is told again at the end; a list of what is missing can be long.
+const TOLD_AGAIN: usize = 1_000;
 
 impl Counts {
     /// Counts a case that took so many seconds and prints its line.
@@ -209,7 +217,10 @@ impl Counts {
             }
             Err(error) => {
                 self.failed += 1;
-                println!("{head} ... FAILED, {took:.1} s\n{error:#}");
+                let why = format!("{error:#}");
+                println!("{head} ... FAILED, {took:.1} s\n{why}");
+                let short: String = why.replace('\n', " | ").chars().take(TOLD_AGAIN).collect();
+                self.failures.push(format!("{name}: {short}"));
             }
         }
         let _ = stdout().flush();

@@ -30,6 +30,7 @@ pub(crate) fn test(agent: &Path, long: bool, filter: Option<&str>) -> Result<Out
     };
     dashboard.build()?;
     let mut tally = Tally::default();
+    let mut failures = Vec::new();
     for script in ["test", "test:page"] {
         let mut command = dashboard.npm(&["run", "--silent", script, "--", "--passWithNoTests"]);
         command.args(filter.map(|part| format!("--testNamePattern={part}")));
@@ -43,6 +44,9 @@ pub(crate) fn test(agent: &Path, long: bool, filter: Option<&str>) -> Result<Out
         let passed = shell::lines(&mut command, |line| {
             // Vitest counts files and tests; only the tests are ours.
             counted += line.trim().strip_prefix("Tests ").and_then(Tally::parse).unwrap_or_default();
+            if line.trim_start().starts_with("FAIL ") {
+                failures.push(line.trim().to_owned());
+            }
             println!("      {line}");
         })?;
         if !passed && counted.failed == 0 {
@@ -50,7 +54,7 @@ pub(crate) fn test(agent: &Path, long: bool, filter: Option<&str>) -> Result<Out
         }
         tally += counted;
     }
-    Ok(Outcome::Ran(tally))
+    Ok(Outcome::of(tally, failures))
 }
 
 impl Dashboard {

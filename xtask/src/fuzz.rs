@@ -15,7 +15,7 @@ const CARGO_FUZZ: &str = "0.13.1";
 /// `cargo xtask fuzz`
 pub(crate) fn task(seconds: u32) -> Result<()> {
     match run(seconds)? {
-        Outcome::Ran(tally) if tally.failed > 0 => bail!("{tally}"),
+        Outcome::Failed(tally, _) => bail!("{tally}"),
         Outcome::Ran(tally) => println!("{tally}"),
         Outcome::Skipped(why) => println!("skipped: {why}"),
     }
@@ -29,6 +29,7 @@ pub(crate) fn run(seconds: u32) -> Result<Outcome> {
     }
     let (cargo_fuzz, targets) = built()?;
     let mut tally = Tally::default();
+    let mut failures = Vec::new();
     // A target keeps one processor busy.
     let at_once = thread::available_parallelism().map_or(1, NonZero::get);
     for targets in targets.chunks(at_once) {
@@ -49,11 +50,12 @@ pub(crate) fn run(seconds: u32) -> Result<Outcome> {
                 Err(error) => {
                     println!("      FAILED {target}\n{error:#}");
                     tally.failed += 1;
+                    failures.push(format!("fuzz target {target}"));
                 }
             }
         }
     }
-    Ok(Outcome::Ran(tally))
+    Ok(Outcome::of(tally, failures))
 }
 
 /// Installs cargo-fuzz and builds the targets, if there are any.

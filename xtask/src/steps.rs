@@ -58,8 +58,17 @@ impl fmt::Display for Tally {
 pub(crate) enum Outcome {
     /// It ran; this is its count.
     Ran(Tally),
+    /// It ran and something failed: its count, and what to print once more at the end, below everything else.
+    Failed(Tally, Vec<String>),
     /// It could not run, for this reason; counted as one skipped.
     Skipped(String),
+}
+
+impl Outcome {
+    /// What ran came to `tally`; `failures` has a line for each that failed.
+    pub(crate) fn of(tally: Tally, failures: Vec<String>) -> Self {
+        if failures.is_empty() { Self::Ran(tally) } else { Self::Failed(tally, failures) }
+    }
 }
 
 /// Runs steps one after the other; a failed one does not stop the next.
@@ -67,6 +76,8 @@ pub(crate) struct Steps {
     total: usize,
     begun: usize,
     done: Vec<(String, Tally, Duration, String)>,
+    /// What failed, as the steps told it.
+    failures: Vec<String>,
 }
 
 /// A step in the background.
@@ -81,7 +92,7 @@ pub(crate) struct Beside {
 impl Steps {
     /// A run of `total` steps.
     pub(crate) fn new(total: usize) -> Self {
-        Self { total, begun: 0, done: Vec::new() }
+        Self { total, begun: 0, done: Vec::new(), failures: Vec::new() }
     }
 
     /// Runs one step and prints how it went.
@@ -128,6 +139,10 @@ impl Steps {
     fn end(&mut self, name: &str, outcome: Result<Outcome>, took: Duration) {
         let (tally, note) = match outcome {
             Ok(Outcome::Ran(tally)) => (tally, String::new()),
+            Ok(Outcome::Failed(tally, failures)) => {
+                self.failures.extend(failures);
+                (tally, String::new())
+            }
             Ok(Outcome::Skipped(why)) => (Tally { skipped: 1, ..Tally::default() }, why),
             Err(error) => (Tally { failed: 1, ..Tally::default() }, format!("{error:#}")),
         };
@@ -147,6 +162,9 @@ impl Steps {
             println!("  {:<28} {:>7.1} s   {tally}   {reason}", name, took.as_secs_f64());
         }
         println!("{}", bold(&format!("{sum}")));
+        for failure in &self.failures {
+            println!("  {failure}");
+        }
         if sum.failed > 0 {
             bail!("{} failed; the lines above say which", sum.failed);
         }

@@ -34,6 +34,7 @@ fn record_of(object: &Path) -> PathBuf {
 pub(crate) fn task(only_check: bool) -> Result<()> {
     if only_check {
         match check()? {
+            Outcome::Failed(tally, _) => bail!("{tally}"),
             Outcome::Ran(_) => println!("the committed object is what the sources give"),
             Outcome::Skipped(why) => println!("not compared: {why}"),
         }
