@@ -68,15 +68,20 @@ impl Case {
         Self { company: Company::Sharing(thing), ..self }
     }
 
+    /// Left to `--long`, or to a filter that names it.
+    pub(crate) fn rare(self) -> Self {
+        Self { rare: true, ..self }
+    }
+
     /// A case for each Python, by the name `GROUP/VERSION`. All of them would take too long for every change: on the
-    /// oldest, the newest and one between them, which `nth` chooses, it always runs.
+    /// newest and one of the others, which `nth` chooses, it always runs.
     pub(crate) fn on_pythons(
         group: &str,
         nth: usize,
         run: impl Fn(&Places, &'static str) -> Result<Verdict> + Copy + Send + Sync + 'static,
     ) -> Vec<Self> {
         let last = PYTHONS.len() - 1;
-        let always = [0, 1 + nth % (last - 1), last];
+        let always = [nth % last, last];
         let case = |(at, &version): (usize, &&'static str)| {
             let case = Self::new(format!("{group}/{version}"), move |places| run(places, version));
             Self { rare: !always.contains(&at), ..case }

@@ -5,13 +5,15 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::steps::{Outcome, Tally};
-use crate::{ebpf, fuzz, python, shell, vm};
+use crate::{agent, ebpf, fuzz, python, shell, vm};
 
 /// A part of what the tests need.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Part {
     /// Virtual environments of the servers under test
     Python,
+    /// The agent with its page, for release
+    Agent,
     /// What builds the probes, the fuzz targets, and a kernel with its emulator
     Tools,
 }
@@ -22,8 +24,7 @@ impl Part {
         Ok((shell::output(&mut self.command())?, Outcome::Ran(Tally::default())))
     }
 
-    /// This program again, so that what it prints can be kept. Tools are built while tests run, and leave them the
-    /// processors.
+    /// This program again, so that what it prints can be kept. What is built while tests run leaves them the processors.
     fn command(self) -> Command {
         // By this name a program that cargo has replaced meanwhile is found too.
         const OURSELVES: &str = "/proc/self/exe";
@@ -33,10 +34,10 @@ impl Part {
                 command.args(["prepare", "python"]);
                 command
             }
-            Self::Tools => {
+            Self::Agent | Self::Tools => {
                 let mut command = Command::new("nice");
                 command.arg("--adjustment=10").arg(format!("/proc/{}/exe", std::process::id()));
-                command.args(["prepare", "tools"]);
+                command.args(["prepare", if matches!(self, Self::Agent) { "agent" } else { "tools" }]);
                 command
             }
         }
@@ -50,6 +51,10 @@ pub(crate) fn task(part: Part) -> Result<()> {
             for version in python::prepare()? {
                 println!("      Python {version} is not on this machine: its tests will be skipped");
             }
+        }
+        Part::Agent => {
+            agent::with_page();
+            agent::build()?;
         }
         Part::Tools => {
             ebpf::prepare()?;

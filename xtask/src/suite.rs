@@ -4,14 +4,14 @@ use anyhow::Result;
 
 use crate::prepare::Part;
 use crate::steps::{Outcome, Steps, Tally};
-use crate::{agent, dashboard, deny, ebpf, fuzz, node, packages, places, python, shell, tidy, vm};
+use crate::{agent, dashboard, deny, dist, ebpf, fuzz, node, packages, places, python, shell, tidy, vm};
 
 /// Seconds per fuzz target inside the test command; `cargo xtask fuzz` runs longer.
 const FUZZ_SECONDS: u32 = 8;
 
 /// Everything, or with a filter the tests whose name contains it.
 pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result<()> {
-    let mut steps = Steps::new(if filter.is_some() { 7 } else { 15 + 2 * usize::from(long) });
+    let mut steps = Steps::new(if filter.is_some() { 7 } else { 15 + 4 * usize::from(long) });
     steps.step("Debian packages", || {
         Ok(packages::install(packages::TEST_PACKAGES)?
             .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
@@ -26,29 +26,34 @@ pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result
         Ok(Outcome::Ran(Tally::default()))
     });
     steps.join(environments);
-    // Most of the time of the unit tests is spent waiting for the kernel to take probes off.
-    let tools = filter.is_none().then(|| steps.beside("tools", || Part::Tools.quietly()));
+    // Most of the time of the unit tests is spent waiting for the kernel to take probes off, and much of that of the page's
+    // tests waiting for a browser.
+    let built = steps.beside("agent, release build", || Part::Agent.quietly());
     steps.step("unit tests", || unit_tests(long, filter));
-    if let Some(tools) = tools {
-        steps.join(tools);
-    }
     if long && filter.is_none() {
         steps.step("routes of large applications", large_applications);
         steps.step("dependencies", deny::check);
     }
-    steps.step("agent, release build", || {
-        agent::with_page();
-        agent::build()?;
-        Ok(Outcome::Ran(Tally::default()))
-    });
+    steps.join(built);
+    let tools = filter.is_none().then(|| steps.beside("tools", || Part::Tools.quietly()));
     let agent = places::target().join("release/apm-agent");
     steps.step("dashboard tests", || dashboard::test(&agent, long, filter));
+    if let Some(tools) = tools {
+        steps.join(tools);
+    }
     if filter.is_none() {
         steps.step("Python header hook", python::hook);
         steps.step("eBPF object", ebpf::check);
         let oldest = steps.beside("Linux 6.1, emulated", || Ok((String::new(), vm::oldest()?)));
         steps.step("fuzz targets", || fuzz::run(FUZZ_SECONDS));
         steps.join(oldest);
+        if long {
+            steps.step("Linux 6.12, emulated", vm::newer);
+            steps.step("package, installed in an empty root", || {
+                dist::task()?;
+                Ok(Outcome::Ran(Tally::PASS))
+            });
+        }
     }
     steps.step("end-to-end tests", || end_to_end(long, write_docs, filter));
     steps.finish()

@@ -13,7 +13,7 @@ const WIDE = { width: 1280, height: 900 };
 const PHONE = { width: 390, height: 844 };
 
 describe.each(["light", "dark"] as const)("%s", (colorScheme) => {
-  /** Takes pictures of what `page` shows on a wide screen and on a phone, and judges both. */
+  /** Takes pictures of what `page` shows on a wide screen and on a phone, and judges one of them, in the long run both. */
   const look = async (page: Page, name: string, fullPage: boolean) => {
     for (const [size, viewport] of [
       ["wide", WIDE],
@@ -24,7 +24,8 @@ describe.each(["light", "dark"] as const)("%s", (colorScheme) => {
       await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
       await page.screenshot({ path: `${PICTURES}/${name}-${colorScheme}-${size}.png`, fullPage });
       expect(await sideways(page)).toEqual([]);
-      expect(await violations(page)).toEqual([]);
+      if (process.env["APM_LONG"] || (size === "wide") === (colorScheme === "light"))
+        expect(await violations(page)).toEqual([]);
     }
   };
 

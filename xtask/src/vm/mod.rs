@@ -69,7 +69,17 @@ pub(crate) fn prepare() {
 /// The oldest of the kernels, for the test command: it bounds what the frames of a call chain take together more tightly
 /// than later ones. Skipped where Debian's archive cannot be reached.
 pub(crate) fn oldest() -> Result<Outcome> {
-    let (name, suite) = KERNELS[0];
+    boots(0)
+}
+
+/// The next, for the long run of the test command.
+pub(crate) fn newer() -> Result<Outcome> {
+    boots(1)
+}
+
+/// The tests in one of the kernels.
+fn boots(nth: usize) -> Result<Outcome> {
+    let (name, suite) = KERNELS[nth];
     if std::env::consts::ARCH != "x86_64" {
         return Ok(Outcome::Skipped("the kernel is one of x86-64, and this machine is another".to_owned()));
     }

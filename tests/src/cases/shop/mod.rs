@@ -40,7 +40,7 @@ const FIRST: usize = 190;
 const WAIT: Duration = Duration::from_secs(20);
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("page/shop", shop).alone(), Case::new("page/hostile", hostile::shown).alone()]
+    vec![Case::new("page/shop", shop).alone(), Case::new("page/hostile", hostile::shown)]
 }
 
 fn shop(places: &Places) -> Result<Verdict> {
