@@ -96,6 +96,15 @@ enum Task {
         #[arg(long)]
         report: PathBuf,
     },
+    /// Measure how long attaching takes
+    BenchAttach {
+        /// Rounds of each size
+        #[arg(long)]
+        rounds: u32,
+        /// Where the report goes, as Markdown
+        #[arg(long)]
+        report: PathBuf,
+    },
     /// Measure what the agent takes after many requests
     BenchFootprint {
         /// How many
@@ -144,6 +153,7 @@ fn main() -> ExitCode {
         Task::BenchPeers { rounds, seconds, report } => {
             bench::peers::run(&places(false, false), rounds, seconds, &report)
         }
+        Task::BenchAttach { rounds, report } => bench::attach::run(&places(false, false), rounds, &report),
         Task::BenchFootprint { requests, report } => {
             bench::footprint::run(&places(false, false), requests, &report)
         }

@@ -26,6 +26,12 @@ pub(crate) enum Part {
         #[arg(long, default_value_t = 5)]
         seconds: u32,
     },
+    /// Attaching to servers of 1 to 64 workers and letting go of them. Two minutes
+    Attach {
+        /// Rounds of each size
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
     /// Memory, file and processor time after as many requests as an hour at 1,000 a second has, as fast as the app answers.
     /// Eight minutes
     Footprint {
@@ -74,6 +80,13 @@ pub(crate) fn part(part: Part) -> Result<()> {
             harness.args(["--seconds", &seconds.to_string()]);
             shell::run(harness.arg("--report").arg(&report))?;
             publish("docs/performance.md", "peers", &fs::read_to_string(report)?)
+        }
+        Part::Attach { rounds } => {
+            let report = places::target().join("bench-attach.md");
+            let mut harness = on_pythons()?;
+            harness.arg("bench-attach").args(["--rounds", &rounds.to_string()]);
+            shell::run(harness.arg("--report").arg(&report))?;
+            publish("docs/performance.md", "attach", &fs::read_to_string(report)?)
         }
         Part::Footprint { requests } => {
             packages::require(&["python3", "python3-venv", "wrk"])?;
