@@ -71,31 +71,6 @@ test("figures and charts move by themselves, on one stream", async () => {
   expect(streams).toHaveLength(1);
 });
 
-test("every window asks for itself, and the link keeps it", async () => {
-  for (const [name, w] of [
-    ["1m", 60],
-    ["5m", 300],
-    ["15m", 900],
-    ["1h", 3600],
-    ["6h", 21_600],
-    ["24h", 86_400],
-    ["7d", 604_800],
-  ] as const) {
-    // Another one first: a click on the chosen window asks nothing.
-    await on.page.goto(`${AGENT}/?service=${SERVICE}&w=${w === 60 ? 300 : 60}`);
-    const asked = ["overview", "timeseries", "heatmap", "routes"].map((path) =>
-      on.page.waitForResponse((answer) => {
-        const { pathname, searchParams } = new URL(answer.url());
-        return pathname === `/api/${path}` && searchParams.get("w") === String(w);
-      }),
-    );
-    await on.page.click(`button:text-is('${name}')`);
-    for (const answer of await Promise.all(asked)) expect(answer.status()).toBe(200);
-    expect(new URL(on.page.url()).searchParams.get("w") ?? "300").toBe(String(w));
-    await on.page.locator("#heatmap canvas").waitFor();
-  }
-});
-
 test("the first paint", async () => {
   const paints: number[] = [];
   for (let i = 0; i < 5; i += 1) {

@@ -14,6 +14,7 @@ import type {
 } from "../../src/api/types";
 import { clock, count, inUnit, ms, msParts, num, pct } from "../../src/format";
 import { AGENT, agree, api, SERVICE, stage, W } from "./agent";
+import { frames } from "../page/harness";
 
 const on = stage();
 
@@ -288,14 +289,7 @@ test("paused, nothing is asked; resumed, it goes on", async () => {
   on.page.on("request", (request) => {
     if (request.url().startsWith(AGENT)) asked += 1;
   });
-  await on.page.evaluate(
-    () =>
-      new Promise((done) => {
-        let frames = 0;
-        const next = () => (++frames < 90 ? requestAnimationFrame(next) : done(null));
-        next();
-      }),
-  );
+  await frames(on.page, 90);
   expect(asked).toBe(0);
   await on.page.click(".banner >> text=Resume");
   await expect.poll(() => asked).toBeGreaterThan(3);

@@ -4,7 +4,7 @@ import type { BrowserContext, Page } from "playwright-core";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Outgoing, Overview, Routes, Services } from "../../src/api/types";
 import { count, ms, num, pct } from "../../src/format";
-import { complaints, stage } from "./harness";
+import { complaints, frames, stage } from "./harness";
 
 const on = stage();
 let context: BrowserContext;
@@ -224,14 +224,7 @@ test("pause stops asking, resume goes on; the window is part of the link", async
   page.on("request", () => {
     asked += 1;
   });
-  await page.evaluate(
-    () =>
-      new Promise((done) => {
-        let frames = 0;
-        const next = () => (++frames < 90 ? requestAnimationFrame(next) : done(null));
-        next();
-      }),
-  );
+  await frames(page, 90);
   expect(asked).toBe(0);
   await page.click(".banner >> text=Resume");
   await eventually(() => Promise.resolve(asked > 3), true);

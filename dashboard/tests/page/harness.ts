@@ -91,6 +91,17 @@ export function complaints(page: Page): string[] {
   return said;
 }
 
+/** Lets a page draw so many frames. */
+export const frames = (page: Page, many: number): Promise<void> =>
+  page.evaluate(
+    (left) =>
+      new Promise<void>((done) => {
+        const next = () => (left-- > 0 ? requestAnimationFrame(next) : done());
+        next();
+      }),
+    many,
+  );
+
 /**
  * What lies out of sight to the side: the page itself, and parts that scroll sideways although they need not. Tabs and the
  * graph may be wider than a phone.
