@@ -114,6 +114,9 @@ pub struct Application {
     /// Where a server finds it, as file and name: the module variables that hold it, and the factory that nothing
     /// calls (`shop/main.py` and `create_app`). For Django the settings that name its URL configuration.
     pub names: Vec<(String, String)>,
+    /// It answers a failure without writing the exception anywhere by default: Django whose settings, all that name its URL
+    /// configuration, have `DEBUG` off. False where the source does not decide it.
+    pub hides_failures: bool,
 }
 
 /// Result of a scan.

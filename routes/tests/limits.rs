@@ -332,3 +332,21 @@ fn what_only_a_script_registers_is_said_to_be_conditional() {
     assert_eq!(with(Some("")), std::slice::from_ref(&always));
     assert_eq!(with(None), [always, ("/script".to_owned(), true)]);
 }
+
+#[test]
+fn settings_tell_whether_a_failure_shows() {
+    let urls = ("shop/urls.py", "from django.urls import path\nurlpatterns = [path('x', print)]\n");
+    let named = "INSTALLED_APPS = ['django.contrib.admin']\nROOT_URLCONF = 'shop.urls'\n";
+    let hides = |settings: &[(&str, &str)]| {
+        let files: Vec<_> = settings.iter().map(|(file, debug)| (*file, format!("{named}{debug}"))).collect();
+        let files: Vec<_> = files.iter().map(|(file, text)| (*file, text.as_str())).chain([urls]).collect();
+        let scan = scanned(tree(&files).path());
+        assert_eq!(scan.apps.len(), 1, "{:?}", scan.apps);
+        scan.apps[0].hides_failures
+    };
+    assert!(hides(&[("shop/settings.py", "DEBUG = False")]));
+    assert!(hides(&[("shop/settings.py", "")]), "off is what Django takes");
+    assert!(!hides(&[("shop/settings.py", "DEBUG = True")]));
+    assert!(!hides(&[("shop/settings.py", "import sys\nDEBUG = sys.argv[1] == 'on'")]), "nobody knows");
+    assert!(!hides(&[("shop/live.py", "DEBUG = False"), ("shop/local.py", "DEBUG = True")]), "one of both");
+}

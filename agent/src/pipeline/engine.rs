@@ -68,8 +68,8 @@ pub struct Engine {
     interpreters: Interpreters,
     /// Variables of functions that raise are wanted.
     locals: bool,
-    /// Services of which a request failed without an exception that was seen: theirs are looked at on their way; whose
-    /// those are: [`apm_agent_ebpf::unwinding`].
+    /// Services whose exceptions are looked at on their way, as a request failed without one that was seen, or as their source
+    /// tells that it will; and whose those are: [`apm_agent_ebpf::unwinding`].
     blind: HashMap<Arc<str>, u32>,
     /// Processes that loaded libraries since the last turn.
     mapped: BTreeSet<u32>,
@@ -203,6 +203,7 @@ impl Engine {
         self.next_second = uptime + Duration::from_secs(1);
         self.naming.set_clock();
         self.correlator.tick(self.read_to, &self.naming, out);
+        self.expect_blindness();
         if uptime > self.next_scan {
             self.next_scan = uptime + RESCAN;
             let decisions = self.registry.scan();

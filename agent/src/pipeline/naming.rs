@@ -20,7 +20,7 @@ pub(super) struct Naming {
     offset: i128,
     names: HashMap<u32, Arc<str>>,
     unnamed: Arc<str>,
-    routes: Routes,
+    pub(super) routes: Routes,
     /// `None`: not wanted.
     pub(super) call_sites: Option<CallSites>,
 }

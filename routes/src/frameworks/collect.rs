@@ -86,7 +86,8 @@ impl Output {
         line: u32,
         names: Vec<(String, String)>,
     ) {
-        self.apps.push(Application { number: self.app, framework, serves, file, line, names });
+        let number = self.app;
+        self.apps.push(Application { number, framework, serves, file, line, names, hides_failures: false });
         self.app += 1;
     }
 }

@@ -58,17 +58,22 @@ pub(super) fn collect(interp: &mut Interp<'_>, out: &mut Output) {
         };
         found_root = true;
         let settings = (interp.sources.tree.path(file), "ROOT_URLCONF".to_owned());
+        // Off where nothing is said (`django/conf/global_settings.py`).
+        let hides_failures = matches!(module.scope.get("DEBUG"), None | Some(Value::Bool(false)));
         if walk.visited.contains(&key(&root)) {
             // Other settings for the same URL configuration.
             if let Some(path) = root.file.map(|file| interp.sources.tree.path(file))
                 && let Some(app) = walk.out.apps.iter_mut().find(|app| app.file == path)
             {
                 app.names.push(settings);
+                app.hides_failures &= hides_failures;
             }
         } else {
             let languages = module.scope.get("LANGUAGES").and_then(|listed| codes(&listed));
             walk.languages = languages.unwrap_or_default();
+            let apps = walk.out.apps.len();
             walk.root(interp, &root, Vec::new(), vec![settings]);
+            walk.out.apps[apps..].iter_mut().for_each(|app| app.hides_failures = hides_failures);
         }
     }
     let configurations: Vec<_> =

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 
@@ -23,25 +22,8 @@ settings.configure(
 )
 
 from django.core.management import execute_from_command_line  # noqa: E402
-from django.http import HttpResponse  # noqa: E402
 from django.urls import path  # noqa: E402
-from failing import BY_NAME, handled  # noqa: E402
-
-
-def fail(_request, way):
-    return HttpResponse(str(BY_NAME[way]()))
-
-
-def healthy(_request):
-    return HttpResponse(handled())
-
-
-def unrelated(_request):
-    """Fails by itself, after a library has handled an exception of the application's."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(BY_NAME["key"]).exception()
-    return HttpResponse(status=503)
-
+from django_views import fail, healthy, unrelated  # noqa: E402
 
 urlpatterns = [path("fail/<str:way>", fail), path("healthy", healthy), path("unrelated", unrelated)]
 

@@ -46,6 +46,8 @@ struct Kind {
     prefixes: &'static [&'static str],
     /// It writes nothing while an exception is at hand: its log is a file, and exceptions have to be seen on their way.
     quiet: bool,
+    /// Its source tells so: its first failure shows its exception too.
+    settled: bool,
     /// How it is asked.
     speaks: Speaks,
 }
@@ -56,6 +58,7 @@ const KINDS: &[Kind] = &[
         arguments: "-m uvicorn fastapi_app:app --port {port} --no-access-log --log-level warning",
         prefixes: &["/async/", "/thread/"],
         quiet: false,
+        settled: false,
         speaks: Speaks::Http1,
     },
     Kind {
@@ -63,6 +66,7 @@ const KINDS: &[Kind] = &[
         arguments: "-m gunicorn -b 127.0.0.1:{port} --log-level warning flask_app:app",
         prefixes: &["/fail/"],
         quiet: false,
+        settled: false,
         speaks: Speaks::Http1,
     },
     Kind {
@@ -70,6 +74,7 @@ const KINDS: &[Kind] = &[
         arguments: "aiohttp_app.py {port}",
         prefixes: &["/fail/"],
         quiet: false,
+        settled: false,
         speaks: Speaks::Http1,
     },
     Kind {
@@ -77,6 +82,7 @@ const KINDS: &[Kind] = &[
         arguments: "django_app.py runserver 127.0.0.1:{port}",
         prefixes: &["/fail/"],
         quiet: false,
+        settled: false,
         speaks: Speaks::Http1,
     },
     Kind {
@@ -84,6 +90,15 @@ const KINDS: &[Kind] = &[
         arguments: "quiet_django_app.py runserver 127.0.0.1:{port}",
         prefixes: &["/fail/"],
         quiet: true,
+        settled: false,
+        speaks: Speaks::Http1,
+    },
+    Kind {
+        name: "silent-django",
+        arguments: "../silent/manage.py runserver 127.0.0.1:{port} --noreload",
+        prefixes: &["/fail/"],
+        quiet: true,
+        settled: true,
         speaks: Speaks::Http1,
     },
     Kind {
@@ -91,6 +106,7 @@ const KINDS: &[Kind] = &[
         arguments: "-m gunicorn -b 127.0.0.1:{port} --log-level critical quiet_flask_app:app",
         prefixes: &["/fail/"],
         quiet: true,
+        settled: false,
         speaks: Speaks::Http1,
     },
     Kind {
@@ -99,6 +115,7 @@ const KINDS: &[Kind] = &[
                     fastapi_app:app",
         prefixes: &["/async/", "/thread/"],
         quiet: false,
+        settled: false,
         speaks: Speaks::Http2(Transport::Tls),
     },
     Kind {
@@ -106,6 +123,7 @@ const KINDS: &[Kind] = &[
         arguments: "-m hypercorn -k uvloop -b 127.0.0.1:{port} --log-level warning fastapi_app:app",
         prefixes: &["/async/", "/thread/"],
         quiet: false,
+        settled: false,
         speaks: Speaks::Http2(Transport::Plain),
     },
     Kind {
@@ -113,6 +131,7 @@ const KINDS: &[Kind] = &[
         arguments: "-m hypercorn -b 127.0.0.1:{port} --log-level warning asgi_app:app",
         prefixes: &["/fail/"],
         quiet: false,
+        settled: false,
         speaks: Speaks::Http2(Transport::Plain),
     },
 ];
@@ -163,7 +182,9 @@ fn tracebacks(places: &Places, kind: &Kind, version: &str) -> Result<Verdict> {
         paths.extend(WAYS.iter().map(|way| format!("{prefix}{way}")));
     }
     let mut wanted = (paths.len() + 1) * TIMES;
-    if kind.quiet {
+    if kind.settled {
+        agent.attached_to_any("exceptions on their way")?;
+    } else if kind.quiet {
         // What the first failure does not show tells that exceptions have to be looked at on their way.
         ensure!(client.get(&paths[0])? == 500, "{} did not fail", paths[0]);
         wanted += 1;
@@ -233,7 +254,10 @@ fn without_doubtful(groups: &Value, kind: &Kind) -> Result<Vec<Value>> {
             certain.push(group.clone());
         }
     }
-    ensure!(doubtful == usize::from(kind.name == "quiet-django"), "{doubtful} doubtful exceptions");
+    ensure!(
+        doubtful == usize::from(kind.quiet && kind.name.ends_with("django")),
+        "{doubtful} doubtful exceptions"
+    );
     Ok(certain)
 }
 

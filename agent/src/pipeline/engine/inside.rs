@@ -1,5 +1,6 @@
 //! Looking into interpreters: exceptions and call sites.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use apm_agent_ebpf::{Raising, unwinding};
@@ -80,6 +81,22 @@ impl Engine {
                 let whose = if of_stream { unwinding::OF_STREAMS } else { unwinding::OF_REQUESTS };
                 self.watch_service(&Arc::clone(&event.service), whose);
             }
+        }
+    }
+
+    /// Services whose source tells that a failure shows its exception nowhere are looked at more closely before their first.
+    /// Django with `DEBUG` on is not among them: the page that it answers with raises and handles hundreds of exceptions.
+    pub(super) fn expect_blindness(&mut self) {
+        let routes = &self.naming.routes;
+        let services: BTreeSet<Arc<str>> = self
+            .registry
+            .watched()
+            .filter(|w| self.interpreters.knows(w.process.id.pid) && !self.blind.contains_key(&w.service))
+            .filter(|w| routes.hides_failures(&w.service))
+            .map(|w| Arc::clone(&w.service))
+            .collect();
+        for service in services {
+            self.watch_service(&service, unwinding::OF_REQUESTS);
         }
     }
 

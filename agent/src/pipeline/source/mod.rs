@@ -15,7 +15,7 @@ use apm_routes::{DiscoveredRoute, Matcher, Options, Scan};
 use crate::process::Watched;
 use crate::store::{self, SourceScan, Writer};
 use changes::State;
-use places::{Tree, environment, own};
+use places::{Own, Tree, environment, own};
 
 /// Trees whose routes are kept.
 const TREES_MAX: usize = 512;
@@ -26,19 +26,32 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Matchers by service, shared between the scanning thread and the engine.
 #[derive(Clone, Default)]
-pub struct Routes(Arc<RwLock<HashMap<Arc<str>, Matcher>>>);
+pub struct Routes(Arc<RwLock<HashMap<Arc<str>, OfService>>>);
+
+/// What the source of a service tells.
+struct OfService {
+    matcher: Matcher,
+    hides_failures: bool,
+}
 
 impl Routes {
     /// The template of a request, where the service's source tells.
     pub fn find(&self, service: &str, method: &str, path: &str) -> Option<Arc<str>> {
         let matchers = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let found = matchers.get(service)?.lookup(method, path).route()?;
+        let found = matchers.get(service)?.matcher.lookup(method, path).route()?;
         Some(found.route.as_str().into())
     }
 
-    fn set(&self, service: &Arc<str>, routes: Vec<DiscoveredRoute>) {
-        let mut matchers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        matchers.insert(Arc::clone(service), Matcher::new(routes));
+    /// Does the source of a service tell that a failure's exception is written nowhere?
+    pub fn hides_failures(&self, service: &str) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(service).is_some_and(|of| of.hides_failures)
+    }
+
+    fn set(&self, service: &Arc<str>, own: Own) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let matcher = Matcher::new(own.routes);
+        known.insert(Arc::clone(service), OfService { matcher, hides_failures: own.hides_failures });
     }
 }
 
@@ -207,16 +220,17 @@ impl Worker {
         let mut trees: Vec<_> = self.trees.values().filter(|known| known.tree.service == *service).collect();
         trees.sort_by_key(|known| known.tree.rank);
         let of = |known: &Known| own(&known.scan, &known.tree);
-        let Some(chosen) = trees.iter().find(|known| !of(known).is_empty()).or(trees.first()) else { return };
-        let routes = of(chosen);
+        let has_routes = |known: &&&Known| !of(known).routes.is_empty();
+        let Some(chosen) = trees.iter().find(has_routes).or(trees.first()) else { return };
+        let own = of(chosen);
         let shown = chosen.tree.shown.to_string_lossy();
-        tracing::info!("{service}: {} routes found in {shown}", routes.len());
+        tracing::info!("{service}: {} routes found in {shown}", own.routes.len());
         if is_to_store
             && let Err(error) =
-                self.writer.replace_discovered(service, &shown, to_store(&chosen.scan, &routes))
+                self.writer.replace_discovered(service, &shown, to_store(&chosen.scan, &own.routes))
         {
             tracing::warn!("routes of {service} are not stored: {error}");
         }
-        self.routes.set(service, routes);
+        self.routes.set(service, own);
     }
 }

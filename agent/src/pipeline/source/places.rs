@@ -291,11 +291,20 @@ fn within(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// The routes of the process's own application. Where the tree holds several and none can be told from the start, there
-/// are none: paths are then grouped by what they look like.
-pub(super) fn own(scan: &Scan, tree: &Tree) -> Vec<DiscoveredRoute> {
+/// The process's own application.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    /// Its routes.
+    pub(super) routes: Vec<DiscoveredRoute>,
+    /// It answers a failure without writing the exception anywhere.
+    pub(super) hides_failures: bool,
+}
+
+/// The process's own application. Where the tree holds several and none can be told from the start, there are no routes:
+/// paths are then grouped by what they look like.
+pub(super) fn own(scan: &Scan, tree: &Tree) -> Own {
     if tree.pid.is_none() {
-        return scan.routes.clone();
+        return Own { routes: scan.routes.clone(), hides_failures: false };
     }
     let serving: Vec<_> = scan.apps.iter().filter(|app| app.serves).collect();
     let is_started = |file: &str| tree.starts.iter().any(|start| start.file == file);
@@ -324,7 +333,11 @@ pub(super) fn own(scan: &Scan, tree: &Tree) -> Vec<DiscoveredRoute> {
             }
         }
     }
-    scan.routes.iter().filter(|route| own.contains(&route.app)).cloned().collect()
+    let mut apps = scan.apps.iter().filter(|app| own.contains(&app.number)).peekable();
+    Own {
+        routes: scan.routes.iter().filter(|route| own.contains(&route.app)).cloned().collect(),
+        hides_failures: apps.peek().is_some() && apps.all(|app| app.hides_failures),
+    }
 }
 
 #[cfg(test)]
@@ -347,7 +360,7 @@ mod tests {
         let service = Arc::from("s");
         let tree = of_process(&service, std::process::id(), &facts, &BTreeMap::new()).pop().unwrap();
         let scan = apm_routes::scan(&apm_routes::Options::new(&tree.access)).unwrap();
-        own(&scan, &tree).iter().map(|route| route.route.clone()).collect()
+        own(&scan, &tree).routes.iter().map(|route| route.route.clone()).collect()
     }
 
     #[test]
