@@ -21,6 +21,7 @@ pub(crate) const TEST_PACKAGES: &[&str] = &[
     "prometheus",          // reads /metrics
     "libfaketime",         // tells the agent another time
     "curl",                // asks with secrets
+    "libcap2-bin",         // gives the agent's file capabilities
     "libpq-dev",           // psycopg2 from source
     "libc6-dev",
     "gcc", // the linker that cargo needs

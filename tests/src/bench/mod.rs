@@ -84,25 +84,30 @@ pub(crate) fn run(
         for number in 1..=rounds {
             // Who goes first alternates, so that a drift of the machine favours neither.
             let (bare, watched) = if number % 2 == 1 {
-                let bare = measure(&wrk, pause)?;
+                let bare = measure(&wrk, pause, server.process.pid())?;
                 (bare, measure_watched(places, &wrk, pause, server, workload.does)?)
             } else {
                 let watched = measure_watched(places, &wrk, pause, server, workload.does)?;
-                (measure(&wrk, pause)?, watched)
+                (measure(&wrk, pause, server.process.pid())?, watched)
             };
             let round = Round { bare, watched: watched.0, usage: watched.1 };
             println!("{}: round {number}/{rounds}: {round}", workload.name);
             report.add(workload.name, round);
         }
     }
+    report.ends()?;
     std::fs::write(output, report.to_string())
         .with_context(|| format!("cannot write {}", output.display()))?;
     println!("\n{report}");
     Ok(true)
 }
 
-fn measure(wrk: &Wrk, pause: Duration) -> Result<Side> {
-    Ok(Side { saturated: wrk.saturate()?, paced: wrk.pace(pause)? })
+/// Loads the app whose process is `pid`.
+fn measure(wrk: &Wrk, pause: Duration, pid: u32) -> Result<Side> {
+    let before = usage::cpu(pid)?;
+    let saturated = wrk.saturate()?;
+    let app_us = (usage::cpu(pid)? - before).as_secs_f64() * 1e6 / saturated.requests.max(1) as f64;
+    Ok(Side { saturated, paced: wrk.pace(pause)?, app_us })
 }
 
 fn measure_watched(
@@ -115,7 +120,7 @@ fn measure_watched(
     let scratch = places.scratch()?;
     let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
     let before = usage::cpu(agent.process.pid())?;
-    let side = measure(wrk, pause)?;
+    let side = measure(wrk, pause, server.process.pid())?;
     let cpu = usage::cpu(agent.process.pid())? - before;
     let memory_mb = peak_memory_mb(agent.process.pid())?;
     let losses = agent.losses()?;

@@ -119,7 +119,7 @@ fn turn(places: &Places, python: &Path, sink: &Sink, name: &str, seconds: u32) -
     };
     let before = cpu()?;
     let pause = Duration::from_secs_f64(f64::from(CONNECTIONS) / (PACE * warm.rate));
-    let side = measure(&Wrk { url, seconds, script }, pause)?;
+    let side = measure(&Wrk { url, seconds, script }, pause, pid)?;
     let after = cpu()?;
     let (app_mb, agent_mb) = (peak_memory_mb(pid)?, agent_pid.map_or(Ok(0.0), peak_memory_mb)?);
     drop(agent);

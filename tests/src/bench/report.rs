@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::usage::Usage;
+use super::usage::{self, Usage};
 use super::wrk::Load;
 use super::{CONNECTIONS, PACE};
 
@@ -16,6 +16,8 @@ use super::{CONNECTIONS, PACE};
 pub(super) struct Side {
     pub(super) saturated: Load,
     pub(super) paced: Load,
+    /// CPU time of the app per request at full load, microseconds.
+    pub(super) app_us: f64,
 }
 
 /// One round: the app bare and watched.
@@ -69,13 +71,24 @@ pub(super) fn machine(python: &Path) -> Result<String> {
 /// All rounds by workload, and where they ran.
 pub(super) struct Report {
     machine: String,
+    /// What others on the same host had taken of the processors when it began, and how long they had run: clock ticks.
+    began: [u64; 2],
+    /// Part of the processors' time that others took meanwhile.
+    stolen: f64,
     workloads: Vec<(&'static str, Vec<Round>)>,
 }
 
 impl Report {
     /// An empty report that knows the machine.
     pub(super) fn new(python: &Path) -> Result<Self> {
-        Ok(Self { machine: machine(python)?, workloads: Vec::new() })
+        Ok(Self { machine: machine(python)?, began: usage::stolen()?, stolen: 0.0, workloads: Vec::new() })
+    }
+
+    /// To be called when all is measured.
+    pub(super) fn ends(&mut self) -> Result<()> {
+        let [stolen, all] = usage::stolen()?;
+        self.stolen = (stolen - self.began[0]) as f64 / (all - self.began[1]).max(1) as f64;
+        Ok(())
     }
 
     /// Adds a round of a workload.
@@ -114,6 +127,7 @@ fn detail(f: &mut fmt::Formatter<'_>, name: &str, rounds: &[Round]) -> fmt::Resu
     row("p99 at full load, ms", 2, |side| side.saturated.p99_ms)?;
     row(&format!("p50 at {pace:.0} % load, ms"), 2, |side| side.paced.p50_ms)?;
     row(&format!("p99 at {pace:.0} % load, ms"), 2, |side| side.paced.p99_ms)?;
+    row("app's CPU per request at full load, us", 1, |side| side.app_us)?;
     let cpu = median(rounds, |round| round.usage.cpu_per_request_us());
     let memory = median(rounds, |round| round.usage.memory_mb);
     let requests: u64 = rounds.iter().map(|round| round.usage.answered).sum();
@@ -136,16 +150,17 @@ impl fmt::Display for Report {
             "machine, which the app's PostgreSQL and the server it calls share; {} rounds, bare and watched in",
             rounds.len()
         )?;
-        writeln!(f, "alternation; medians. {}.\n", self.machine)?;
+        writeln!(f, "alternation; medians. {}; others on its host took", self.machine)?;
+        writeln!(f, "{:.0} % of the processors' time meanwhile.\n", self.stolen * 100.0)?;
         detail(f, first, rounds)?;
         if self.workloads.len() > 1 {
             writeln!(f, "\nThe same with a statement or a call per request, and through TLS:\n")?;
-            write!(f, "| | bare rps | watched rps | ratio | added per request, us ")?;
+            write!(f, "| | bare rps | watched rps | ratio | added per request, us | app's CPU, ratio ")?;
             writeln!(
                 f,
                 "| p99 at {pace:.0} %: bare, ms | watched | agent's CPU per request, us | not recorded |"
             )?;
-            writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|")?;
+            writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")?;
         }
         for (name, rounds) in self.workloads.iter().filter(|_| self.workloads.len() > 1) {
             let of = |figure: fn(&Round) -> f64| median(rounds, figure);
@@ -153,9 +168,10 @@ impl fmt::Display for Report {
                 (of(|round| round.bare.saturated.rate), of(|round| round.watched.saturated.rate));
             write!(
                 f,
-                "| `{name}` | {bare:.0} | {watched:.0} | {:.2} | {:.0} ",
+                "| `{name}` | {bare:.0} | {watched:.0} | {:.2} | {:.0} | {:.2} ",
                 of(Round::ratio),
-                of(Round::added_us)
+                of(Round::added_us),
+                of(|round| round.watched.app_us / round.bare.app_us)
             )?;
             let missing: u64 = rounds.iter().map(|round| round.usage.lost() + round.usage.not_made()).sum();
             let (bare, watched) =
@@ -169,15 +185,17 @@ impl fmt::Display for Report {
         }
         let named = if losses.is_empty() { "none".to_owned() } else { losses.join(", ") };
         writeln!(f, "\nLosses the agent named itself: {named}.\n\nEach round:\n")?;
-        writeln!(f, "| | bare rps | watched rps | ratio | bare p99 at {pace:.0} %, ms | watched | ratio |")?;
-        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|")?;
+        write!(f, "| | bare rps | watched rps | ratio | app's CPU, ratio ")?;
+        writeln!(f, "| bare p99 at {pace:.0} %, ms | watched | ratio |")?;
+        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
         for (name, round) in
             self.workloads.iter().flat_map(|(name, rounds)| rounds.iter().map(move |one| (name, one)))
         {
             let (bare, watched) = (&round.bare, &round.watched);
             let paced = watched.paced.p99_ms / bare.paced.p99_ms;
             write!(f, "| `{name}` | {:.0} | {:.0} ", bare.saturated.rate, watched.saturated.rate)?;
-            write!(f, "| {:.3} | {:.2} ", round.ratio(), bare.paced.p99_ms)?;
+            write!(f, "| {:.3} | {:.3} ", round.ratio(), watched.app_us / bare.app_us)?;
+            write!(f, "| {:.2} ", bare.paced.p99_ms)?;
             writeln!(f, "| {:.2} | {paced:.2} |", watched.paced.p99_ms)?;
         }
         Ok(())

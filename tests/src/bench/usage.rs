@@ -76,6 +76,19 @@ pub(super) fn cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
 }
 
+/// Time of all processors since the machine began: what others on the same host took of it, and all; clock ticks (proc(5),
+/// `/proc/stat`).
+pub(super) fn stolen() -> Result<[u64; 2]> {
+    const STEAL: usize = 7;
+    // Guests' time is contained in the first two.
+    const KINDS: usize = 8;
+    let stat = fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().context("/proc/stat is empty")?;
+    let ticks =
+        line.split_whitespace().skip(1).take(KINDS).map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+    Ok([*ticks.get(STEAL).context("short /proc/stat")?, ticks.iter().sum()])
+}
+
 /// Resident memory of a process now, in units of 1,000,000 bytes; [`peak_memory_mb`] counts from here on.
 pub(crate) fn restart_peak_memory_mb(pid: u32) -> Result<f64> {
     // proc(5): 5 sets the peak to the present value.

@@ -1,4 +1,6 @@
-//! What strangers ask the agent's own server: the running binary is asked, over sockets.
+//! What strangers ask the agent's own server: the running binary is asked, over sockets. And an agent that is not root.
+
+mod unprivileged;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +22,10 @@ const LARGE: usize = 17 << 20;
 const FLOOD: usize = 4000;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("security/server", server)]
+    vec![
+        Case::new("security/server", server),
+        Case::new("security/unprivileged", unprivileged::by_file_capabilities),
+    ]
 }
 
 fn server(places: &Places) -> Result<Verdict> {
