@@ -2,10 +2,12 @@
 
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+#[path = "../../tests/src/port.rs"]
+mod port;
 mod python;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixDatagram;
@@ -36,17 +38,13 @@ fn command(database: &Path, port: u16) -> Command {
     command
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Agent {
     fn start(database: &Path) -> Self {
         Self::start_with(database, |_| {})
     }
 
     fn start_with(database: &Path, change: impl Fn(&mut Command)) -> Self {
-        let port = free_port();
+        let port = port::free_port().unwrap();
         let mut start = command(database, port);
         change(&mut start);
         let mut agent = Self { child: start.stderr(Stdio::null()).spawn().unwrap(), port };
@@ -173,7 +171,7 @@ fn second_agent_says_so_and_stops() {
     let place = tempfile::tempdir().unwrap();
     let database = place.path().join("apm.db");
     let first = Agent::start(&database);
-    let second = command(&database, free_port()).output().unwrap();
+    let second = command(&database, port::free_port().unwrap()).output().unwrap();
     let told = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{told}");
     let expected = format!("another apm-agent (pid {}) is running with the database", first.child.id());

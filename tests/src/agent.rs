@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::port::free_port;
 use crate::process::{Process, until};
-use crate::server::free_port;
 
 /// How long an agent may take to load its probes and attach.
 const START: Duration = Duration::from_secs(20);

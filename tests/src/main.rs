@@ -9,6 +9,7 @@ mod demo;
 mod grace;
 mod load;
 mod places;
+mod port;
 mod process;
 mod runner;
 mod score;

@@ -1,15 +1,13 @@
 //! The servers under test: how each is started and what it can do.
 
-use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::load::{Address, Traits};
+use crate::port::free_port;
 use crate::process::{Process, until};
 
 /// One kind of server.
@@ -133,17 +131,5 @@ impl Server {
             Ok(address.accepts().then_some(()))
         })?;
         Ok(Self { process, address, truth })
-    }
-}
-
-/// A port that was free a moment ago, and that no other test was given.
-pub(crate) fn free_port() -> Result<u16> {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
-        let port = listener.local_addr()?.port();
-        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
-            return Ok(port);
-        }
     }
 }

@@ -92,7 +92,7 @@ impl Libraries {
         let mut probed = Library::default();
         let mut code = points.first().and_then(|point| Code::open(access, point.offset).ok());
         for point in points {
-            for placed in places(ebpf, point, code.as_mut()) {
+            for placed in places(ebpf, point, access, code.as_mut()) {
                 match attach(ebpf, &placed, access) {
                     Ok(link) => probed.links.push((placed.program, link)),
                     Err(reason) => {
@@ -152,10 +152,10 @@ const HELD: [(&str, &str); 1] = [("python_context", "python_context_held")];
 
 /// Where the program of a point goes: to one instruction, or in its place another to where the result is held, which spares
 /// the second trap of a probe at the return.
-fn places(ebpf: &mut Ebpf, point: &Point, code: Option<&mut Code<File>>) -> Vec<Placed> {
+fn places(ebpf: &mut Ebpf, point: &Point, access: &Path, code: Option<&mut Code<File>>) -> Vec<Placed> {
     let Point { program: name, offset, size } = *point;
     let Some(code) = code else { return vec![Placed { program: name, site: offset, cookie: None }] };
-    let of = format!("{name} of the function at {offset:#x}");
+    let of = format!("{}: {name} of the function at {offset:#x}", access.display());
     if let Some((_, within)) = HELD.iter().find(|(at_return, _)| *at_return == name)
         && size > 0
         && let Some(held) = sites::held(code, offset, size)

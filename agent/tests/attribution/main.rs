@@ -9,6 +9,8 @@
 mod backend;
 mod cases;
 mod load;
+#[path = "../../../tests/src/port.rs"]
+mod port;
 mod score;
 mod watch;
 
@@ -55,7 +57,7 @@ fn every_call_belongs_to_the_request_whose_id_it_carries() {
 
 fn run(case: &Case, backend: u16) -> Vec<(&'static str, Score)> {
     let mut watch = Watch::start();
-    let port = load::free_port();
+    let port = port::free_port().expect("a free port");
     let child = Command::new(&case.python)
         .args(case.arguments.iter().map(|argument| argument.replace("{port}", &port.to_string())))
         .current_dir(cases::apps())

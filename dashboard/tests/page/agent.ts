@@ -2,20 +2,29 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeShop } from "../mock/data";
 
 export const BINARY = process.env["APM_AGENT_BIN"];
 
-/** A port that was free a moment ago. */
+/**
+ * A port that nothing listens on. It lies below those that Linux gives to clients (32768 and up): one of them would else take
+ * it before the server does.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
+  for (;;) {
+    const port = 10_240 + Math.floor(Math.random() * 22_000);
+    const server = createServer();
+    const bound = await new Promise<boolean>((done) => {
+      server.once("error", () => done(false));
+      server.listen(port, "127.0.0.1", () => done(true));
+    });
+    if (!bound) continue;
+    await new Promise((closed) => server.close(closed));
+    return port;
+  }
 }
 
 /** Starts a process and waits until `ready` answers true; its log is told when it does not. */

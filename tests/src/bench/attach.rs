@@ -16,8 +16,8 @@ use super::usage;
 use crate::agent::Agent;
 use crate::cases::outgoing::listening;
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::until;
-use crate::server::free_port;
 
 /// Workers of the server.
 const WORKERS: [usize; 4] = [1, 4, 16, 64];

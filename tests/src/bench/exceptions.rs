@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 use super::report::machine;
 use crate::agent::Agent;
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::{Process, until};
-use crate::server::free_port;
 
 /// Ways of `handled.py`, in words, and traceback entries per exception.
 const WAYS: [(&str, &str, f64); 3] = [

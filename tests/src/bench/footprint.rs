@@ -14,7 +14,7 @@ use super::{CONNECTIONS, peak_memory_mb, usage};
 use crate::agent::Agent;
 use crate::cases::outgoing::listening;
 use crate::places::Places;
-use crate::server::free_port;
+use crate::port::free_port;
 
 /// Looks at the agent on the way.
 const LOOKS: u64 = 6;

@@ -15,8 +15,8 @@ use super::{CONNECTIONS, PACE, measure, peak_memory_mb, usage};
 use crate::agent::Agent;
 use crate::cases::outgoing::{certificate, listening};
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::Process;
-use crate::server::free_port;
 
 /// Names as `peers.py` knows them, with the package each comes from; the agent watches the bare app.
 const CONTENDERS: [(&str, &str); 9] = [

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::cases::outgoing::{Postgres, certificate, listening};
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::Process;
-use crate::server::free_port;
 
 /// Of uvicorn.
 pub(super) const OPTIONS: &[&str] =

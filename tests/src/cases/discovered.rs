@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use crate::agent::Agent;
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::{Process, until};
 use crate::runner::{Case, Verdict};
-use crate::server::free_port;
 
 /// The source is looked at every ten seconds.
 const WAIT: Duration = Duration::from_secs(40);

@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use crate::agent::Agent;
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::{Process, until};
 use crate::runner::{Case, Verdict};
-use crate::server::{Server, free_port};
+use crate::server::Server;
 
 /// Debian's.
 const PROMETHEUS: &str = "/usr/bin/prometheus";

@@ -13,9 +13,10 @@ use serde_json::Value;
 use crate::agent::Agent;
 use crate::load::Address;
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::until;
 use crate::runner::{Case, Verdict};
-use crate::server::{Server, free_port};
+use crate::server::Server;
 
 /// The package, and what it needs beside the framework.
 const PACKAGES: &[&str] = &[

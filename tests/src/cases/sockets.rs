@@ -8,8 +8,9 @@ use super::matrix::one_to_one;
 use crate::agent::Agent;
 use crate::load::{Address, Load, Until};
 use crate::places::Places;
+use crate::port::free_port;
 use crate::runner::{Case, Verdict};
-use crate::server::{Server, free_port, kind};
+use crate::server::{Server, kind};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("sockets/unix", unix), Case::new("sockets/ipv6", ipv6)]

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{Peers, WAIT};
 use crate::agent::Agent;
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::{Process, until};
-use crate::server::free_port;
 
 /// The name that the app gives itself.
 const SDK: &str = "by-sdk";

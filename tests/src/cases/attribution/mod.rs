@@ -17,9 +17,9 @@ use anyhow::{Context, Result, ensure};
 use super::outgoing::peers::Peers;
 use crate::agent::Agent;
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::{Process, Shared, until};
 use crate::runner::{Case, Verdict};
-use crate::server::free_port;
 use score::Score;
 use servers::{SERVERS, Server};
 

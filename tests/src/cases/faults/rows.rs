@@ -11,9 +11,9 @@ use crate::agent::Agent;
 use crate::bench::{peak_memory_mb, restart_peak_memory_mb};
 use crate::cases::outgoing::{Postgres, certificate, listening};
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::until;
 use crate::runner::Verdict;
-use crate::server::free_port;
 
 const ROWS: u64 = 1_000_000;
 

@@ -8,7 +8,7 @@ use super::peers::Peers;
 use super::tally::Tally;
 use super::{app, calls};
 use crate::places::Places;
-use crate::server::free_port;
+use crate::port::free_port;
 
 #[derive(Deserialize)]
 struct Failed {

@@ -13,8 +13,8 @@ use super::peers::Peers;
 use super::tally::Tally;
 use crate::agent::{self, Agent};
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::{Process, until};
-use crate::server::free_port;
 
 /// A server, which ends TLS in Python.
 pub(super) struct Server {

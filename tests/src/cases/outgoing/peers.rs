@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::stores::{MariaDb, Redis};
 use crate::places::Places;
+use crate::port::free_port;
 use crate::process::{Process, Shared, until};
-use crate::server::free_port;
 
 const START: Duration = Duration::from_secs(30);
 

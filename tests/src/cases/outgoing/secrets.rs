@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use super::peers::{Peers, listening, run};
 use crate::agent::Agent;
 use crate::places::{Places, file_with};
+use crate::port::free_port;
 use crate::process::until;
-use crate::server::free_port;
 
 /// Every secret is of this form, the name of its place between the two; see `secret_places.py`.
 const SECRET: (&str, &str) = ("hunter2", "Zq9xK4");

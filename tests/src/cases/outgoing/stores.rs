@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::peers::{listening, run};
+use crate::port::free_port;
 use crate::process::Process;
-use crate::server::free_port;
 
 /// Redis; its Unix socket is `redis.sock` in its directory.
 pub(super) struct Redis {
