@@ -65,37 +65,23 @@ pub(crate) enum Part {
 pub(crate) fn part(part: Part) -> Result<()> {
     match part {
         Part::Exceptions { rounds } => {
-            let report = places::target().join("bench-exceptions.md");
-            let mut harness = on_pythons()?;
-            harness.arg("bench-exceptions").args(["--rounds", &rounds.to_string()]);
-            shell::run(harness.arg("--report").arg(&report))?;
-            publish("docs/performance.md", "exceptions", &fs::read_to_string(report)?)
+            let report = by_harness("exceptions", &[("--rounds", rounds.to_string())])?;
+            publish("docs/performance.md", "exceptions", &report)
         }
         Part::Peers { rounds, seconds } => {
             packages::require(&["python3", "python3-venv", "wrk", "openssl"])?;
-            let report = places::target().join("bench-peers.md");
-            let mut harness = on_pythons()?;
             python::peers()?;
-            harness.arg("bench-peers").args(["--rounds", &rounds.to_string()]);
-            harness.args(["--seconds", &seconds.to_string()]);
-            shell::run(harness.arg("--report").arg(&report))?;
-            publish("docs/performance.md", "peers", &fs::read_to_string(report)?)
+            let arguments = [("--rounds", rounds.to_string()), ("--seconds", seconds.to_string())];
+            publish("docs/performance.md", "peers", &by_harness("peers", &arguments)?)
         }
         Part::Attach { rounds } => {
-            let report = places::target().join("bench-attach.md");
-            let mut harness = on_pythons()?;
-            harness.arg("bench-attach").args(["--rounds", &rounds.to_string()]);
-            shell::run(harness.arg("--report").arg(&report))?;
-            publish("docs/performance.md", "attach", &fs::read_to_string(report)?)
+            let report = by_harness("attach", &[("--rounds", rounds.to_string())])?;
+            publish("docs/performance.md", "attach", &report)
         }
         Part::Footprint { requests } => {
             packages::require(&["python3", "python3-venv", "wrk"])?;
-            let report = places::target().join("bench-footprint.md");
-            let mut harness = on_pythons()?;
-            harness.arg("bench-footprint").args(["--requests", &requests.to_string()]);
-            shell::run(harness.arg("--report").arg(&report))?;
-            let written = fs::read_to_string(report)?;
-            if requests >= 3_600_000 { publish("docs/performance.md", "footprint", &written) } else { Ok(()) }
+            let report = by_harness("footprint", &[("--requests", requests.to_string())])?;
+            if requests >= 3_600_000 { publish("docs/performance.md", "footprint", &report) } else { Ok(()) }
         }
         Part::Store { rate, seconds, alone } => {
             let (rate, seconds_text) = (rate.to_string(), seconds.to_string());
@@ -121,7 +107,19 @@ pub(crate) fn part(part: Part) -> Result<()> {
     }
 }
 
-/// The program that measures them: an example of the agent's library.
+/// Lets the harness measure a part; gives its report.
+fn by_harness(part: &str, arguments: &[(&str, String)]) -> Result<String> {
+    let report = places::target().join(format!("bench-{part}.md"));
+    let mut harness = on_pythons()?;
+    harness.arg(format!("bench-{part}"));
+    for (name, value) in arguments {
+        harness.args([name, value.as_str()]);
+    }
+    shell::run(harness.arg("--report").arg(&report))?;
+    fs::read_to_string(&report).with_context(|| report.display().to_string())
+}
+
+/// The program that measures the rest: an example of the agent's library.
 fn measure() -> Command {
     let mut cargo = shell::cargo();
     cargo.args(["run", "--locked", "--release", "--package", "apm-agent", "--example", "measure", "--"]);
