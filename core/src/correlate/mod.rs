@@ -139,7 +139,7 @@ impl Correlator {
     /// Takes what the connections made of some events, and pushes the records that are complete.
     pub fn take(&mut self, progress: &mut Progress, around: &dyn Surroundings, out: &mut Vec<Record>) {
         for (conn, role, started) in progress.started.drain(..) {
-            self.started(&conn, role, started, &around.service(conn.pid));
+            self.started(&conn, role, started, around);
         }
         // Before the answers of the requests that caused them.
         for failed in std::mem::take(&mut self.unresolved) {
@@ -275,26 +275,33 @@ impl Correlator {
         self.requests.entry(request).or_default()
     }
 
-    /// The head of a request has been read.
-    fn name(&mut self, request: u64, time: Time, service: &str, headers: &Correlation) {
+    /// The head of a request of the process `pid` has been read.
+    fn name(
+        &mut self,
+        request: u64,
+        time: Time,
+        pid: u32,
+        headers: &Correlation,
+        around: &dyn Surroundings,
+    ) -> &mut Work {
         self.work(request, time);
-        if let Some(work) = self.requests.get_mut(&request) {
-            work.name(headers, |id| self.claims.claim(service, id));
-        }
+        let work = self.requests.entry(request).or_default();
+        work.name(headers, |id| self.claims.claim(&around.service(pid), id));
+        work
     }
 
-    fn started(&mut self, conn: &Info, role: Role, mut started: Started, service: &str) {
+    fn started(&mut self, conn: &Info, role: Role, mut started: Started, around: &dyn Surroundings) {
         let number = started.origin.request;
         if role == Role::Server && started.stream != 0 {
             started.origin.request = self.streams.begins(conn, started.stream, number);
-            self.name(started.origin.request, started.time, service, &started.correlation);
+            self.name(started.origin.request, started.time, conn.pid, &started.correlation, around);
         } else if role == Role::Server && number != 0 {
             // A number that a request has already: this one came behind it, in the same run of bytes.
             if let Some(first) = self.requests.get(&number).filter(|work| work.is_named()) {
                 let open = first.ended().is_none();
                 started.origin.request = self.shared.begins(number, open, started.time);
             }
-            self.name(started.origin.request, started.time, service, &started.correlation);
+            self.name(started.origin.request, started.time, conn.pid, &started.correlation, around);
         }
         let Some((caller, called)) = self.pairs.meet(conn, role, started) else { return };
         if caller == 0 || called == 0 {
@@ -323,7 +330,7 @@ impl Correlator {
         }
         if let Some(own) = self.shared.ends(request, exchange.response_origin.unit, exchange.end) {
             self.bind_to_response(exchange.response_origin, own, out);
-            self.name(own, exchange.start, &service, &http.correlation);
+            self.name(own, exchange.start, finished.pid, &http.correlation, around);
             let settlement = self.shared.hold(request, Held { request: own, end: exchange.end, event });
             // An exception is known by the number that they share: it is not told apart.
             return self.settle_shared(settlement, out);
@@ -340,8 +347,8 @@ impl Correlator {
             } else {
                 self.bind_to_stream(exchange, request, out)
             };
-            self.name(request, exchange.start, &service, &http.correlation);
-            self.work(request, exchange.start).end(exchange.end, &mut event);
+            self.name(request, exchange.start, finished.pid, &http.correlation, around)
+                .end(exchange.end, &mut event);
             if http.stream != 0 {
                 // An exception is known by the unit that it was seen in.
                 request = writer.unwrap_or(exchange.origin.request);
