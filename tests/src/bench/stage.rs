@@ -1,7 +1,6 @@
 //! The servers under load, and those that they call.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -40,8 +39,6 @@ impl Stage {
     /// Starts them.
     pub(super) fn start(places: &Places) -> Result<Self> {
         let directory = places.scratch()?;
-        // PostgreSQL does not run as root.
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
         let (certificate, key) = certificate(directory.path())?;
         let postgres = Postgres::start(&directory.path().join("postgres"), &certificate, &key)?;
         postgres.sql("shop", "INSERT INTO items (note) VALUES ('of the benchmark')")?;

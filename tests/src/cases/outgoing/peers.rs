@@ -61,8 +61,6 @@ impl Peers {
             .join("bin/python");
         let apps = fs::canonicalize(places.apps().join("outgoing"))?;
         let directory = places.scratch()?;
-        // PostgreSQL does not run as root.
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
         let at = |name: &str| directory.path().join(name);
         let (certificate, key) = certificate(directory.path())?;
         let ports = || Ok::<_, anyhow::Error>([free_port()?, free_port()?, free_port()?]);
@@ -162,8 +160,11 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Starts it with its files in `directory`, whose parent everybody may enter.
+    /// Starts it with its files in `directory`, which is made. Its parent is opened to everybody: PostgreSQL does not run as
+    /// root.
     pub(crate) fn start(directory: &Path, certificate: &Path, key: &Path) -> Result<Self> {
+        let parent = directory.parent().context("a directory in another")?;
+        fs::set_permissions(parent, fs::Permissions::from_mode(0o755))?;
         let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
             .context("no PostgreSQL server; install the package postgresql")?
             .map(|entry| Ok(entry?.path().join("bin")))

@@ -1,9 +1,7 @@
 //! The page in front of an app that puts markup into all that it can choose.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -25,8 +23,6 @@ const PATHS: [&str; 2] =
 pub(super) fn shown(places: &Places) -> Result<Verdict> {
     let python = clients(places)?;
     let scratch = places.scratch()?;
-    // PostgreSQL does not run as root.
-    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
     let (certificate, key) = certificate(scratch.path())?;
     let postgres = Postgres::start(&scratch.path().join("postgres"), &certificate, &key)?;
     let Some(page) = Page::of(places) else {

@@ -5,7 +5,6 @@ mod hostile;
 mod openapi;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +45,6 @@ pub(super) fn cases() -> Vec<Case> {
 fn shop(places: &Places) -> Result<Verdict> {
     let python = clients(places)?;
     let scratch = places.scratch()?;
-    // PostgreSQL does not run as root.
-    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
     let (certificate, key) = certificate(scratch.path())?;
     let postgres = Postgres::start(&scratch.path().join("postgres"), &certificate, &key)?;
     let start = |name: &str, arguments: &str| {
