@@ -413,8 +413,6 @@ pub mod counter {
     pub const ATTRIBUTION_TABLE_FULL: u32 = 9;
     /// Exceptions that found no room in the ring buffer.
     pub const EXCEPTIONS_LOST: u32 = 10;
-    /// Call stacks that found no room in the ring buffer.
-    pub const STACKS_LOST: u32 = 11;
     /// How many counters there are.
     pub const COUNT: u32 = 16;
 }

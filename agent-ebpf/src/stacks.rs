@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 
 use crate::{
-    attribution::{self, half, user_word as word},
+    attribution::{self, Key, half, user_word as word},
     emit,
 };
 
@@ -29,6 +29,11 @@ pub static STACKS: HashMap<u32, Stacks, 8192> = HashMap::new();
 /// Stacks that user space has been told of, by number. It takes away what it could not read or has forgotten.
 #[btf_map]
 pub static STACKS_SENT: LruHashMap<u64, u64, 16384> = LruHashMap::new();
+
+/// Code at which a walk may end, and the name it had, as addresses: what is further out changes nothing of what user space
+/// makes of the stack. It marks here the application's code that it has met.
+#[btf_map]
+pub static STACK_ENDS: LruHashMap<Key, u64, 16384> = LruHashMap::new();
 
 /// Children see what their parent sees.
 #[inline(always)]
@@ -152,6 +157,11 @@ extern "C" fn stack_number(id: u64, state: u64) -> u64 {
             // The name too: addresses of code objects are reused.
             let name = word(step.code + u64::from(stacks.name));
             hash = mix(mix(mix(hash, step.code), step.at), name);
+            let end = STACK_ENDS.get_ptr(Key { address: step.code, tgid: id >> 32 });
+            // SAFETY: a live map value.
+            if end.is_some_and(|known| unsafe { *known } == name) {
+                break;
+            }
         }
     }
     // No frames are counted: the verifier would walk the rest for every count.
@@ -189,7 +199,7 @@ extern "C" fn send_stack(id: u64, state: u64, number: u64) -> u32 {
     let event =
         unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Stack>() as u64, 0) }.cast::<Stack>();
     if event.is_null() {
-        attribution::count(counter::STACKS_LOST);
+        // It is sent with the next call; user space counts the calls whose stack it does not know.
         return 0;
     }
     // SAFETY: reserved above, not null.

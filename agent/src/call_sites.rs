@@ -3,10 +3,11 @@
 //! The probes name the stack that begins a call by a number and send its frames once; here the innermost frame that is
 //! the application's is put into words, and kept for all calls that name the stack.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use apm_agent_ebpf::Stack;
+use apm_agent_ebpf::{RaisedFrame, Stack};
 use apm_core::loss::{Loss, Losses};
 use apm_core::python::place::{Place, place};
 
@@ -18,8 +19,25 @@ const STACKS_MAX: usize = 65_536;
 /// Stacks that wait until the processes of their batch of events are known.
 const WAITING_MAX: usize = 1_024;
 
-/// A stack's process and its call site, `file:line function`; `None` where no frame of it is the application's.
-type Known = (u32, Option<Arc<str>>);
+/// A stack that was put into words.
+struct Known {
+    /// Its process.
+    pid: u32,
+    /// `file:line function`; `None` where no frame of it is the application's.
+    site: Option<Arc<str>>,
+    /// Address of the code that decided it, if any did.
+    end: Option<u64>,
+}
+
+impl Known {
+    /// Nothing of it is to be taken for known any more.
+    fn forget(&self, number: u64, capture: &mut Capture) {
+        capture.forget_stack(number);
+        if let Some(code) = self.end {
+            capture.go_past(self.pid, code);
+        }
+    }
+}
 
 /// Call sites by the number of their stack.
 #[derive(Default)]
@@ -30,7 +48,8 @@ pub struct CallSites {
     waiting: Vec<Stack>,
     /// Processes that have ended, in this second and in the one before.
     ending: [Vec<u32>; 2],
-    losses: Losses,
+    /// Calls since the last look whose stack is not known: it found no room, or could not be read any more.
+    without: Cell<u64>,
 }
 
 impl CallSites {
@@ -38,8 +57,6 @@ impl CallSites {
     pub fn sent(&mut self, stack: &Stack) {
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push(*stack);
-        } else {
-            self.losses.add(Loss::StacksUnread, 1);
         }
     }
 
@@ -56,36 +73,49 @@ impl CallSites {
                 call_site(interpreter, &stack, frames)
             });
             match site {
-                Ok(site) => self.keep(&stack, site, capture),
-                Err(Unreadable) => {
-                    self.losses.add(Loss::StacksUnread, 1);
-                    capture.forget_stack(stack.number);
+                Ok(decided) => {
+                    let end = decided.as_ref().map(|(frame, _)| {
+                        capture.end_stacks_at(stack.tgid, frame);
+                        frame.code
+                    });
+                    let site = decided.and_then(|(_, site)| site);
+                    let site = site.map(|site| self.text(site));
+                    self.keep(stack.number, Known { pid: stack.tgid, site, end }, capture);
                 }
+                Err(Unreadable) => capture.forget_stack(stack.number),
             }
         }
     }
 
-    fn keep(&mut self, stack: &Stack, site: Option<String>, capture: &mut Capture) {
+    fn keep(&mut self, number: u64, stack: Known, capture: &mut Capture) {
         if self.known.len() >= STACKS_MAX {
-            for (number, _) in self.known.drain() {
-                capture.forget_stack(number);
+            for (number, known) in self.known.drain() {
+                known.forget(number, capture);
             }
             self.texts.clear();
         }
-        let site = site.map(|site| {
-            let site: Arc<str> = site.into();
-            if let Some(known) = self.texts.get(&site) {
-                return Arc::clone(known);
-            }
-            self.texts.insert(Arc::clone(&site));
-            site
-        });
-        self.known.insert(stack.number, (stack.tgid, site));
+        self.known.insert(number, stack);
     }
 
-    /// The call site of a stack; `None` where the application has none in it, or it is not known.
+    /// The text, shared with the stacks that have the same.
+    fn text(&mut self, site: String) -> Arc<str> {
+        let site: Arc<str> = site.into();
+        if let Some(known) = self.texts.get(&site) {
+            return Arc::clone(known);
+        }
+        self.texts.insert(Arc::clone(&site));
+        site
+    }
+
+    /// The call site of a call's stack, 0 for none; `None` where the application has none in it, or it is not known, which
+    /// is counted. What no call names is not missed: the stack of the last words of a connection is often that of a
+    /// process that has ended.
     pub fn of(&self, number: u64) -> Option<Arc<str>> {
-        self.known.get(&number)?.1.clone()
+        let known = self.known.get(&number);
+        if known.is_none() && number != 0 {
+            self.without.set(self.without.get() + 1);
+        }
+        known?.site.clone()
     }
 
     /// The process is gone, or runs another program: the numbers of its stacks may mean others. What it did last is told
@@ -101,10 +131,10 @@ impl CallSites {
         if gone.is_empty() {
             return;
         }
-        self.known.retain(|number, (owner, _)| {
-            let stays = !gone.contains(owner);
+        self.known.retain(|number, known| {
+            let stays = !gone.contains(&known.pid);
             if !stays {
-                capture.forget_stack(*number);
+                known.forget(*number, capture);
             }
             stays
         });
@@ -112,29 +142,35 @@ impl CallSites {
 
     /// What was lost since the last call.
     pub fn take_losses(&mut self) -> Losses {
-        std::mem::take(&mut self.losses)
+        let mut losses = Losses::default();
+        losses.add(Loss::StacksUnread, self.without.take());
+        losses
     }
 }
 
 /// A code object is gone, or is none.
 struct Unreadable;
 
+/// The frame that decides, and what it makes of the stack.
+type Decided<'a> = Option<(&'a RaisedFrame, Option<String>)>;
+
 /// The innermost frame that is the application's, unless that only started an event loop or a server in which the call is
-/// made.
-fn call_site(
+/// made: then that decides that there is none. `None` where all frames are libraries'.
+fn call_site<'a>(
     interpreter: &mut Interpreter,
-    stack: &Stack,
+    stack: &'a Stack,
     frames: usize,
-) -> Result<Option<String>, Unreadable> {
+) -> Result<Decided<'a>, Unreadable> {
     for frame in stack.stack[..frames].iter().filter(|frame| frame.code != 0) {
         let names = interpreter.names(frame).ok_or(Unreadable)?;
         match place(&names.file, &names.name) {
             Place::Library => {}
-            Place::Runner => return Ok(None),
+            Place::Runner => return Ok(Some((frame, None))),
             Place::Application => {
                 let line = interpreter.line(&names, frame);
                 let line = line.map_or_else(|| "?".to_owned(), |line| line.to_string());
-                return Ok(Some(format!("{}:{line} {}", names.file, names.qualified)));
+                let site = format!("{}:{line} {}", names.file, names.qualified);
+                return Ok(Some((frame, Some(site))));
             }
         }
     }

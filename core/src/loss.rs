@@ -42,7 +42,7 @@ losses! {
     ExceptionsUnread = "exceptions_unread",
     /// Frames of tracebacks whose code object could not be read any more.
     FramesUnread = "frames_unread",
-    /// Call stacks of outgoing calls that found no room, or whose code could not be read: those calls have no call site.
+    /// Outgoing calls and queries whose call stack found no room, or whose code could not be read: they have no call site.
     StacksUnread = "stacks_unread",
     /// Exceptions that found no room among those that wait for the end of their request.
     ExceptionTableFull = "exception_table_full",

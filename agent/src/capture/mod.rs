@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use apm_agent_ebpf::{Muted, Python, Raised, Raising, Stack, Stacks, counter, target_flags};
+use apm_agent_ebpf::{Muted, Python, Raised, RaisedFrame, Raising, Stack, Stacks, counter, target_flags};
 use apm_core::connection::{Chunk, Info};
 use apm_core::correlate::Unresolved;
 use apm_core::exchange::{ConnId, Origin};
@@ -128,6 +128,7 @@ pub struct Capture {
     muted: HashMap<MapData, [u8; size_of::<Muted>()], u64>,
     stacks: HashMap<MapData, u32, [u8; size_of::<Stacks>()]>,
     stacks_sent: HashMap<MapData, u64, u64>,
+    stack_ends: HashMap<MapData, [u64; 2], u64>,
     counters: PerCpuArray<MapData, u64>,
     ring_bytes: u32,
     undecodable: u64,
@@ -160,6 +161,7 @@ impl Capture {
             muted: HashMap::try_from(take(&mut ebpf, "MUTED")?).map_err(table("MUTED"))?,
             stacks: HashMap::try_from(take(&mut ebpf, "STACKS")?).map_err(table("STACKS"))?,
             stacks_sent: HashMap::try_from(take(&mut ebpf, "STACKS_SENT")?).map_err(table("STACKS_SENT"))?,
+            stack_ends: HashMap::try_from(take(&mut ebpf, "STACK_ENDS")?).map_err(table("STACK_ENDS"))?,
             counters: PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?).map_err(table("COUNTERS"))?,
             ring_bytes: options.ring_bytes,
             undecodable: 0,
@@ -273,6 +275,18 @@ impl Capture {
         let _absent = self.stacks_sent.remove(&number);
     }
 
+    /// Walks of `pid`'s stacks may end at this frame: what is further out does not matter.
+    pub fn end_stacks_at(&mut self, pid: u32, frame: &RaisedFrame) {
+        // The table drops what was used least recently: then walks are longer.
+        let _no_room = self.stack_ends.insert([frame.code, u64::from(pid)], frame.name, 0);
+    }
+
+    /// They may not any more: another code may lie at that address.
+    pub fn go_past(&mut self, pid: u32, code: u64) {
+        // Not there is what is wanted.
+        let _absent = self.stack_ends.remove(&[code, u64::from(pid)]);
+    }
+
     /// Captures nothing more of `pid`; it may be gone already.
     pub fn forget(&mut self, pid: u32) {
         self.libraries.forget(&mut self.ebpf, pid);
@@ -328,7 +342,6 @@ impl Capture {
         losses.set(Loss::ContextUnreadable, self.counter(counter::NO_CONTEXT));
         losses.set(Loss::AttributionTableFull, self.counter(counter::ATTRIBUTION_TABLE_FULL));
         losses.add(Loss::ExceptionsUnread, self.counter(counter::EXCEPTIONS_LOST));
-        losses.add(Loss::StacksUnread, self.counter(counter::STACKS_LOST));
         losses.set(Loss::Undecodable, self.undecodable);
     }
 

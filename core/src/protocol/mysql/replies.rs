@@ -62,6 +62,10 @@ impl Mysql {
             }
             return;
         };
+        // Only its first byte tells whether a packet ends an answer, unless any one packet does.
+        if kind.is_none() && !matches!(pending.command, Command::Simple | Command::ResetConnection) {
+            return self.lose_replies(out);
+        }
         let failed = kind == Some(0xff);
         match &mut pending.command {
             Command::Run { .. } => match reply::step(self.place, packet, &mut self.deprecates_eof) {

@@ -280,7 +280,7 @@ pub(super) fn compare_all(
         tally.fault("invented by the agent", format_args!("{id}: {:?}", queries[0]));
     }
     // Connections joined in mid-life begin with a resynchronisation.
-    // An app that sends all at once has ended before the agent reads whose lines its last stacks name.
+    // An app that sends all at once may have ended before the agent reads whose lines its last stacks name.
     let ends_early = |name: &str| app_file == "/batches.py" && name == "stacks_unread";
     let counts = |name: &str| name != "resyncs" && !ends_early(name);
     let lost: Vec<_> = run.losses.iter().filter(|(name, _)| counts(name)).collect();
