@@ -10,7 +10,8 @@ use rstest::rstest;
 use super::PROTOCOL;
 use crate::exchange::{Direction, Outcome, Role};
 use crate::protocol::testing::{
-    Conversation, all_of, all_wrong, line, lose, outline, parse, replay, seen_len, split, truncate, unescape,
+    Bytes, Conversation, Replay, Step, all_of, all_wrong, is_small, line, lose, outline, parse, replay,
+    seen_len, split, truncate, unescape,
 };
 use crate::protocol::{Opening, Verdict};
 
@@ -89,11 +90,48 @@ fn bones(line: &str) -> Option<(&str, &str)> {
     (words.nth(1)? == "Complete").then_some((start, end))
 }
 
+/// Whatever was lost of a conversation is told, and nothing is told that did not happen.
+fn check_honest(conversation: &Conversation, truth: &Replay, steps: &[Step]) {
+    let got = replay(&PROTOCOL, Role::Client, conversation, steps);
+    let real = truth.lines();
+    for line in got.lines() {
+        let known = bones(&line);
+        // How many statements a text held that is lost is not known: it is one, from the first's start to the last's end.
+        let is_text = line.ends_with("<statement not captured>");
+        let spans = |(start, end): (&str, &str)| {
+            let bones = || real.iter().filter_map(|real| bones(real));
+            bones().any(|real| real.0 == start) && bones().any(|real| real.1 == end)
+        };
+        let happened = known.is_none_or(|known| {
+            real.iter().any(|real| bones(real) == Some(known)) || (is_text && spans(known))
+        });
+        assert!(happened, "invented: {line}\n{}\n{}", outline(steps), real.join("\n"));
+    }
+    let lost = got.output.exchanges.iter().any(|exchange| exchange.outcome == Outcome::Lost);
+    let told =
+        lost || got.losses() != truth.losses() || got.output.exchanges.len() == truth.output.exchanges.len();
+    assert!(told, "not told:\n{}\n{}", outline(steps), got.lines().join("\n"));
+}
+
+#[test]
+fn every_gap_is_told_and_joins_nothing_wrongly() {
+    for conversation in whole().iter().filter(|conversation| is_small(conversation)) {
+        let len = seen_len(&conversation.steps);
+        let truth = replay(&PROTOCOL, Role::Client, conversation, &conversation.steps);
+        for start in 0..len {
+            for size in [1, 2, 3, 5, 11, 17, 60] {
+                let steps = lose(&conversation.steps, &(start..(start + size).min(len)));
+                check_honest(conversation, &truth, &steps);
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
     #[test]
-    fn gaps_are_told_and_join_nothing_wrongly(
+    fn pieces_and_gaps_anywhere(
         which in any::<prop::sample::Index>(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         gap in (any::<prop::sample::Index>(), 1usize..80),
@@ -104,26 +142,7 @@ proptest! {
         let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(len)).collect();
         let start = gap.0.index(len);
         let steps = lose(&split(&conversation.steps, &cuts), &(start..(start + gap.1).min(len)));
-        let got = replay(&PROTOCOL, Role::Client, conversation, &steps);
-        let real = truth.lines();
-        for line in got.lines() {
-            let known = bones(&line);
-            // How many statements a text held that is lost is not known: it is one, from the first's start to the last's end.
-            let is_text = line.ends_with("<statement not captured>");
-            let spans = |(start, end): (&str, &str)| {
-                let bones = || real.iter().filter_map(|real| bones(real));
-                bones().any(|real| real.0 == start) && bones().any(|real| real.1 == end)
-            };
-            prop_assert!(
-                known.is_none_or(|known| {
-                    real.iter().any(|real| bones(real) == Some(known)) || (is_text && spans(known))
-                }),
-                "invented: {}\n{}\n{}", line, outline(&steps), real.join("\n")
-            );
-        }
-        let lost = got.output.exchanges.iter().any(|exchange| exchange.outcome == Outcome::Lost);
-        let told = lost || got.losses() != truth.losses() || got.output.exchanges.len() == truth.output.exchanges.len();
-        prop_assert!(told, "not told:\n{}\n{}", outline(&steps), got.lines().join("\n"));
+        check_honest(conversation, &truth, &steps);
     }
 
     #[test]
@@ -134,7 +153,6 @@ proptest! {
         ),
         mid_life in any::<bool>(),
     ) {
-        use crate::protocol::testing::{Bytes, Step};
         let steps: Vec<Step> = calls
             .into_iter()
             .zip(1..)
