@@ -49,7 +49,7 @@ pub fn connecting(sock: &Sock, id: u64) -> Option<*mut Conn> {
     let c = unsafe { &mut *conn };
     if error != 0 && c.flags & conn_flags::ENDED == 0 {
         c.flags |= conn_flags::ENDED;
-        emit::changed(c.id, change::GONE, error | change::UNMADE, c.tgid);
+        emit::changed(c, change::GONE, error | change::UNMADE, c.tgid);
     }
     Some(conn)
 }

@@ -225,9 +225,18 @@ pub fn bound(stream: u64, socket: u64, id: u64) -> bool {
 
 /// Tells user space that something happened to a connection.
 #[inline(always)]
-pub fn changed(conn: u64, what: u32, value: u32, tgid: u32) {
-    let _counted =
-        whole(&mut Changed { kind: kind::CHANGED, change: what, time: now(), conn, value, tgid }, false);
+pub fn changed(conn: &Conn, what: u32, value: u32, tgid: u32) {
+    let mut event = Changed {
+        kind: kind::CHANGED,
+        change: what,
+        time: now(),
+        conn: conn.id,
+        value,
+        tgid,
+        read: conn.read,
+        written: conn.written,
+    };
+    let _counted = whole(&mut event, false);
 }
 
 /// Tells user space at once that a process came, changed or went.

@@ -303,6 +303,10 @@ pub struct Changed {
     pub value: u32,
     /// Process that was running; meaningless for changes that the network caused.
     pub tgid: u32,
+    /// Bytes read from the connection so far: what user space has seen less of was lost.
+    pub read: u64,
+    /// Bytes written to it so far.
+    pub written: u64,
 }
 
 /// A TLS stream runs over this connection: proven by a system call on its socket within a call on the stream.

@@ -101,7 +101,7 @@ fn closed(ctx: &TracePointContext) -> Option<()> {
     if conn.inode != sock.inode || conn.tgid != (id >> 32) as u32 || conn.flags & conn_flags::ANNOUNCED == 0 {
         return None;
     }
-    emit::changed(conn.id, change::DESCRIPTOR_CLOSED, 0, conn.tgid);
+    emit::changed(conn, change::DESCRIPTOR_CLOSED, 0, conn.tgid);
     let _gone = CONNS.remove(sock.key);
     Some(())
 }

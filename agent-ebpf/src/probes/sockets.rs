@@ -49,7 +49,7 @@ fn state(ctx: &RawTracePointContext) -> Option<()> {
         if old as u32 == SYN_SENT {
             value |= change::UNMADE;
         }
-        emit::changed(conn.id, what, value, (bpf_get_current_pid_tgid() >> 32) as u32);
+        emit::changed(conn, what, value, (bpf_get_current_pid_tgid() >> 32) as u32);
     }
     if what == change::GONE {
         conn.flags |= conn_flags::ENDED;

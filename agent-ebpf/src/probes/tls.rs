@@ -306,9 +306,9 @@ pub fn ssl_ends(ctx: ProbeContext) -> u32 {
     let key = key(id, ssl);
     let Some(conn) = TLS_STREAMS.get_ptr(key) else { return 0 };
     // SAFETY: a live map value.
-    let (number, flags) = unsafe { ((*conn).id, (*conn).flags) };
-    if flags & conn_flags::ANNOUNCED != 0 {
-        emit::changed(number, change::GONE, 0, (id >> 32) as u32);
+    let conn = unsafe { &*conn };
+    if conn.flags & conn_flags::ANNOUNCED != 0 {
+        emit::changed(conn, change::GONE, 0, (id >> 32) as u32);
     }
     let _gone = TLS_STREAMS.remove(key);
     0

@@ -74,12 +74,12 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
         return None;
     }
     if ret < 0 {
-        emit::changed(conn.id, change::FAILED, -ret as u32, conn.tgid);
+        emit::changed(conn, change::FAILED, -ret as u32, conn.tgid);
         return None;
     }
     if ret == 0 {
         if !write && args.0[2] != 0 {
-            emit::changed(conn.id, change::END_OF_STREAM, 0, conn.tgid);
+            emit::changed(conn, change::END_OF_STREAM, 0, conn.tgid);
         }
         return None;
     }

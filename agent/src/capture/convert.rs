@@ -20,6 +20,8 @@ pub struct SocketChange {
     pub change: Change,
     /// When.
     pub time: Time,
+    /// Bytes that the connection has read and written by then.
+    pub moved: [u64; 2],
 }
 
 /// A process came, changed or went.
@@ -64,6 +66,7 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
             conn: ConnId(changed.conn),
             change: change(&changed)?,
             time: Time(changed.time),
+            moved: [changed.read, changed.written],
         }),
         wire::Event::Raised(raised) => Captured::Raised(raised),
         wire::Event::Stack(stack) => Captured::Stack(stack),

@@ -47,6 +47,8 @@ pub(super) struct Stream {
     pieces: Pieces,
     /// Next position by direction: read, write; `None` where the connection's opening was lost.
     expected: [Option<u64>; 2],
+    /// Bytes that it has moved in all, by direction, as far as that was told.
+    moved: [u64; 2],
     /// Process that moved bytes last.
     pub(super) pid: u32,
     pub(super) last_used: Time,
@@ -77,6 +79,7 @@ impl Stream {
             upgrade: None,
             pieces: Pieces::default(),
             expected: [Some(0), Some(0)],
+            moved: [0, 0],
             pid,
             last_used,
             peer_closed: false,
@@ -128,7 +131,17 @@ impl Stream {
 
     /// The process tried to make this connection, and nothing ever moved over it.
     pub(super) fn is_unborn(&self) -> bool {
-        !self.info.tls && self.info.role == Some(Role::Client) && self.expected == [Some(0), Some(0)]
+        !self.info.tls
+            && self.info.role == Some(Role::Client)
+            && self.expected == [Some(0), Some(0)]
+            && self.moved == [0, 0]
+    }
+
+    /// So many bytes it has moved by now, read and written; the last of them may still be under way.
+    pub(super) fn has_moved(&mut self, bytes: [u64; 2]) {
+        for (moved, now) in self.moved.iter_mut().zip(bytes) {
+            *moved = now.max(*moved);
+        }
     }
 
     /// Bytes are queued that are written at `pos` later. Only protocols that mix the work of several tasks ask who did it.
@@ -288,11 +301,26 @@ impl Stream {
 
     /// Hands out what is open; the connection is over.
     pub(super) fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
+        let reason = if self.loses_end(out) { CloseReason::Unseen } else { reason };
         if let State::Speaking { session, .. } = &mut self.state {
             session.close(time, reason, out);
         }
         out.exchanges.extend(self.upgrade.take());
         self.state = State::Ignored;
+    }
+
+    /// The last bytes of a direction may be lost: no later chunk tells of those, only how many there were.
+    fn loses_end(&self, out: &mut Output) -> bool {
+        if matches!(self.state, State::Ciphertext | State::Ignored) {
+            return false;
+        }
+        let missing = |(seen, moved): (&Option<u64>, &u64)| moved.saturating_sub(seen.unwrap_or(u64::MAX));
+        let gaps = self.expected.iter().zip(&self.moved).map(missing).filter(|&bytes| bytes > 0);
+        for bytes in gaps.clone() {
+            out.losses.add(Loss::Gaps, 1);
+            out.losses.add(Loss::GapBytes, bytes);
+        }
+        gaps.count() > 0
     }
 
     /// Wraps an exchange with what is known of its connection.

@@ -142,8 +142,11 @@ impl Table {
         }
     }
 
-    /// Something happened to a connection.
-    pub fn changed(&mut self, conn: ConnId, change: Change, time: Time) {
+    /// Something happened to a connection, which has read and written so many bytes by then; zeros where that is not known.
+    pub fn changed(&mut self, conn: ConnId, change: Change, time: Time, moved: [u64; 2]) {
+        if let Some(stream) = self.streams.get_mut(&conn) {
+            stream.has_moved(moved);
+        }
         if let Some(stream) = self.streams.get(&conn).and_then(|socket| socket.carries) {
             self.change(stream, change, time);
         }

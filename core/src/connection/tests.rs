@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::exchange::{Detail, Http, Outcome};
-use crate::loss::Loss;
+use crate::loss::{Loss, Losses};
 
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
@@ -69,7 +69,12 @@ impl Rig {
 
     fn change(&mut self, change: Change) {
         self.now += 1_000_000;
-        self.table.changed(ConnId(1), change, Time(self.now));
+        self.table.changed(ConnId(1), change, Time(self.now), self.pos);
+    }
+
+    /// Bytes that nobody is told of.
+    fn lose(&mut self, direction: Direction, len: usize) {
+        self.pos[usize::from(direction == Direction::Write)] += len as u64;
     }
 
     fn wait(&mut self) {
@@ -101,6 +106,46 @@ fn a_request_and_its_response_make_an_exchange() {
     assert_eq!((http.path.as_str(), http.status, outcome), ("/a", 200, Outcome::Complete));
     assert_eq!(rig.progress.finished[0].role, Role::Server);
     assert!(rig.table.serving().is_empty());
+}
+
+/// The last bytes of a connection are lost: that is told as a loss, not as a connection that closed too early.
+#[test]
+fn an_end_that_is_lost_is_told() {
+    for (role, asks, answers) in
+        [(Role::Server, Direction::Read, Direction::Write), (Role::Client, Direction::Write, Direction::Read)]
+    {
+        for seen in [0, 20, RESPONSE.len() - 1] {
+            let mut rig = Rig::with(Some(role), true);
+            rig.chunk(asks, REQUEST, 0, b"");
+            if seen > 0 {
+                rig.chunk(answers, &RESPONSE[..seen], 0, b"");
+            }
+            rig.lose(answers, RESPONSE.len() - seen);
+            rig.change(Change::Gone { reason: None, peer_first: false });
+            rig.wait();
+            let told: Vec<_> = rig.http().iter().map(|(http, outcome)| (http.status, *outcome)).collect();
+            let losses = rig.table.take_losses();
+            assert_eq!(losses.get(Loss::GapBytes), (RESPONSE.len() - seen) as u64, "{role:?}, {seen} seen");
+            let without = losses.get(Loss::RequestsWithoutResponse);
+            assert!(
+                matches!((&told[..], without), ([], 1) | ([(0 | 200, Outcome::Lost)], 0)),
+                "{role:?}, {seen} seen: {told:?}, {without} without a response"
+            );
+        }
+    }
+}
+
+/// What is under way when the end is told is not lost.
+#[test]
+fn bytes_that_come_after_the_end_are_no_loss() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    let moved = [REQUEST.len() as u64, RESPONSE.len() as u64];
+    rig.table.changed(ConnId(1), Change::Gone { reason: None, peer_first: false }, Time(rig.now), moved);
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    rig.wait();
+    assert_eq!(rig.http()[0].1, Outcome::Complete);
+    assert_eq!(rig.table.take_losses(), Losses::default());
 }
 
 #[test]

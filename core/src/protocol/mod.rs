@@ -87,6 +87,8 @@ pub enum CloseReason {
     GivenUp,
     /// The process that held it ended.
     ProcessEnded,
+    /// Its last bytes were lost: it may have ended in any way, and what is open may have been answered.
+    Unseen,
 }
 
 impl CloseReason {
@@ -100,6 +102,7 @@ impl CloseReason {
             (Self::Local | Self::GivenUp | Self::ProcessEnded, Role::Client) => Outcome::ClientGone,
             (Self::Refused, _) => Outcome::Refused,
             (Self::TimedOut, _) => Outcome::TimedOut,
+            (Self::Unseen, _) => Outcome::Lost,
         }
     }
 }

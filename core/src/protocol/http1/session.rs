@@ -138,6 +138,7 @@ impl Session for Http1 {
         if let Some(current) = &self.current {
             let last = current.last;
             let (outcome, end) = match &self.responses.state {
+                _ if reason == CloseReason::Unseen => (Outcome::Lost, last),
                 State::Body(Body::UntilClose)
                     if !matches!(reason, CloseReason::Reset | CloseReason::TimedOut) =>
                 {
@@ -149,6 +150,9 @@ impl Session for Http1 {
                 _ => (reason.outcome(self.role), time),
             };
             self.finish(outcome, end, false, out);
+        }
+        if reason == CloseReason::Unseen {
+            self.pairing.lost_responses();
         }
         for request in self.pairing.drain(&mut out.losses) {
             out.exchanges.push(exchange(request, None, reason.outcome(self.role), time, false));

@@ -93,6 +93,9 @@ impl Session for Http2 {
     }
 
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
+        if reason == CloseReason::Unseen {
+            self.open.streams.doubt();
+        }
         let outcome = reason.outcome(self.open.role);
         let ended = self.open.streams.drain(outcome, time, &mut out.losses);
         out.exchanges.extend(ended);

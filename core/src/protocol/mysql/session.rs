@@ -267,7 +267,7 @@ impl Session for Mysql {
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
         self.over = Some(Next::Ignore);
         for pending in std::mem::take(&mut self.queue) {
-            if self.replies_lost {
+            if self.replies_lost || reason == CloseReason::Unseen {
                 self.hand_out(pending, Outcome::Lost, None, out);
             } else {
                 self.hand_out(pending, reason.outcome(self.role), Some(time), out);

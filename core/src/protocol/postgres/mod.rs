@@ -349,7 +349,8 @@ impl Session for Postgres {
     }
 
     fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
-        let outcome = (!self.replies_lost).then(|| reason.outcome(self.role));
+        let is_seen = !self.replies_lost && reason != CloseReason::Unseen;
+        let outcome = is_seen.then(|| reason.outcome(self.role));
         self.conversation.close(time, outcome, out);
     }
 

@@ -294,6 +294,9 @@ impl Session for Redis {
                 self.lose(out);
             }
         }
+        if reason == CloseReason::Unseen {
+            self.lose(out);
+        }
         for pending in std::mem::take(&mut self.queue) {
             out.exchanges.push(exchange(pending, None, 0, None, reason.outcome(self.role), time));
         }

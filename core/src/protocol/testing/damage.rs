@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use super::script::{Bytes, Conversation, Step};
+use super::line;
+use super::replay::replay;
+use super::script::{Bytes, Closer, Conversation, Step};
+use crate::exchange::{Exchange, Outcome, Role};
+use crate::protocol::{CloseReason, Protocol};
 
 /// Captured bytes of a conversation, over all its steps.
 pub(in crate::protocol) fn seen_len(steps: &[Step]) -> usize {
@@ -58,6 +62,28 @@ pub(in crate::protocol) fn lose(steps: &[Step], range: &Range<usize>) -> Vec<Ste
         from += len;
     }
     damaged
+}
+
+/// Wherever the last bytes of a connection are lost: what was complete is told as ever, of the rest nobody says how it ended.
+pub(in crate::protocol) fn check_lost_ends(
+    protocol: &Protocol,
+    role: Role,
+    conversations: impl Iterator<Item = &'static Conversation>,
+) {
+    for conversation in conversations.filter(|conversation| conversation.closer.is_some()) {
+        let expected = replay(protocol, role, conversation, &conversation.steps).lines();
+        let unseen =
+            Conversation { closer: Some(Closer::Other(CloseReason::Unseen)), ..conversation.clone() };
+        for end in 0..seen_len(&conversation.steps) {
+            let got = replay(protocol, role, &unseen, &truncate(&conversation.steps, end)).output.exchanges;
+            let is_told = |exchange: &Exchange| match exchange.outcome {
+                Outcome::Complete => expected.contains(&line(exchange)),
+                outcome => outcome == Outcome::Lost,
+            };
+            let wrong: Vec<String> = got.iter().filter(|exchange| !is_told(exchange)).map(line).collect();
+            assert!(wrong.is_empty(), "{} as {role:?} lost from {end}: {wrong:#?}", conversation.name);
+        }
+    }
 }
 
 /// Large repeated runs make exhaustive damage slow without making it better.

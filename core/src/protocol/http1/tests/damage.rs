@@ -8,7 +8,8 @@ use super::corpus;
 use crate::exchange::{Detail, Direction, Exchange, Origin, Outcome, Role};
 use crate::protocol::http1::PROTOCOL;
 use crate::protocol::testing::{
-    Conversation, Replay, all_of, is_small, line, lose, outline, replay, seen_len, split, truncate,
+    Conversation, Replay, all_of, check_lost_ends, is_small, line, lose, outline, replay, seen_len, split,
+    truncate,
 };
 use crate::protocol::{At, CloseReason, Next, Output};
 use crate::time::Time;
@@ -75,6 +76,13 @@ fn every_truncation_leaves_the_exchanges_that_were_complete() {
                 assert_eq!(got.losses(), "", "{} as {role:?} cut at {end}", conversation.name);
             }
         }
+    }
+}
+
+#[test]
+fn nobody_says_how_it_ended_where_the_end_was_lost() {
+    for role in ROLES {
+        check_lost_ends(&PROTOCOL, role, whole().iter().filter(|conversation| is_small(conversation)));
     }
 }
 

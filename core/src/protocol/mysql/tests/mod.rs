@@ -10,8 +10,8 @@ use rstest::rstest;
 use super::PROTOCOL;
 use crate::exchange::{Direction, Outcome, Role};
 use crate::protocol::testing::{
-    Bytes, Conversation, Replay, Step, all_of, all_wrong, is_small, line, lose, outline, parse, replay,
-    seen_len, split, truncate, unescape,
+    Bytes, Conversation, Replay, Step, all_of, all_wrong, check_lost_ends, is_small, line, lose, outline,
+    parse, replay, seen_len, split, truncate, unescape,
 };
 use crate::protocol::{Opening, Verdict};
 
@@ -88,6 +88,11 @@ fn bones(line: &str) -> Option<(&str, &str)> {
     let start = times.split("..").next()?;
     let end = times.rsplit("..").next()?;
     (words.nth(1)? == "Complete").then_some((start, end))
+}
+
+#[test]
+fn nobody_says_how_it_ended_where_the_end_was_lost() {
+    check_lost_ends(&PROTOCOL, Role::Client, whole().iter().filter(|conversation| is_small(conversation)));
 }
 
 /// Whatever was lost of a conversation is told, and nothing is told that did not happen.

@@ -214,6 +214,13 @@ fn a_closing_connection_ends_what_is_open() {
         fed.client(query("SELECT 1; SELECT 2")).server(row(8)).close(reason);
         assert_eq!(fed.lines(), [format!("3-4-5 rows=- ? {outcome} SELECT ?")]);
     }
+    // Where its last bytes were lost, what was seen of the answer is all that is told of it.
+    let mut fed = connected();
+    fed.client(query("SELECT 1")).server(row(8)).close(CloseReason::Unseen);
+    assert_eq!(fed.lines(), ["3-4-4 rows=- ? Lost SELECT ?"]);
+    let mut fed = connected();
+    fed.client(query("SELECT 1")).close(CloseReason::Unseen);
+    assert_eq!((fed.lines(), fed.out.losses.get(Loss::RequestsWithoutResponse)), (vec![], 1));
     let mut fed = connected();
     fed.client(query("SELECT pg_terminate_backend(1)")).server(error("FATAL", "57P01"));
     assert_eq!(fed.lines(), ["3-4-4 rows=- ? FATAL 57P01 SELECT pg_terminate_backend(?)"]);

@@ -10,8 +10,8 @@ use rstest::rstest;
 use super::PROTOCOL;
 use crate::exchange::{Direction, Outcome, Role};
 use crate::protocol::testing::{
-    Conversation, Replay, Step, all_of, all_wrong, is_small, lose, outline, parse, replay, seen_len, split,
-    truncate,
+    Conversation, Replay, Step, all_of, all_wrong, check_lost_ends, is_small, lose, outline, parse, replay,
+    seen_len, split, truncate,
 };
 use crate::protocol::{Opening, Verdict};
 
@@ -58,6 +58,11 @@ fn every_truncation_leaves_the_exchanges_that_were_complete() {
             assert_eq!(got.losses(), "", "{} cut at {end}", conversation.name);
         }
     }
+}
+
+#[test]
+fn nobody_says_how_it_ended_where_the_end_was_lost() {
+    check_lost_ends(&PROTOCOL, Role::Client, whole().iter().filter(|conversation| is_small(conversation)));
 }
 
 /// Whatever was lost of a conversation is told, and nothing is told that did not happen.
