@@ -201,7 +201,14 @@ export interface DiscoveredRoute {
 }
 export interface Discovered {
   routes: DiscoveredRoute[];
-  scan_roots: { service: string; scanned_at: number; scan_root: string; routes: number }[];
+  scan_roots: {
+    service: string;
+    scanned_at: number;
+    scan_root: string;
+    routes: number;
+    /** What was read, skipped and not understood, by name; only what is more than zero. */
+    counters?: Record<string, number>;
+  }[];
 }
 
 /** One served request in a list. */

@@ -232,6 +232,7 @@ export class Answers {
         scanned_at: this.now - 900,
         scan_root: rows[0]?.scan_root,
         routes: rows.length,
+        counters: { files: 31, files_parsed: 31, routes_with_unknown_path: 2 },
       })),
     };
   }

@@ -212,6 +212,8 @@ test("what the agent does not see is said", async () => {
   expect(await text("#processes tr:has-text('pricing')")).toContain("statically linked");
   expect(await text("#losses tbody tr")).toContain("gap_bytes");
   expect(await text(".health")).toContain("1 kind of loss");
+  // What a service's source did not tell.
+  expect(await text("#sources tbody tr")).toContain("routes with unknown path: 2");
 });
 
 test("pause stops asking, resume goes on; the window is part of the link", async () => {

@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { useApi } from "../../api/hooks";
-import type { ProcessStatus, Status } from "../../api/types";
+import type { Discovered, ProcessStatus, Status } from "../../api/types";
 import { bytes, count, num } from "../../format";
 import { lost } from "../../state/health";
 import { Empty, Panel, Waiting } from "../../ui/bits";
@@ -13,6 +13,7 @@ const QUIET = 8;
 
 type Loss = Status["losses"][number];
 type Link = NonNullable<Status["links"]>[number];
+type Source = Discovered["scan_roots"][number];
 
 const PROCESSES: readonly Column<ProcessStatus>[] = [
   { key: "pid", label: "Pid", num: true, by: (row) => row.pid, cell: (row) => row.pid },
@@ -74,8 +75,38 @@ const LINKS: readonly Column<Link>[] = [
   { key: "grounds", label: "Grounds", phone: "line", cell: (row) => <span class="muted">{GROUNDS[row.kind]}</span> },
 ];
 
+const SOURCES: readonly Column<Source>[] = [
+  { key: "service", label: "Service", by: (row) => row.service, cell: (row) => row.service },
+  { key: "routes", label: "Routes", num: true, by: (row) => row.routes, cell: (row) => count(row.routes) },
+  {
+    key: "root",
+    label: "Directory",
+    phone: "line",
+    cell: (row) => (
+      <span class="mono small clip" title={row.scan_root}>
+        {row.scan_root}
+      </span>
+    ),
+  },
+  {
+    key: "met",
+    label: "What was read, and what is not known from it",
+    phone: "line",
+    cell: (row) => (
+      <span class="keys">
+        {Object.entries(row.counters ?? {}).map(([name, times]) => (
+          <span key={name} class="tag">
+            {name.replaceAll("_", " ")}: {count(times)}
+          </span>
+        ))}
+      </span>
+    ),
+  },
+];
+
 export function AgentView(): JSX.Element {
   const answer = useApi<Status>("/api/status", 2);
+  const found = useApi<Discovered>("/api/discovered", 15);
   const status = answer.data;
   if (!status)
     return (
@@ -123,6 +154,18 @@ export function AgentView(): JSX.Element {
               sort="-count"
             />
           )}
+        </Panel>
+      )}
+      {found.data && found.data.scan_roots.length > 0 && (
+        <Panel title="Routes from source" id="sources">
+          <Table
+            name="sources"
+            caption="Source trees"
+            columns={SOURCES}
+            rows={found.data.scan_roots}
+            id={(row) => row.service}
+            sort="service"
+          />
         </Panel>
       )}
       <Panel
