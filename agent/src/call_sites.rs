@@ -46,6 +46,8 @@ pub struct CallSites {
     /// Texts, so that stacks of one call site share theirs.
     texts: HashSet<Arc<str>>,
     waiting: Vec<Stack>,
+    /// Numbers of those that found no room there.
+    refused: Vec<u64>,
     /// Processes that have ended, in this second and in the one before.
     ending: [Vec<u32>; 2],
     /// Calls since the last look whose stack is not known: it found no room, or could not be read any more.
@@ -57,12 +59,17 @@ impl CallSites {
     pub fn sent(&mut self, stack: &Stack) {
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push(*stack);
+        } else {
+            self.refused.push(stack.number);
         }
     }
 
-    /// Puts what was sent into words. What cannot be read is to be sent again; but what processes sent that are not known
+    /// Puts what was sent into words. What cannot be read, or found no room, is to be sent again; but what processes sent that are not known
     /// waits, unless this is the `last` chance.
     pub fn read(&mut self, interpreters: &mut Interpreters, capture: &mut Capture, last: bool) {
+        for number in std::mem::take(&mut self.refused) {
+            capture.forget_stack(number);
+        }
         for stack in std::mem::take(&mut self.waiting) {
             if !last && !interpreters.knows(stack.tgid) {
                 self.waiting.push(stack);
