@@ -21,14 +21,16 @@ pub(crate) fn build() -> Result<()> {
     dashboard.build()
 }
 
-/// Builds the front end and runs its own tests: types, units, and the built page in Chromium, before made-up data and
-/// before `agent`, which needs root.
+/// Builds the front end and runs its own tests: types and form, units, and the built page in Chromium, before made-up data
+/// and before `agent`, which needs root.
 pub(crate) fn test(agent: &Path, long: bool, filter: Option<&str>) -> Result<Outcome> {
     let dashboard = match Dashboard::find()? {
         Ok(dashboard) => dashboard,
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
     dashboard.build()?;
+    dashboard.install()?;
+    shell::quiet(&mut dashboard.npm(&["run", "--silent", "check"]))?;
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     for script in ["test", "test:page"] {
@@ -98,13 +100,13 @@ fn modified(file: &Path) -> Option<std::time::SystemTime> {
     file.metadata().and_then(|meta| meta.modified()).ok()
 }
 
-/// When the youngest source below `directory` was changed; what is built or installed there does not count.
+/// When the youngest source below `directory` was changed; what is built or installed there, or tests it, does not count.
 fn newest(directory: &Path) -> Result<Option<std::time::SystemTime>> {
     let mut newest = None;
     for entry in directory.read_dir()? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if matches!(name, "dist" | "node_modules") {
+        if matches!(name, "dist" | "node_modules" | "tests") {
             continue;
         }
         newest = newest.max(if path.is_dir() { self::newest(&path)? } else { modified(&path) });
