@@ -5,6 +5,7 @@
 
 import { expect, test } from "vitest";
 import type { ErrorGroups, Queries, Requests, Routes, Services } from "../../src/api/types";
+import { ONLY_TEXT, ran } from "../page/harness";
 import { AGENT, api, SERVICE, stage, W } from "./agent";
 
 const on = stage();
@@ -18,15 +19,6 @@ const [SERVED, ROUTE, PATH, SQL, MESSAGE, AGENT_NAME] = [
   `<img src=x onerror="window.pwned=1">`,
   `<svg onload="window.pwned=1">`,
 ];
-
-/** What markup would leave behind that was not shown as text. */
-const traces = () =>
-  on.page.evaluate(() => [
-    (window as { pwned?: number }).pwned,
-    document.querySelectorAll("main img, main script, dialog img, dialog script, main svg:not(.map svg), dialog svg")
-      .length,
-    [...document.querySelectorAll("a")].filter((link) => link.protocol === "javascript:").length,
-  ]);
 
 test("it came from the app as markup", async () => {
   const [{ services }, { routes }, { requests }, { queries }, { groups }] = await Promise.all([
@@ -55,7 +47,7 @@ test.each([
 ])("%s", async (_, query, ready, texts) => {
   await on.open(`${query}&w=${W}`, ready);
   for (const text of texts) await expect.poll(() => on.page.locator("body").innerText()).toContain(text);
-  expect(await traces()).toEqual([undefined, 0, 0]);
+  expect(await ran(on.page)).toEqual(ONLY_TEXT);
 });
 
 test("a failed request and one that calls, opened", async () => {
@@ -68,7 +60,7 @@ test("a failed request and one that calls, opened", async () => {
     await on.open(`view=requests&request=${encodeURIComponent(id)}`, "#request .waterfall");
     for (const text of texts) expect(await on.page.locator("dialog").innerText()).toContain(text);
     for (const details of await on.page.locator("#request summary").all()) await details.click();
-    expect(await traces()).toEqual([undefined, 0, 0]);
+    expect(await ran(on.page)).toEqual(ONLY_TEXT);
   }
 });
 
@@ -83,7 +75,7 @@ test("an error opens, its analysis is shown, and no answer of the agent can run"
   );
   await on.page.click("button:has-text('Analyze')");
   await on.page.locator("#exact").waitFor();
-  expect(await traces()).toEqual([undefined, 0, 0]);
+  expect(await ran(on.page)).toEqual(ONLY_TEXT);
   for (const path of ["", "api/services", "api/nothing"]) {
     const { headers } = await fetch(`${AGENT}/${path}`);
     expect(headers.get("content-security-policy")).toContain("default-src 'none'; script-src 'self'");

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Outgoing, Overview, Requests, Routes, Services, Status } from "../../src/api/types";
 import { count, ms, num, pct } from "../../src/format";
 import { type Agent, BINARY, feed, freePort, startAgent, startApp, stop } from "./agent";
-import { browser, complaints, SCREENS } from "./harness";
+import { browser, complaints, ONLY_TEXT, ran, SCREENS } from "./harness";
 
 const HOSTILE = `<img src=x onerror="window.pwned=1">`;
 const REQUESTS = 60;
@@ -39,13 +39,6 @@ const until = (condition: () => Promise<boolean>) =>
 
 /** Words of those views that show nothing that an SDK sends. */
 const TEXT: Record<string, string> = { agent: "sockets", queries: "statement" };
-
-/** What markup would leave behind that was not shown as text. */
-const traces = (page: Page) =>
-  page.evaluate(() => [
-    (window as { pwned?: number }).pwned,
-    document.querySelectorAll("main img, main script, dialog img, dialog script").length,
-  ]);
 
 /** Sends a GET whose path is written as it is: `fetch` would escape it. */
 const raw = (port: number, path: string, headers: Record<string, string>) =>
@@ -130,7 +123,7 @@ describe.skipIf(!BINARY)("the agent on real traffic", () => {
     expect(shown).toContain(path);
     expect(shown).toContain(header);
     expect(await page.locator("#requests").innerText()).toContain(path);
-    expect(await traces(page)).toEqual([undefined, 0]);
+    expect(await ran(page)).toEqual(ONLY_TEXT);
     expect(said).toEqual([]);
     await page.close();
   });
@@ -226,7 +219,7 @@ describe.skipIf(!BINARY)("the agent on what SDKs post", () => {
         .first()
         .waitFor();
       expect(await page.locator("main").innerText()).toContain(TEXT[view ?? ""] ?? "<img");
-      expect(await traces(page)).toEqual([undefined, 0]);
+      expect(await ran(page)).toEqual(ONLY_TEXT);
     }
     await page.goto(
       `${agent.base}/?view=route&method=POST&route=${encodeURIComponent(`/checkout${HOSTILE}`)}&${query}`,
@@ -234,7 +227,7 @@ describe.skipIf(!BINARY)("the agent on what SDKs post", () => {
     await page.locator("#heatmap canvas").waitFor();
     await page.locator("#calls tbody tr").nth(1).waitFor();
     expect(await page.locator("#db").innerText()).toContain("<img src=x onerror=");
-    expect(await traces(page)).toEqual([undefined, 0]);
+    expect(await ran(page)).toEqual(ONLY_TEXT);
     expect(said).toEqual([]);
     await page.close();
   });

@@ -91,6 +91,16 @@ export function complaints(page: Page): string[] {
   return said;
 }
 
+/** How often text became something else: elements that it made, links that run it, and whether it ran. */
+export const ran = (page: Page): Promise<{ elements: number; links: number; ran: boolean }> =>
+  page.evaluate(() => ({
+    elements: document.querySelectorAll(":is(main, dialog) :is(img, script, svg[onload])").length,
+    links: [...document.querySelectorAll("a")].filter((link) => link.protocol === "javascript:").length,
+    ran: (window as { pwned?: number }).pwned !== undefined,
+  }));
+/** What {@link ran} says of a page on which all text is text. */
+export const ONLY_TEXT = { elements: 0, links: 0, ran: false };
+
 /** Lets a page draw so many frames. */
 export const frames = (page: Page, many: number): Promise<void> =>
   page.evaluate(
