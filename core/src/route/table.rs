@@ -88,11 +88,10 @@ impl RouteTable {
 
     /// The route of a request of `service` for `path` (without query string, as sent).
     ///
-    /// The answer for a path may become coarser as more paths are seen, never finer. `method` does not change it:
-    /// handlers of one path share its shape. A path that is no absolute path (`*`, the authority of CONNECT) is its
+    /// The answer for a path may become coarser as more paths are seen, never finer. All methods share the shape of a
+    /// path. A path that is no absolute path (`*`, the authority of CONNECT) is its
     /// own route while there is room.
-    pub fn route(&mut self, service: &str, method: &str, path: &str) -> Arc<str> {
-        let _ = method;
+    pub fn route(&mut self, service: &str, path: &str) -> Arc<str> {
         let other = Arc::clone(self.other.get_or_insert_with(|| OTHER.into()));
         if !self.services.contains_key(service) {
             if self.services.len() >= self.limits.services {
@@ -199,7 +198,7 @@ mod tests {
     use super::*;
 
     fn routes(table: &mut RouteTable, paths: &[&str]) -> Vec<String> {
-        paths.iter().map(|p| table.route("s", "GET", p).to_string()).collect()
+        paths.iter().map(|p| table.route("s", p).to_string()).collect()
     }
 
     #[test]
@@ -215,10 +214,10 @@ mod tests {
     fn a_place_with_many_words_becomes_a_parameter_for_the_rare_ones() {
         let mut table = RouteTable::default();
         for _ in 0..8 {
-            table.route("s", "GET", "/users/me");
+            table.route("s", "/users/me");
         }
         for i in 0..40 {
-            table.route("s", "GET", &format!("/users/bob{}", char::from(b'A' + i)));
+            table.route("s", &format!("/users/bob{}", char::from(b'A' + i)));
         }
         assert_eq!(
             routes(&mut table, &["/users/alice", "/users/me", "/users/bobA"]),
@@ -254,8 +253,8 @@ mod tests {
     #[test]
     fn services_do_not_share_routes_and_are_capped() {
         let mut table = RouteTable::with_limits(Limits { services: 1, ..Limits::default() });
-        assert_eq!(&*table.route("s", "GET", "/a"), "/a");
-        assert_eq!(&*table.route("t", "GET", "/a"), OTHER);
+        assert_eq!(&*table.route("s", "/a"), "/a");
+        assert_eq!(&*table.route("t", "/a"), OTHER);
     }
 
     proptest! {
@@ -265,8 +264,8 @@ mod tests {
             let limits = Limits { routes: 20, nodes: 50, words: 3, established: 2, depth: 3, services: 1 };
             let mut table = RouteTable::with_limits(limits);
             for path in &paths {
-                let route = table.route("s", "GET", path);
-                prop_assert_eq!(&route, &table.route("s", "GET", path));
+                let route = table.route("s", path);
+                prop_assert_eq!(&route, &table.route("s", path));
                 let service = &table.services["s"];
                 let (routes, nodes) = service.root.size();
                 prop_assert_eq!((service.routes, service.nodes), (routes, nodes - 1));
@@ -302,7 +301,7 @@ mod tests {
                 4 => format!("/people/{a}/photos/{b}"),
                 _ => format!("/orders/2026-{:02}-{:02}/{r}", 1 + n % 12, 1 + n % 28),
             };
-            let route = table.route("s", "GET", &path);
+            let route = table.route("s", &path);
             assert_ne!(&*route, OTHER, "{path}");
             if n >= 50_000 {
                 last.insert(route);
@@ -330,7 +329,7 @@ mod tests {
                     _ => format!("/{}", word(&mut random)),
                 })
                 .collect();
-            all.insert(table.route("s", "GET", &path));
+            all.insert(table.route("s", &path));
         }
         let limits = Limits::default();
         let (routes, nodes) = table.services["s"].root.size();
