@@ -1,7 +1,9 @@
 //! One request with its response, or one query with its reply: what the protocol sessions produce.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use crate::sql::Normalised;
 use crate::time::Time;
 
 /// A connection, unique while the agent runs: given by the kernel side when it first sees the socket or TLS stream.
@@ -233,14 +235,8 @@ pub enum Transaction {
 pub struct Sql {
     /// `postgresql`, `mysql`
     pub system: &'static str,
-    /// Normalised text; a marker in angle brackets where the text is not known (statement prepared before the agent came).
-    pub text: String,
-    /// Stable over runs; equal for statements that differ in literals only.
-    pub fingerprint: u64,
-    /// First keyword, upper case: `SELECT`, `INSERT`, `BEGIN`, ...
-    pub operation: String,
-    /// Main table, as written.
-    pub table: Option<String>,
+    /// The statement; its text is a marker in angle brackets where it is not known (prepared before the agent came).
+    pub statement: Arc<Normalised>,
     /// Rows from the command tag or row count.
     pub rows: Option<u64>,
     /// SQLSTATE (or the server's error number) when it failed.
@@ -248,14 +244,12 @@ pub struct Sql {
     /// Severity when it failed.
     pub severity: Option<String>,
     /// Database of the session.
-    pub database: Option<String>,
+    pub database: Option<Arc<str>>,
     /// User of the session.
-    pub user: Option<String>,
+    pub user: Option<Arc<str>>,
     /// Transaction state after the statement.
     pub transaction: Transaction,
-    /// BEGIN, COMMIT, ROLLBACK, SAVEPOINT, ...: not counted into N+1.
-    pub is_transaction_control: bool,
-    /// A round of a cursor, after which there may be others: not counted into N+1 either.
+    /// A round of a cursor, after which there may be others: not counted into N+1.
     pub is_cursor_round: bool,
 }
 

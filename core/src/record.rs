@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use crate::sql::Normalised;
+
 /// One served request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
@@ -42,7 +44,7 @@ pub struct Event {
     /// Hash of the traceback's code path.
     pub error_fingerprint: Option<String>,
     /// Application code that it left first, `file:line function`.
-    pub error_site: Option<String>,
+    pub error_site: Option<Arc<str>>,
     /// How the exception is known to be what the request failed with. `response`: it was being handled as the failed
     /// response was written; `handler`: it reached the framework's or server's function that answers for the application;
     /// `log`: it was being handled as something was written to standard error. `raised` is a hint only: it left the
@@ -117,7 +119,7 @@ pub struct Call {
     /// How `source_request_id` is known: `context`, `thread`, `handover`, `response`; `None` with no request.
     pub link: Option<&'static str>,
     /// Application code that made it, `file:line function`.
-    pub call_site: Option<String>,
+    pub call_site: Option<Arc<str>>,
     /// Address of the peer.
     pub peer: Option<String>,
     /// Through TLS.
@@ -135,14 +137,8 @@ pub struct Query {
     pub pid: u32,
     /// `postgresql`, `mysql`
     pub system: &'static str,
-    /// Normalised text.
-    pub sql: String,
-    /// Stable hash of the normalised text.
-    pub fingerprint: u64,
-    /// First keyword, upper case.
-    pub operation: String,
-    /// Main table.
-    pub table: Option<String>,
+    /// The statement without its values.
+    pub statement: Arc<Normalised>,
     /// Rows, from the command tag.
     pub rows: Option<u64>,
     /// First byte sent to the reply that ended it.
@@ -154,23 +150,21 @@ pub struct Query {
     /// Why it got no reply.
     pub error: Option<String>,
     /// Database.
-    pub database: Option<String>,
+    pub database: Option<Arc<str>>,
     /// User.
-    pub user: Option<String>,
+    pub user: Option<Arc<str>>,
     /// Address of the server.
     pub server: Option<String>,
     /// `idle`, `in transaction`, `failed`
     pub transaction: Option<&'static str>,
-    /// BEGIN, COMMIT, ...: not counted into N+1.
-    pub is_transaction_control: bool,
-    /// A round of a cursor: likewise.
+    /// A round of a cursor: not counted into N+1.
     pub is_cursor_round: bool,
     /// The request that caused it.
     pub source_request_id: Option<String>,
     /// How that is known.
     pub link: Option<&'static str>,
     /// Application code that sent it, `file:line function`.
-    pub call_site: Option<String>,
+    pub call_site: Option<Arc<str>>,
     /// Through TLS.
     pub tls: bool,
 }

@@ -1,9 +1,11 @@
 //! Requests as a busy host has them, sent to a store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use apm_agent::store::Writer;
 use apm_core::record::{Call, Event, Query, Record, SlowSql};
+use apm_core::sql::Normalised;
 
 /// Sends `count` events on `routes` routes from `at` on: every fifth with a query, every tenth with a call, one in a hundred
 /// with an exception, one in twenty caused by another. Waits for room in the queue. Returns the rows sent.
@@ -43,9 +45,12 @@ pub(crate) fn feed(writer: &Writer, at: f64, count: u64, first: u64, routes: u64
                 ts,
                 service: service.as_str().into(),
                 system: "postgresql",
-                sql: format!("SELECT * FROM t{} WHERE id = ?", n % 40),
-                fingerprint: n % 40,
-                operation: "SELECT".into(),
+                statement: Arc::new(Normalised {
+                    text: format!("SELECT * FROM t{} WHERE id = ?", n % 40),
+                    fingerprint: n % 40,
+                    operation: "SELECT".into(),
+                    ..Normalised::default()
+                }),
                 rows: Some(1),
                 duration_ms: 0.7,
                 source_request_id: Some(id.clone()),

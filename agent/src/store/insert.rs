@@ -281,11 +281,11 @@ impl<'a> Inserter<'a> {
             conn,
             &Statement {
                 system: query.system,
-                fingerprint: query.fingerprint,
-                text: &query.sql,
-                operation: &query.operation,
-                table: query.table.as_deref(),
-                is_control: query.is_transaction_control,
+                fingerprint: query.statement.fingerprint,
+                text: &query.statement.text,
+                operation: &query.statement.operation,
+                table: query.statement.table.as_deref(),
+                is_control: query.statement.is_transaction_control,
             },
         )?;
         let key = [self.names.name(conn, &query.service)?, statement, 0];

@@ -312,7 +312,7 @@ fn check(store: &TestStore, truth: &Truth, scope: &Scope) -> Result<(), TestCase
 
     let mut statements = BTreeMap::<&str, Vec<&Query>>::new();
     for q in truth.queries.iter().filter(|q| q.ts >= from && of(&q.service)) {
-        statements.entry(&q.sql).or_default().push(q);
+        statements.entry(&q.statement.text).or_default().push(q);
     }
     let all: f64 = statements.values().flatten().map(|q| q.duration_ms).sum();
     let answer = store.reader.queries(scope, 50).unwrap();

@@ -51,7 +51,7 @@ async fn full() -> Site {
         db_slow: vec![SlowSql { sql: "SELECT ?".into(), ms: 0.5 }],
         outgoing_count: Some(1),
         outgoing_total_ms: Some(2.5),
-        n_plus_one: Some(query(START, "api", "SELECT ?").fingerprint),
+        n_plus_one: Some(query(START, "api", "SELECT ?").statement.fingerprint),
         ..event(START - 1.0, "api", "/a")
     };
     let callee = Event {

@@ -184,7 +184,7 @@ fn n_plus_one_names_the_route_the_statement_and_a_request() {
     let sql = query(START, "api", "SELECT * FROM t WHERE id = ?");
     let mut bad = event(START, "api", "/list");
     bad.request_id = Some("r1".into());
-    bad.n_plus_one = Some(sql.fingerprint);
+    bad.n_plus_one = Some(sql.statement.fingerprint);
     bad.db_total_ms = Some(40.0);
     store.put(vec![qu(sql), ev(bad), ev(event(START, "api", "/list"))]);
     let found = store.reader.n_plus_one(&all(60), 10).unwrap();
@@ -255,7 +255,7 @@ fn a_statement_tells_the_code_that_sends_it() {
     let store = TestStore::with(|options| options.retention.raw = 60);
     let sent = |ts: f64, service: &str, line: Option<u32>| {
         let mut query = query(ts, service, "SELECT 1");
-        query.call_site = line.map(|line| format!("/shop/views.py:{line} show"));
+        query.call_site = line.map(|line| format!("/shop/views.py:{line} show").into());
         qu(query)
     };
     // Line n n times, four lines in all; some are not known; another service has its own.
@@ -283,7 +283,7 @@ fn a_statement_tells_the_code_that_sends_it() {
 #[test]
 fn code_is_counted_by_line_and_outlives_the_raw_rows() {
     let store = TestStore::with(|options| options.retention.raw = 60);
-    let site = Some("/shop/views.py:7 show".to_owned());
+    let site = Some("/shop/views.py:7 show".into());
     let at = |ts: f64, service: &str| {
         let mut query = query(ts, service, "SELECT 1");
         query.call_site.clone_from(&site);

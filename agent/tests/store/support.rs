@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use apm_agent::store::{Options, Reader, Store, Writer};
 use apm_core::record::{Call, Event, ProcessSample, Query, Record};
+use apm_core::sql::Normalised;
 use tempfile::TempDir;
 
 /// When the tests begin: a second that is no multiple of any bucket but one.
@@ -103,15 +104,24 @@ pub(crate) fn call(ts: f64, service: &str, host: &str) -> Call {
     }
 }
 
+/// A statement that is normalised already.
+pub(crate) fn statement(text: &str, operation: &str, is_transaction_control: bool) -> Arc<Normalised> {
+    Arc::new(Normalised {
+        text: text.into(),
+        fingerprint: text.bytes().fold(7_u64, |hash, b| hash.wrapping_mul(31).wrapping_add(u64::from(b))),
+        operation: operation.into(),
+        table: None,
+        is_transaction_control,
+    })
+}
+
 pub(crate) fn query(ts: f64, service: &str, sql: &str) -> Query {
     Query {
         ts,
         service: service.into(),
         pid: 7,
         system: "postgresql",
-        sql: sql.into(),
-        fingerprint: sql.bytes().fold(7_u64, |hash, b| hash.wrapping_mul(31).wrapping_add(u64::from(b))),
-        operation: "SELECT".into(),
+        statement: statement(sql, "SELECT", false),
         duration_ms: 0.5,
         ..Query::default()
     }

@@ -157,7 +157,7 @@ fn describe(event: &mut Event, chain: &[Exception]) {
         .frames
         .iter()
         .rfind(of_app)
-        .and_then(|frame| Some(format!("{}:{} {}", frame.file, frame.line?, frame.qualified)));
+        .and_then(|frame| Some(format!("{}:{} {}", frame.file, frame.line?, frame.qualified).into()));
 }
 
 #[cfg(test)]

@@ -114,10 +114,7 @@ pub(super) fn query(finished: &Finished, sql: &Sql, service: &Arc<str>, around: 
         service: Arc::clone(service),
         pid: finished.pid,
         system: sql.system,
-        sql: sql.text.clone(),
-        fingerprint: sql.fingerprint,
-        operation: sql.operation.clone(),
-        table: sql.table.clone(),
+        statement: Arc::clone(&sql.statement),
         rows: sql.rows,
         duration_ms: millis(exchange.end - exchange.start),
         error_code: sql.error_code.clone(),
@@ -132,7 +129,6 @@ pub(super) fn query(finished: &Finished, sql: &Sql, service: &Arc<str>, around: 
             Transaction::Open => Some("in transaction"),
             Transaction::Failed => Some("failed"),
         },
-        is_transaction_control: sql.is_transaction_control,
         is_cursor_round: sql.is_cursor_round,
         tls: finished.conn.tls,
         ..Query::default()
@@ -141,7 +137,6 @@ pub(super) fn query(finished: &Finished, sql: &Sql, service: &Arc<str>, around: 
 
 /// The application's code that made a call or sent a query.
 pub(super) fn set_call_site(record: &mut Record, site: Option<Arc<str>>) {
-    let site = site.map(|site| site.to_string());
     match record {
         Record::Call(call) => call.call_site = site,
         Record::Query(query) => query.call_site = site,

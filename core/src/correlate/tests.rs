@@ -9,6 +9,7 @@ use crate::exchange::{
     ConnId, Correlation, Endpoint, Exchange, Http, HttpVersion, Origin, Outcome, Sql, Transaction,
 };
 use crate::record::{Call, Event, Query};
+use crate::sql::Normalised;
 
 struct World;
 
@@ -80,17 +81,19 @@ fn http(path: &str, headers: Correlation) -> Detail {
 fn sql(fingerprint: u64, control: bool) -> Detail {
     Detail::Sql(Sql {
         system: "postgresql",
-        text: format!("SELECT {fingerprint}"),
-        fingerprint,
-        operation: "SELECT".into(),
-        table: None,
+        statement: Arc::new(Normalised {
+            text: format!("SELECT {fingerprint}"),
+            fingerprint,
+            operation: "SELECT".into(),
+            table: None,
+            is_transaction_control: control,
+        }),
         rows: Some(1),
         error_code: None,
         severity: None,
         database: None,
         user: None,
         transaction: Transaction::Idle,
-        is_transaction_control: control,
         is_cursor_round: false,
     })
 }

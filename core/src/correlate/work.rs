@@ -149,16 +149,16 @@ impl Open {
     fn count_query(&mut self, query: &Query) {
         self.queries += 1;
         self.query_ms += query.duration_ms;
-        if !query.is_transaction_control
+        if !query.statement.is_transaction_control
             && !query.is_cursor_round
             && (self.fingerprints.len() < FINGERPRINTS_MAX
-                || self.fingerprints.contains_key(&query.fingerprint))
+                || self.fingerprints.contains_key(&query.statement.fingerprint))
         {
-            *self.fingerprints.entry(query.fingerprint).or_insert(0) += 1;
+            *self.fingerprints.entry(query.statement.fingerprint).or_insert(0) += 1;
         }
         let at = self.slow.partition_point(|s| s.ms >= query.duration_ms);
         if at < SLOW_MAX {
-            let sql = query.sql.chars().take(SLOW_SQL_MAX).collect();
+            let sql = query.statement.text.chars().take(SLOW_SQL_MAX).collect();
             self.slow.insert(at, SlowSql { sql, ms: query.duration_ms });
             self.slow.truncate(SLOW_MAX);
         }

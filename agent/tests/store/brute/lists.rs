@@ -1,6 +1,7 @@
 //! The answers that list rows, or count what a row carries beside its duration, against the records themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use apm_agent::store::{DiscoveredRoute, Scope, SourceScan, Trace};
 use apm_core::record::{Call, Event, Query};
@@ -15,9 +16,9 @@ const FILES: [&str; 3] = ["app/views.py", "app/shop/orders.py", "tools/x.py"];
 /// Gives some records a call site, some requests a repeated statement, and some queries a request, by their place in the list.
 pub(super) fn dress(events: &mut [Event], calls: &mut [Call], queries: &mut [Query], picks: &[usize]) {
     let pick = |i: usize| picks[i % picks.len()];
-    let site = |i: usize| SITES.get(pick(i) % (SITES.len() + 1)).map(|site| (*site).to_owned());
+    let site = |i: usize| SITES.get(pick(i) % (SITES.len() + 1)).map(|site| Arc::from(*site));
     for (i, event) in events.iter_mut().enumerate() {
-        event.n_plus_one = (i % 4 == 0).then(|| statement(pick(i)).fingerprint);
+        event.n_plus_one = (i % 4 == 0).then(|| statement(pick(i)).statement.fingerprint);
         event.error_site = site(i).filter(|_| failed(event));
     }
     for (i, call) in calls.iter_mut().enumerate() {
@@ -85,8 +86,10 @@ fn check_percentiles(store: &TestStore, truth: &Truth, scope: &Scope) -> Result<
         prop_assert!(near(host.p95_ms, percentile(&durations, 0.95)));
     }
     for statement in store.reader.queries(scope, 50).unwrap() {
-        let queries =
-            truth.queries.iter().filter(|q| q.ts >= from && of(&q.service) && q.sql == statement.sql);
+        let queries = truth
+            .queries
+            .iter()
+            .filter(|q| q.ts >= from && of(&q.service) && q.statement.text == statement.sql);
         let durations: Vec<f64> = queries.map(|q| q.duration_ms).collect();
         prop_assert!(near(statement.p95_ms, percentile(&durations, 0.95)));
     }

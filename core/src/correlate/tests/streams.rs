@@ -44,7 +44,8 @@ impl Rig {
             let event = self.events().into_iter().find(|event| event.request_id.as_deref() == Some(id));
             event.map(|event| event.path.clone())
         };
-        let told = |query: &&Query| (query.fingerprint, query.source_request_id.as_deref().and_then(path));
+        let told =
+            |query: &&Query| (query.statement.fingerprint, query.source_request_id.as_deref().and_then(path));
         self.queries().iter().map(told).collect()
     }
 }

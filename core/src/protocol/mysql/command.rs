@@ -21,9 +21,9 @@ pub(super) enum Command {
     /// Prepare.
     Prepare(Arc<Normalised>),
     /// Log in anew, as this user and with this database.
-    ChangeUser { user: Option<String>, database: Option<String> },
+    ChangeUser { user: Option<Arc<str>>, database: Option<Arc<str>> },
     /// Make this the database.
-    InitDb(Option<String>),
+    InitDb(Option<Arc<str>>),
     /// Forget all statements and settings.
     ResetConnection,
     /// Rows of a cursor, or columns of a table: up to their end.

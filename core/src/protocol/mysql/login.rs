@@ -1,5 +1,7 @@
 //! What the client says when it logs in ("Protocol::HandshakeResponse41", "Protocol::SSLRequest").
 
+use std::sync::Arc;
+
 use super::packet::{integer, text};
 
 const CONNECT_WITH_DB: u32 = 1 << 3;
@@ -19,8 +21,8 @@ pub(super) const FIXED_LEN: usize = 32;
 /// What a login says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Login {
-    pub(super) user: Option<String>,
-    pub(super) database: Option<String>,
+    pub(super) user: Option<Arc<str>>,
+    pub(super) database: Option<Arc<str>>,
     /// After the login, packets are compressed.
     pub(super) compresses: bool,
     /// Result sets do not end with EOF packets.
@@ -79,10 +81,10 @@ pub(super) fn first(payload: &[u8], len: u64) -> Option<First> {
 }
 
 /// A name of a user or a database; none if it is empty.
-pub(super) fn name(bytes: &[u8]) -> Option<String> {
+pub(super) fn name(bytes: &[u8]) -> Option<Arc<str>> {
     // 64 characters of at most 4 bytes ("Identifier Length Limits").
     let cut = &bytes[..bytes.len().min(256)];
-    Some(String::from_utf8_lossy(cut).into_owned()).filter(|name| !name.is_empty())
+    (!cut.is_empty()).then(|| String::from_utf8_lossy(cut).into())
 }
 
 fn capabilities(payload: &[u8]) -> u32 {

@@ -152,7 +152,7 @@ impl Mysql {
         };
         if let Some(statement) = statement {
             if statement.operation == "USE" && ending.error.is_none() {
-                let named = statement.text.split_whitespace().nth(1).map(|name| name.replace('`', ""));
+                let named = statement.text.split_whitespace().nth(1).map(|name| name.replace('`', "").into());
                 self.database = named.or(self.database.take());
             }
             let detail = sql(&statement, &ending, self.database.clone(), self.user.clone());

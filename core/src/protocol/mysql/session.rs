@@ -50,8 +50,8 @@ pub(super) struct Mysql {
     pub(super) queue: VecDeque<Pending>,
     pub(super) place: Place,
     pub(super) statements: BTreeMap<u32, Arc<Normalised>>,
-    pub(super) user: Option<String>,
-    pub(super) database: Option<String>,
+    pub(super) user: Option<Arc<str>>,
+    pub(super) database: Option<Arc<str>>,
     pub(super) deprecates_eof: Option<bool>,
     pub(super) has_attributes: bool,
     /// The login asked for something after which packets cannot be read.
@@ -296,24 +296,20 @@ pub(super) fn exchange(pending: &Pending, outcome: Outcome, end: Time, detail: S
 }
 
 pub(super) fn sql(
-    statement: &Normalised,
+    statement: &Arc<Normalised>,
     ending: &Ending,
-    database: Option<String>,
-    user: Option<String>,
+    database: Option<Arc<str>>,
+    user: Option<Arc<str>>,
 ) -> Sql {
     Sql {
         system: "mysql",
-        text: statement.text.clone(),
-        fingerprint: statement.fingerprint,
-        operation: statement.operation.clone(),
-        table: statement.table.clone(),
+        statement: Arc::clone(statement),
         rows: ending.rows,
         error_code: ending.error.clone(),
         severity: None,
         database,
         user,
         transaction: if ending.error.is_some() { Transaction::Unknown } else { ending.transaction() },
-        is_transaction_control: statement.is_transaction_control,
         is_cursor_round: false,
     }
 }

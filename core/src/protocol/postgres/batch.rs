@@ -1,5 +1,7 @@
 //! Finished exchanges, held until the ReadyForQuery that tells the transaction state.
 
+use std::sync::Arc;
+
 use crate::exchange::{Detail, Exchange, Outcome, Sql, Transaction};
 use crate::time::Time;
 
@@ -42,8 +44,8 @@ impl Ended {
 /// The session's names and the exchanges that wait.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub(super) database: Option<String>,
-    pub(super) user: Option<String>,
+    pub(super) database: Option<Arc<str>>,
+    pub(super) user: Option<Arc<str>>,
     state: Transaction,
     held: Vec<Exchange>,
 }
@@ -63,17 +65,13 @@ impl Batch {
             outcome: ended.outcome,
             detail: Detail::Sql(Sql {
                 system: "postgresql",
-                text: statement.text.clone(),
-                fingerprint: statement.fingerprint,
-                operation: statement.operation.clone(),
-                table: statement.table.clone(),
+                statement: Arc::clone(statement),
                 rows: ended.rows,
                 error_code: failure.code,
                 severity: failure.severity,
                 database: self.database.clone(),
                 user: self.user.clone(),
                 transaction: Transaction::Unknown,
-                is_transaction_control: statement.is_transaction_control,
                 is_cursor_round: ended.suspended || moves_cursor(&statement.operation),
             }),
         });
@@ -113,8 +111,8 @@ impl Batch {
     /// ReadyForQuery: `state` is the state after the last statement. It is the state after each one too where nothing
     /// in the batch could have changed it.
     pub(super) fn ready(&mut self, state: Transaction, out: &mut Vec<Exchange>) {
-        let same =
-            self.state == state && !self.held.iter().filter_map(sql).any(|sql| sql.is_transaction_control);
+        let same = self.state == state
+            && !self.held.iter().filter_map(sql).any(|sql| sql.statement.is_transaction_control);
         let before_last = if same { state } else { Transaction::Unknown };
         let last = self.held.len().saturating_sub(1);
         for (index, exchange) in self.held.iter_mut().enumerate() {

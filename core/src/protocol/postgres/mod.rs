@@ -22,6 +22,8 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::exchange::Role;
 use crate::loss::Loss;
 use crate::protocol::{At, CloseReason, Next, Output, Protocol, Session};
@@ -266,8 +268,8 @@ fn startup(message: &Message<'_>, conversation: &mut Conversation) -> Option<Pha
         CANCEL_REQUEST => None,
         code if code >> 16 == STARTUP_MAJOR => {
             let found = messages::startup(&message.body[4..]);
-            conversation.batch.user = found.user;
-            conversation.batch.database = found.database;
+            conversation.batch.user = found.user.map(Arc::from);
+            conversation.batch.database = found.database.map(Arc::from);
             conversation.queue.push_back(Expected::Startup);
             (!found.replication).then_some(Phase::Running)
         }

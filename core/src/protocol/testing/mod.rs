@@ -74,12 +74,13 @@ pub(super) fn line(exchange: &Exchange) -> String {
             None => command.name.clone(),
         },
         Detail::Sql(sql) => {
-            let mut what = sql.operation.clone();
+            let statement = &sql.statement;
+            let mut what = statement.operation.clone();
             let optional = [
-                ("table", &sql.table),
-                ("error", &sql.error_code),
-                ("database", &sql.database),
-                ("user", &sql.user),
+                ("table", statement.table.as_deref()),
+                ("error", sql.error_code.as_deref()),
+                ("database", sql.database.as_deref()),
+                ("user", sql.user.as_deref()),
             ];
             for (name, value) in optional {
                 if let Some(value) = value {
@@ -89,13 +90,13 @@ pub(super) fn line(exchange: &Exchange) -> String {
             if let Some(rows) = sql.rows {
                 what += &format!(" rows={rows}");
             }
-            if sql.is_transaction_control {
+            if statement.is_transaction_control {
                 what += " control";
             }
             if sql.is_cursor_round {
                 what += " round";
             }
-            format!("{what} {:?}: {}", sql.transaction, sql.text)
+            format!("{what} {:?}: {}", sql.transaction, statement.text)
         }
     };
     format!("{}..{first}..{} {request_bytes}/{response_bytes} {outcome:?} {what}", start.0, end.0)

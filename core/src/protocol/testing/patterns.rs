@@ -82,7 +82,7 @@ fn told(exchange: &Exchange) -> (String, String) {
         }
         // A statement of which only a name was seen is told as that.
         Detail::Sql(sql) => {
-            let text = (!sql.text.starts_with('<')).then(|| sql.text.clone());
+            let text = (!sql.statement.text.starts_with('<')).then(|| sql.statement.text.clone());
             (known(text), format!("{}/{:?}", known(sql.rows.map(|rows| rows.to_string())), sql.error_code))
         }
         Detail::Command(command) => (command.name.clone(), format!("{:?}", command.error)),

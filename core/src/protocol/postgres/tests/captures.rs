@@ -48,7 +48,7 @@ fn asked(fed: &Fed) -> Vec<(String, Option<u64>, Option<String>, Outcome)> {
     exchanges
         .map(|exchange| {
             let sql = sql(exchange);
-            (sql.text.clone(), sql.rows, sql.error_code.clone(), exchange.outcome)
+            (sql.statement.text.clone(), sql.rows, sql.error_code.clone(), exchange.outcome)
         })
         .collect()
 }
@@ -80,7 +80,8 @@ fn clients_do_what_they_did(
         let sql = sql(exchange);
         assert_eq!((sql.database.as_deref(), sql.user.as_deref()), (Some("shop"), Some("shop")));
     }
-    let kept = fed.out.exchanges.iter().map(|exchange| sql(exchange).text.as_str()).collect::<String>();
+    let kept =
+        fed.out.exchanges.iter().map(|exchange| sql(exchange).statement.text.as_str()).collect::<String>();
     for secret in ["one", "again", "twenty", "secret", "correct horse", "five"] {
         assert!(!kept.contains(secret), "{secret} survived");
     }

@@ -14,7 +14,7 @@ fn start_up_is_no_query_and_names_the_session() {
     let sql = sql(&fed.out.exchanges[0]);
     // A database that is not named is the user's.
     assert_eq!((sql.user.as_deref(), sql.database.as_deref()), (Some("shop"), Some("shop")));
-    assert_eq!((sql.system, sql.operation.as_str()), ("postgresql", "SELECT"));
+    assert_eq!((sql.system, sql.statement.operation.as_str()), ("postgresql", "SELECT"));
 }
 
 #[test]
@@ -354,7 +354,8 @@ fn a_statement_prepared_before_is_told_as_such_and_timed() {
         fed.client(run(name)).server(&reply);
     }
     assert_eq!(fed.lines()[0], "1-2-2 rows=1 idle <prepared before attach>");
-    let prints: Vec<_> = fed.out.exchanges.iter().map(|exchange| sql(exchange).fingerprint).collect();
+    let prints: Vec<_> =
+        fed.out.exchanges.iter().map(|exchange| sql(exchange).statement.fingerprint).collect();
     assert!(prints[0] == prints[2] && prints[0] != prints[1]);
 }
 
@@ -386,7 +387,7 @@ fn what_a_connection_can_make_us_keep_is_bounded() {
     let mut fed = connected();
     fed.client(many).server(complete("SELECT 1").repeat(5000)).server(ready("I"));
     assert_eq!(fed.out.exchanges.len(), 5000);
-    assert_eq!(sql(&fed.out.exchanges[4999]).text, "<statement not captured>");
+    assert_eq!(sql(&fed.out.exchanges[4999]).statement.text, "<statement not captured>");
 }
 
 #[test]

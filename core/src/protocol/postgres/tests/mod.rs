@@ -122,7 +122,7 @@ fn line(exchange: &Exchange) -> String {
     if exchange.outcome != Outcome::Complete {
         line += &format!(" {:?}", exchange.outcome);
     }
-    format!("{line} {}", sql.text)
+    format!("{line} {}", sql.statement.text)
 }
 
 /// A message of either side.

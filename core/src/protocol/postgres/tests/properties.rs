@@ -53,7 +53,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 }
 
 fn told(fed: &Fed) -> Vec<(String, Option<u64>)> {
-    fed.out.exchanges.iter().map(sql).map(|sql| (sql.text.clone(), sql.rows)).collect()
+    fed.out.exchanges.iter().map(sql).map(|sql| (sql.statement.text.clone(), sql.rows)).collect()
 }
 
 /// Cuts bytes at these places and leaves out those pieces.
@@ -103,7 +103,7 @@ proptest! {
             || fed.out.exchanges.iter().any(|exchange| exchange.outcome != Outcome::Complete);
         prop_assert!(reported || fed.out.exchanges.len() == happened.len());
         for exchange in fed.out.exchanges.iter().filter(|exchange| exchange.outcome == Outcome::Complete) {
-            let (text, rows) = (&sql(exchange).text, sql(exchange).rows);
+            let (text, rows) = (&sql(exchange).statement.text, sql(exchange).rows);
             let number = text.strip_prefix("SELECT c").and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
             if let (Some(number), Some(rows)) = (number.filter(|&number| number >= 1000), rows) {
                 prop_assert_eq!(number, rows, "the reply of another: {:?}", all);
