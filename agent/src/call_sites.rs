@@ -89,7 +89,14 @@ impl CallSites {
                     let site = site.map(|site| self.text(site));
                     self.keep(stack.number, Known { pid: stack.tgid, site, end }, capture);
                 }
-                Err(Unreadable) => capture.forget_stack(stack.number),
+                Err(Unreadable) => {
+                    tracing::debug!(
+                        "process {}: a call stack of {} frames cannot be read",
+                        stack.tgid,
+                        stack.frames
+                    );
+                    capture.forget_stack(stack.number);
+                }
             }
         }
     }

@@ -142,7 +142,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
         let site = call.call_site.as_deref();
         let is_right = app::is_site(site, "/http_clients.py", &["call"]) || hidden && site.is_none();
         if !is_right {
-            tally.fault("without the app's line", format_args!("{:?} of {}", call.call_site, sent.path));
+            tally.lineless(site, &sent.path);
         }
         if call.peer.is_none() {
             tally.fault("not bound to a socket", &sent.path);
@@ -169,8 +169,6 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     if let Err(differs) = &run.figures {
         tally.fault("other figures", format_args!("{differs:#}"));
     }
-    if !run.losses.is_empty() {
-        tally.fault("counted as lost", format_args!("{:?}", run.losses));
-    }
+    tally.lost(&run.losses, &[]);
     tally.result()
 }

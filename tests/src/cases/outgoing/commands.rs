@@ -77,8 +77,6 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     for (key, left) in ours.iter().filter(|(_, left)| !left.is_empty()) {
         tally.fault("invented by the agent", format_args!("{} x {key:?}", left.len()));
     }
-    if !run.losses.is_empty() {
-        tally.fault("counted as lost", format_args!("{:?}", run.losses));
-    }
+    tally.lost(&run.losses, &[]);
     tally.result()
 }

@@ -111,9 +111,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<S
     process.stop(libc::SIGTERM, Duration::from_secs(30))?;
     agent.stop()?;
     let mut tally = Tally::default();
-    if !loss.is_empty() {
-        tally.fault("counted as lost", format_args!("{loss:?}"));
-    }
+    tally.lost(&loss, &[]);
     let mut served: HashMap<String, Vec<agent::Event>> = HashMap::new();
     for event in agent.events()? {
         served.entry(event.path.clone()).or_default().push(event);

@@ -281,12 +281,9 @@ pub(super) fn compare_all(
     }
     // Connections joined in mid-life begin with a resynchronisation.
     // An app that sends all at once may have ended before the agent reads whose lines its last stacks name.
-    let ends_early = |name: &str| app_file == "/batches.py" && name == "stacks_unread";
-    let counts = |name: &str| name != "resyncs" && !ends_early(name);
-    let lost: Vec<_> = run.losses.iter().filter(|(name, _)| counts(name)).collect();
-    if !lost.is_empty() {
-        tally.fault("counted as lost", format_args!("{lost:?}"));
-    }
+    let expected: &[&str] =
+        if app_file == "/batches.py" { &["resyncs", "stacks_unread"] } else { &["resyncs"] };
+    tally.lost(&run.losses, expected);
     Ok(shapes)
 }
 
@@ -319,7 +316,7 @@ fn compare(
     // A batch goes on when its socket has room again, and then no line of the app's runs.
     let goes_on = app_file == "/batches.py" && site.is_none();
     if !goes_on && !app::is_site(site, app_file, FUNCTIONS) {
-        tally.fault("without the app's line", format_args!("{:?} of {}", query.call_site, sent.id));
+        tally.lineless(site, &sent.id);
     }
     tally.matched(phase);
     if sent.line.timed {
