@@ -166,22 +166,19 @@ impl CallSites {
 struct Unreadable;
 
 /// The frame that decides, and what it makes of the stack.
-type Decided<'a> = Option<(&'a RaisedFrame, Option<String>)>;
+type Decided = Option<(RaisedFrame, Option<String>)>;
 
 /// The innermost frame that is the application's, unless that only started an event loop or a server in which the call is
 /// made: then that decides that there is none. `None` where all frames are libraries'.
-fn call_site<'a>(
-    interpreter: &mut Interpreter,
-    stack: &'a Stack,
-    frames: usize,
-) -> Result<Decided<'a>, Unreadable> {
+fn call_site(interpreter: &mut Interpreter, stack: &Stack, frames: usize) -> Result<Decided, Unreadable> {
     for frame in stack.stack[..frames].iter().filter(|frame| frame.code != 0) {
-        let names = interpreter.names(frame).ok_or(Unreadable)?;
+        let frame = interpreter.completed(frame);
+        let names = interpreter.names(&frame).ok_or(Unreadable)?;
         match place(&names.file, &names.name) {
             Place::Library => {}
             Place::Runner => return Ok(Some((frame, None))),
             Place::Application => {
-                let line = interpreter.line(&names, frame);
+                let line = interpreter.line(&names, &frame);
                 let line = line.map_or_else(|| "?".to_owned(), |line| line.to_string());
                 let site = format!("{}:{line} {}", names.file, names.qualified);
                 return Ok(Some((frame, Some(site))));

@@ -10,6 +10,8 @@ use std::time::Duration;
 use apm_agent::process::{
     Decision, Implementation, NotPython, Policy, ProcSource, ProcessEvent, Procfs, Registry, Sampler, TlsKind,
 };
+use apm_agent::python::Interpreters;
+use apm_agent_ebpf::RaisedFrame;
 use python::{Python, interpreters};
 
 /// Runs `test` for every Python of this machine, and says which are absent.
@@ -42,6 +44,28 @@ fn every_python_is_recognised_with_its_exact_version_and_runtime() {
         });
         assert!(inside, "{address:#x} is no writable memory of {}:\n{map}", path.display());
         assert!(runtime.file.access.exists());
+    });
+}
+
+#[test]
+fn what_a_probe_could_not_read_of_a_code_object_is_read_later() {
+    with_each(|_, path| {
+        let script = "\n\n\ndef shop(price, count):\n    return price * count";
+        let python = Python::run(&path, script, "id(shop.__code__)");
+        let process = Procfs::default().inspect(python.pid()).unwrap();
+        let mut interpreters = Interpreters::default();
+        interpreters.open(&process).unwrap().expect("the layout is known");
+        let interpreter = interpreters.get(python.pid()).unwrap();
+        let frame = RaisedFrame { code: python.said().parse().unwrap(), ..RaisedFrame::default() };
+        assert!(interpreter.names(&frame).is_none(), "its name is not that of the code object");
+        let completed = interpreter.completed(&frame);
+        assert_eq!(completed.first_line, 4, "{}", path.display());
+        assert_eq!(&*interpreter.names(&completed).unwrap().name, "shop", "{}", path.display());
+        assert_eq!(*interpreter.variables(&frame).unwrap(), ["price", "count"], "{}", path.display());
+        // Nothing is made of what is no code object, and of one that is another now.
+        let no_code = RaisedFrame { code: process.runtime.unwrap().runtime_address.unwrap(), ..frame };
+        assert_eq!(interpreter.completed(&no_code).name, 0);
+        assert!(interpreter.frame(&RaisedFrame { name: completed.name + 8, ..completed }).is_none());
     });
 }
 

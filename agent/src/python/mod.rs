@@ -87,8 +87,16 @@ pub struct Names {
 }
 
 impl Interpreter {
+    /// The frame, with what is missing of it. While the kernel moves a page (compaction), a probe cannot read it, and sends
+    /// zeros for what it holds of the code object; a moment later it is there, and still that of the frame.
+    pub fn completed(&self, frame: &RaisedFrame) -> RaisedFrame {
+        let missing = (frame.name == 0).then(|| self.objects.identity(frame.code)).flatten();
+        missing.map_or(*frame, |(name, first_line)| RaisedFrame { name, first_line, ..*frame })
+    }
+
     /// What a frame runs, with the line and its source. `None` where its code object is gone.
     pub fn frame(&mut self, frame: &RaisedFrame) -> Option<Frame> {
+        let frame = &self.completed(frame);
         let names = self.names(frame)?;
         let line = self.line(&names, frame);
         Some(Frame {
@@ -122,6 +130,7 @@ impl Interpreter {
 
     /// Names of the variables of what a frame runs, in the order in which it holds them.
     pub fn variables(&mut self, frame: &RaisedFrame) -> Option<Arc<[String]>> {
+        let frame = &self.completed(frame);
         let key: CodeKey = (frame.code, frame.name, frame.first_line);
         if let Some(known) = self.variables.get(&key) {
             return Some(Arc::clone(known));

@@ -212,6 +212,16 @@ impl Objects {
         Some(Code { file, name, qualified, lines })
     }
 
+    /// Where the name of the code object at `address` is, and its first line; `None` where there is no code object.
+    pub fn identity(&self, address: u64) -> Option<(u64, u32)> {
+        let (memory, layout) = (&self.memory, self.layout);
+        if self.type_name(address)? != "code" {
+            return None;
+        }
+        let first_line = memory.half(address + u64::from(layout.raising.first_line))?;
+        Some((memory.word(address + layout.file + 8)?, first_line))
+    }
+
     /// Names of the variables of the code object at `address`, in the order in which a frame holds them:
     /// `co_localsplusnames`, up to 3.10 `co_varnames`.
     pub fn variables(&self, address: u64) -> Option<Vec<String>> {
