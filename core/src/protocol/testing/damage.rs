@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
+use proptest::sample::Index;
+
 use super::line;
-use super::replay::replay;
+use super::replay::{Replay, replay};
 use super::script::{Bytes, Closer, Conversation, Step};
 use crate::exchange::{Exchange, Outcome, Role};
 use crate::protocol::{CloseReason, Protocol};
+use crate::time::Time;
 
 /// Captured bytes of a conversation, over all its steps.
 pub(in crate::protocol) fn seen_len(steps: &[Step]) -> usize {
@@ -64,21 +67,53 @@ pub(in crate::protocol) fn lose(steps: &[Step], range: &Range<usize>) -> Vec<Ste
     damaged
 }
 
-/// Wherever the last bytes of a connection are lost: what was complete is told as ever, of the rest nobody says how it ended.
-pub(in crate::protocol) fn check_lost_ends(
+/// The steps cut at `cuts`, with so many bytes lost from a place on.
+pub(in crate::protocol) fn damaged(
+    steps: &[Step],
+    cuts: &[Index],
+    (place, size): (Index, usize),
+) -> Vec<Step> {
+    let len = seen_len(steps);
+    let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(len)).collect();
+    let start = place.index(len);
+    lose(&split(steps, &cuts), &(start..(start + size).min(len)))
+}
+
+/// Calls `check` for gaps of some sizes at every place of small conversations: with what comes of the whole, and with the
+/// steps that are left.
+pub(in crate::protocol) fn check_gaps(
     protocol: &Protocol,
     role: Role,
-    conversations: impl Iterator<Item = &'static Conversation>,
+    conversations: &[Conversation],
+    check: impl Fn(&Conversation, &Replay, &[Step]),
 ) {
-    for conversation in conversations.filter(|conversation| conversation.closer.is_some()) {
+    for conversation in conversations.iter().filter(|conversation| is_small(conversation)) {
+        let len = seen_len(&conversation.steps);
+        let truth = replay(protocol, role, conversation, &conversation.steps);
+        for start in 0..len {
+            for size in [1, 2, 3, 5, 11, 17, 60, 150] {
+                let steps = lose(&conversation.steps, &(start..(start + size).min(len)));
+                check(conversation, &truth, &steps);
+            }
+        }
+    }
+}
+
+/// Wherever the last bytes of a connection are lost: what was complete is told as ever, of the rest nobody says how it ended.
+pub(in crate::protocol) fn check_lost_ends(protocol: &Protocol, role: Role, conversations: &[Conversation]) {
+    let checked = |conversation: &&Conversation| is_small(conversation) && conversation.closer.is_some();
+    for conversation in conversations.iter().filter(checked) {
         let expected = replay(protocol, role, conversation, &conversation.steps).lines();
         let unseen =
             Conversation { closer: Some(Closer::Other(CloseReason::Unseen)), ..conversation.clone() };
         for end in 0..seen_len(&conversation.steps) {
-            let got = replay(protocol, role, &unseen, &truncate(&conversation.steps, end)).output.exchanges;
+            let steps = truncate(&conversation.steps, end);
+            let last = Time(steps.iter().map(|step| step.call).max().unwrap_or(0));
+            let got = replay(protocol, role, &unseen, &steps).output.exchanges;
+            // Nor when: it ends with what was seen of it.
             let is_told = |exchange: &Exchange| match exchange.outcome {
                 Outcome::Complete => expected.contains(&line(exchange)),
-                outcome => outcome == Outcome::Lost,
+                outcome => outcome == Outcome::Lost && exchange.end <= last,
             };
             let wrong: Vec<String> = got.iter().filter(|exchange| !is_told(exchange)).map(line).collect();
             assert!(wrong.is_empty(), "{} as {role:?} lost from {end}: {wrong:#?}", conversation.name);
@@ -87,7 +122,7 @@ pub(in crate::protocol) fn check_lost_ends(
 }
 
 /// Large repeated runs make exhaustive damage slow without making it better.
-pub(in crate::protocol) fn is_small(conversation: &Conversation) -> bool {
+fn is_small(conversation: &Conversation) -> bool {
     seen_len(&conversation.steps) < 800
 }
 

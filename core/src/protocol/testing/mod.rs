@@ -7,7 +7,7 @@ mod replay;
 mod script;
 
 pub(super) use captures::{capture, read_capture};
-pub(super) use damage::{check_lost_ends, is_small, lose, outline, seen_len, split, truncate};
+pub(super) use damage::{check_gaps, check_lost_ends, damaged, lose, outline, seen_len, split, truncate};
 pub(super) use patterns::{Call, Trial, followed};
 pub(super) use replay::{Replay, replay};
 pub(super) use script::{Bytes, Conversation, Step, parse, unescape};

@@ -91,6 +91,14 @@ fn every_truncation_leaves_what_was_complete() {
             let line = super::line(exchange);
             assert!(expected.contains(&line), "{line} after {end} bytes");
         }
+        // Where the rest was lost, nobody says how or when it ended.
+        let got = super::play_to(CloseReason::Unseen, Role::Server, true, &cut);
+        for exchange in got.exchanges.iter().filter(|exchange| exchange.outcome == Outcome::Lost) {
+            let seen = exchange.end.0 <= steps.len() as u64 && super::http(exchange).status != 0;
+            assert!(seen, "{} after {end} bytes", super::line(exchange));
+        }
+        let told = |exchange| expected.contains(&super::line(exchange));
+        assert!(got.exchanges.iter().all(|exchange| exchange.outcome == Outcome::Lost || told(exchange)));
     }
 }
 

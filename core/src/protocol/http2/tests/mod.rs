@@ -24,6 +24,11 @@ fn at(step: &Step, role: Role, time: u64) -> At {
 
 /// Plays the steps, one call each, and closes the connection as the peer.
 fn play(role: Role, from_start: bool, steps: &[Step]) -> Output {
+    play_to(CloseReason::Peer, role, from_start, steps)
+}
+
+/// The same with another end.
+fn play_to(end: CloseReason, role: Role, from_start: bool, steps: &[Step]) -> Output {
     let mut session = (PROTOCOL.session)(role, from_start);
     let mut out = Output::default();
     let mut time = 0;
@@ -35,7 +40,7 @@ fn play(role: Role, from_start: bool, steps: &[Step]) -> Output {
         }
         session.data(&at, &step.bytes, &mut out);
     }
-    session.close(Time(time + 1), CloseReason::Peer, &mut out);
+    session.close(Time(time + 1), end, &mut out);
     assert_eq!(session.in_flight(), 0);
     out
 }

@@ -10,8 +10,8 @@ use rstest::rstest;
 use super::PROTOCOL;
 use crate::exchange::{Direction, Outcome, Role};
 use crate::protocol::testing::{
-    Conversation, Replay, Step, all_of, all_wrong, check_lost_ends, is_small, lose, outline, parse, replay,
-    seen_len, split, truncate,
+    Conversation, Replay, Step, all_of, all_wrong, check_gaps, check_lost_ends, damaged, outline, parse,
+    replay, seen_len, split, truncate,
 };
 use crate::protocol::{Opening, Verdict};
 
@@ -62,7 +62,7 @@ fn every_truncation_leaves_the_exchanges_that_were_complete() {
 
 #[test]
 fn nobody_says_how_it_ended_where_the_end_was_lost() {
-    check_lost_ends(&PROTOCOL, Role::Client, whole().iter().filter(|conversation| is_small(conversation)));
+    check_lost_ends(&PROTOCOL, Role::Client, whole());
 }
 
 /// Whatever was lost of a conversation is told, and nothing is told that did not happen.
@@ -79,16 +79,7 @@ fn check_honest(conversation: &Conversation, truth: &Replay, steps: &[Step]) {
 
 #[test]
 fn every_gap_is_told_and_joins_nothing_wrongly() {
-    for conversation in whole().iter().filter(|conversation| is_small(conversation)) {
-        let len = seen_len(&conversation.steps);
-        let truth = replay(&PROTOCOL, Role::Client, conversation, &conversation.steps);
-        for start in 0..len {
-            for size in [1, 2, 3, 5, 11, 17, 60] {
-                let steps = lose(&conversation.steps, &(start..(start + size).min(len)));
-                check_honest(conversation, &truth, &steps);
-            }
-        }
-    }
+    check_gaps(&PROTOCOL, Role::Client, whole(), check_honest);
 }
 
 proptest! {
@@ -101,12 +92,8 @@ proptest! {
         gap in (any::<prop::sample::Index>(), 1usize..60),
     ) {
         let conversation = which.get(whole());
-        let len = seen_len(&conversation.steps);
         let truth = replay(&PROTOCOL, Role::Client, conversation, &conversation.steps);
-        let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(len)).collect();
-        let start = gap.0.index(len);
-        let steps = lose(&split(&conversation.steps, &cuts), &(start..(start + gap.1).min(len)));
-        check_honest(conversation, &truth, &steps);
+        check_honest(conversation, &truth, &damaged(&conversation.steps, &cuts, gap));
     }
 }
 
