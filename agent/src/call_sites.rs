@@ -64,8 +64,8 @@ impl CallSites {
         }
     }
 
-    /// Puts what was sent into words. What cannot be read, or found no room, is to be sent again; but what processes sent that are not known
-    /// waits, unless this is the `last` chance.
+    /// Puts what was sent into words. What cannot be read, or found no room, is to be sent again; but what processes sent
+    /// that are not known waits, unless this is the `last` chance.
     pub fn read(&mut self, interpreters: &mut Interpreters, capture: &mut Capture, last: bool) {
         for number in std::mem::take(&mut self.refused) {
             capture.forget_stack(number);

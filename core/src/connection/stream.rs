@@ -170,8 +170,7 @@ impl Stream {
         *expected = Some(chunk.pos.saturating_add(chunk.len));
         let at = At { direction: chunk.direction, time: chunk.time, origin: chunk.origin };
         if missing > 0 {
-            out.losses.add(Loss::Gaps, 1);
-            out.losses.add(Loss::GapBytes, missing);
+            count_gap(missing, out);
             self.lost(&at, missing, out);
         }
         if chunk.opens_tls {
@@ -314,19 +313,26 @@ impl Stream {
         if matches!(self.state, State::Ciphertext | State::Ignored) {
             return false;
         }
-        let missing = |(seen, moved): (&Option<u64>, &u64)| moved.saturating_sub(seen.unwrap_or(u64::MAX));
-        let gaps = self.expected.iter().zip(&self.moved).map(missing).filter(|&bytes| bytes > 0);
-        for bytes in gaps.clone() {
-            out.losses.add(Loss::Gaps, 1);
-            out.losses.add(Loss::GapBytes, bytes);
+        let mut loses = false;
+        for (moved, seen) in self.moved.iter().zip(&self.expected) {
+            let missing = moved.saturating_sub(seen.unwrap_or(u64::MAX));
+            if missing > 0 {
+                count_gap(missing, out);
+                loses = true;
+            }
         }
-        gaps.count() > 0
+        loses
     }
 
     /// Wraps an exchange with what is known of its connection.
     pub(super) fn finished(&self, exchange: Exchange, role: Role) -> Finished {
         Finished { exchange, conn: Arc::clone(&self.info), role, pid: self.pid }
     }
+}
+
+fn count_gap(bytes: u64, out: &mut Output) {
+    out.losses.add(Loss::Gaps, 1);
+    out.losses.add(Loss::GapBytes, bytes);
 }
 
 /// Is this `101 Switching Protocols` (RFC 9110, 15.2.2)?

@@ -196,10 +196,7 @@ impl Objects {
     /// `first_line`.
     pub fn code(&self, address: u64, name: u64, first_line: u32) -> Option<Code> {
         let (memory, layout) = (&self.memory, self.layout);
-        if self.type_name(address)? != "code"
-            || memory.word(address + layout.file + 8)? != name
-            || memory.half(address + u64::from(layout.raising.first_line))? != first_line
-        {
+        if self.identity(address)? != (name, first_line) {
             return None;
         }
         let file = self.text(memory.word(address + layout.file)?)?;
