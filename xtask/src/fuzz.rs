@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::steps::{Outcome, Tally};
 use crate::{places, shell};
@@ -14,11 +14,7 @@ const CARGO_FUZZ: &str = "0.13.1";
 
 /// `cargo xtask fuzz`
 pub(crate) fn task(seconds: u32) -> Result<()> {
-    match run(seconds)? {
-        Outcome::Failed(tally, _) => bail!("{tally}"),
-        Outcome::Ran(tally) => println!("{tally}"),
-        Outcome::Skipped(why) => println!("skipped: {why}"),
-    }
+    println!("{}", run(seconds)?.line()?);
     Ok(())
 }
 

@@ -58,16 +58,26 @@ impl fmt::Display for Tally {
 pub(crate) enum Outcome {
     /// It ran; this is its count.
     Ran(Tally),
-    /// It ran and something failed: its count, and what to print once more at the end, below everything else.
-    Failed(Tally, Vec<String>),
+    /// It ran, and some of what it printed is to be read once more at the end, below everything else: what failed, or passed
+    /// only when it was tried again.
+    Told(Tally, Vec<String>),
     /// It could not run, for this reason; counted as one skipped.
     Skipped(String),
 }
 
 impl Outcome {
-    /// What ran came to `tally`; `failures` has a line for each that failed.
-    pub(crate) fn of(tally: Tally, failures: Vec<String>) -> Self {
-        if failures.is_empty() { Self::Ran(tally) } else { Self::Failed(tally, failures) }
+    /// What ran came to `tally`; `told` has a line for each that is to be read again.
+    pub(crate) fn of(tally: Tally, told: Vec<String>) -> Self {
+        if told.is_empty() { Self::Ran(tally) } else { Self::Told(tally, told) }
+    }
+
+    /// The one line of a command that did this alone; an error when something failed.
+    pub(crate) fn line(self) -> Result<String> {
+        match self {
+            Self::Ran(tally) | Self::Told(tally, _) if tally.failed > 0 => bail!("{tally}"),
+            Self::Ran(tally) | Self::Told(tally, _) => Ok(tally.to_string()),
+            Self::Skipped(why) => Ok(format!("skipped: {why}")),
+        }
     }
 }
 
@@ -76,8 +86,8 @@ pub(crate) struct Steps {
     total: usize,
     begun: usize,
     done: Vec<(String, Tally, Duration, String)>,
-    /// What failed, as the steps told it.
-    failures: Vec<String>,
+    /// What is to be read again, as the steps told it.
+    told: Vec<String>,
 }
 
 /// A step in the background.
@@ -92,7 +102,7 @@ pub(crate) struct Beside {
 impl Steps {
     /// A run of `total` steps.
     pub(crate) fn new(total: usize) -> Self {
-        Self { total, begun: 0, done: Vec::new(), failures: Vec::new() }
+        Self { total, begun: 0, done: Vec::new(), told: Vec::new() }
     }
 
     /// Runs one step and prints how it went.
@@ -139,8 +149,8 @@ impl Steps {
     fn end(&mut self, name: &str, outcome: Result<Outcome>, took: Duration) {
         let (tally, note) = match outcome {
             Ok(Outcome::Ran(tally)) => (tally, String::new()),
-            Ok(Outcome::Failed(tally, failures)) => {
-                self.failures.extend(failures);
+            Ok(Outcome::Told(tally, told)) => {
+                self.told.extend(told);
                 (tally, String::new())
             }
             Ok(Outcome::Skipped(why)) => (Tally { skipped: 1, ..Tally::default() }, why),
@@ -162,8 +172,8 @@ impl Steps {
             println!("  {:<28} {:>7.1} s   {tally}   {reason}", name, took.as_secs_f64());
         }
         println!("{}", bold(&format!("{sum}")));
-        for failure in &self.failures {
-            println!("  {failure}");
+        for line in &self.told {
+            println!("  {line}");
         }
         if sum.failed > 0 {
             bail!("{} failed; the lines above say which", sum.failed);

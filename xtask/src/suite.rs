@@ -140,14 +140,14 @@ fn end_to_end(long: bool, write_docs: bool, filter: Option<&str>) -> Result<Outc
 /// cannot run here, wholly or for one Python, says so in a line `skipped: why`, since cargo's own tests have no such end.
 fn counted(command: &mut std::process::Command, show: impl Fn(&str) -> bool) -> Result<Outcome> {
     let mut tally = Tally::default();
-    let mut failures = Vec::new();
+    let mut told = Vec::new();
     let passed = shell::lines(command, |line| {
         let summary = line.strip_prefix("test result:").and_then(Tally::parse);
         tally += summary.unwrap_or_default();
         let skipped = line.starts_with("skipped: ");
         tally.skipped += u64::from(skipped);
-        if line.ends_with("... FAILED") || line.starts_with("failed: ") {
-            failures.push(line.to_owned());
+        if line.ends_with("... FAILED") || line.starts_with("failed: ") || line.starts_with("unsteady: ") {
+            told.push(line.to_owned());
         }
         if skipped || show(line) || summary.is_some_and(|s| s != Tally::default()) {
             println!("      {line}");
@@ -156,5 +156,5 @@ fn counted(command: &mut std::process::Command, show: impl Fn(&str) -> bool) -> 
     if !passed && tally.failed == 0 {
         anyhow::bail!("the tests could not run; the output above tells why");
     }
-    Ok(Outcome::of(tally, failures))
+    Ok(Outcome::of(tally, told))
 }

@@ -32,7 +32,7 @@ export const agree = (shown: () => Promise<unknown>, said: () => Promise<unknown
         const [wanted, there] = [await said(), await shown()];
         return JSON.stringify(there) === JSON.stringify(wanted) ? "the same" : { there, wanted };
       },
-      { timeout: 20_000, interval: 200 },
+      { interval: 200 },
     )
     .toBe("the same");
 

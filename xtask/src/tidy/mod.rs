@@ -24,11 +24,7 @@ type Rule = fn(&Path, &str) -> Vec<Finding>;
 
 /// `cargo xtask tidy`
 pub(crate) fn task() -> Result<()> {
-    match check()? {
-        Outcome::Failed(tally, _) => bail!("{tally}"),
-        Outcome::Ran(tally) => println!("{tally}"),
-        Outcome::Skipped(why) => println!("skipped: {why}"),
-    }
+    println!("{}", check()?.line()?);
     Ok(())
 }
 
