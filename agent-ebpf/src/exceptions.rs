@@ -19,7 +19,7 @@ use aya_ebpf::{
 
 use crate::{
     attribution::{self, Key, half, user_word as word},
-    emit,
+    emit, maps,
     payload::opaque,
 };
 
@@ -169,7 +169,7 @@ pub extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64
     let event =
         unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Raised>() as u64, 0) }.cast::<Raised>();
     if event.is_null() {
-        attribution::count(counter::EXCEPTIONS_LOST);
+        maps::count(counter::EXCEPTIONS_LOST);
         return 0;
     }
     let exception = tagged & !3;
@@ -197,7 +197,7 @@ pub extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64
     }
     // SAFETY: reserved above, submitted once.
     unsafe { raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
-    attribution::count(counter::EVENTS);
+    maps::count(counter::EVENTS);
     next
 }
 

@@ -132,12 +132,27 @@ macro_rules! declare {
 }
 kernel_offsets!(declare);
 
-/// Adds one to a counter.
+/// Adds one atomically and returns what was there before. Rust grants this target no atomic read-modify-write, the
+/// kernel does (5.12, `BPF_ATOMIC | BPF_FETCH`).
+///
+/// # Safety
+/// `value` must be a live map value, aligned to 8.
+#[inline(always)]
+pub unsafe fn add_one(value: *mut u64) -> u64 {
+    let mut one = 1u64;
+    // SAFETY: by the caller.
+    unsafe {
+        core::arch::asm!("{1} = atomic_fetch_add((u64 *)({0} + 0), {1})", in(reg) value, inout(reg) one);
+    }
+    one
+}
+
+/// Adds one to a counter. Atomically: a uprobe can be interrupted by other programs on its CPU.
 #[inline(always)]
 pub fn count(index: u32) {
     if let Some(value) = COUNTERS.get_ptr_mut(index) {
-        // SAFETY: a per-CPU value, and tracepoint programs do not interrupt each other on one CPU.
-        unsafe { *value += 1 }
+        // SAFETY: a live map value, aligned to 8.
+        unsafe { add_one(value) };
     }
 }
 
@@ -145,7 +160,7 @@ pub fn count(index: u32) {
 #[inline(always)]
 pub fn note_waiting(bytes: u64) {
     if let Some(last) = COUNTERS.get_ptr_mut(counter::RING_WAITING) {
-        // SAFETY: as above.
+        // SAFETY: a live map value, written as a whole.
         unsafe { *last = bytes }
     }
     if let Some(peak) = COUNTERS.get_ptr_mut(counter::RING_PEAK) {

@@ -53,8 +53,8 @@ pub struct Stack {
     pub number: u64,
     /// How many frames are there.
     pub frames: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1: the frame after the last could not be read, and those further out are not known.
+    pub cut: u32,
     /// The frames, innermost first, without lines.
     pub stack: [RaisedFrame; STACK_MAX],
 }

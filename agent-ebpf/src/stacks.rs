@@ -15,12 +15,15 @@ use aya_ebpf::{
 
 use crate::{
     attribution::{self, Key, half, user_word as word},
-    emit,
+    emit, maps,
 };
 
 /// `frame.owner` from which on a frame is the interpreter's own and runs no code: `FRAME_OWNED_BY_CSTACK` of 3.12 and
 /// 3.13, `FRAME_OWNED_BY_INTERPRETER` of 3.14 (`Include/internal/pycore_frame.h`, `pycore_interpframe_structs.h`).
 const NO_CODE: u64 = 3;
+
+/// Stands for the frames that are not known; no address.
+const CUT: u64 = u64::MAX;
 
 /// Processes whose stacks are wanted, by tgid.
 #[btf_map]
@@ -62,7 +65,8 @@ pub struct Step {
     pub next: u64,
 }
 
-/// Reads the frame at `step.next`; zeros where it cannot be read.
+/// Reads the frame at `step.next`. 1 where it cannot be read: its page may be on the move (page migration), which a probe
+/// cannot wait for.
 ///
 /// # Safety
 /// Both must be null or live: a map value, and memory of the caller.
@@ -81,14 +85,14 @@ pub unsafe extern "C" fn next_frame(stacks: *const Stacks, step: *mut Step) -> u
         step.next = head[0];
         step.code = head[1];
         step.at = u64::from(half(address + u64::from(stacks.lasti)));
-        return 0;
+        return unreadable(step.code);
     }
     let words: [u64; 10] = read(address);
     step.at = words[7];
     if stacks.shape == frame_shape::FUNCTION_FIRST {
         step.code = words[4];
         step.next = words[6];
-        return 0;
+        return unreadable(step.code);
     }
     let owner = match stacks.shape {
         frame_shape::CODE_FIRST => words[8] >> 48 & 0xff,
@@ -97,7 +101,13 @@ pub unsafe extern "C" fn next_frame(stacks: *const Stacks, step: *mut Step) -> u
     // From 3.14 on the lowest bits of such references are flags.
     step.code = if owner < NO_CODE { words[0] & !3 } else { 0 };
     step.next = words[1];
-    0
+    if owner < NO_CODE { unreadable(step.code) } else { 0 }
+}
+
+/// A frame that runs code has some: none was read.
+#[inline(always)]
+fn unreadable(code: u64) -> u32 {
+    u32::from(code == 0)
 }
 
 /// Reads words of the current process; zeros where they cannot be read.
@@ -152,7 +162,11 @@ extern "C" fn stack_number(id: u64, state: u64) -> u64 {
             break;
         }
         // SAFETY: a live map value and a local.
-        unsafe { next_frame(stacks, &raw mut step) };
+        if unsafe { next_frame(stacks, &raw mut step) } != 0 {
+            // Another number than that of the frames so far: those are not the stack.
+            hash = mix(hash, CUT);
+            break;
+        }
         if step.code != 0 {
             // The name too: addresses of code objects are reused.
             let name = word(step.code + u64::from(stacks.name));
@@ -207,7 +221,7 @@ extern "C" fn send_stack(id: u64, state: u64, number: u64) -> u32 {
     e.kind = kind::STACK;
     e.tgid = (id >> 32) as u32;
     e.number = number;
-    e.reserved = 0;
+    e.cut = 0;
     e.frames = 0;
     let mut frame = Step { next: innermost(stacks, state), ..Step::default() };
     for i in 0..STACK_MAX {
@@ -215,13 +229,16 @@ extern "C" fn send_stack(id: u64, state: u64, number: u64) -> u32 {
             break;
         }
         // SAFETY: a live map value and a local.
-        unsafe { next_frame(stacks, &raw mut frame) };
+        if unsafe { next_frame(stacks, &raw mut frame) } != 0 {
+            e.cut = 1;
+            break;
+        }
         e.stack[i] = entry(stacks, &frame);
         e.frames = i as u32 + 1;
     }
     // SAFETY: reserved above, submitted once.
     unsafe { raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
-    attribution::count(counter::EVENTS);
+    maps::count(counter::EVENTS);
     // Where there is no room, it is sent again.
     let _full = STACKS_SENT.insert(number, 1, 0);
     0

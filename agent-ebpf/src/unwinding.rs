@@ -14,6 +14,7 @@ use crate::{
     attribution::{self, user_word as word},
     emit,
     exceptions::{self, RAISING},
+    maps,
     stacks::{self, Step},
 };
 
@@ -52,7 +53,7 @@ pub fn leaves(id: u64, frame: u64) {
     }
     // An application may raise and handle thousands in a few milliseconds: what else happens needs the room more.
     if emit::is_half_full() {
-        attribution::count(counter::EXCEPTIONS_LOST);
+        maps::count(counter::EXCEPTIONS_LOST);
         return;
     }
     let mut next = first(id, state, request, inner);
@@ -93,7 +94,7 @@ extern "C" fn first(id: u64, state: u64, request: u64, frame: u64) -> u64 {
     let event =
         unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Raised>() as u64, 0) }.cast::<Raised>();
     if event.is_null() {
-        attribution::count(counter::EXCEPTIONS_LOST);
+        maps::count(counter::EXCEPTIONS_LOST);
         return 0;
     }
     let is_object = exceptions::is_exception(root);
@@ -131,7 +132,7 @@ extern "C" fn first(id: u64, state: u64, request: u64, frame: u64) -> u64 {
     exceptions::locals(raising, holder, code, e);
     // SAFETY: reserved above, submitted once.
     unsafe { raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
-    attribution::count(counter::EVENTS);
+    maps::count(counter::EVENTS);
     next
 }
 

@@ -162,7 +162,7 @@ impl CallSites {
     }
 }
 
-/// A code object is gone, or is none.
+/// A code object is gone, or is none, or frames are missing.
 struct Unreadable;
 
 /// The frame that decides, and what it makes of the stack.
@@ -185,5 +185,6 @@ fn call_site(interpreter: &mut Interpreter, stack: &Stack, frames: usize) -> Res
             }
         }
     }
-    Ok(None)
+    // What is missing may be the application's.
+    if stack.cut == 0 { Ok(None) } else { Err(Unreadable) }
 }

@@ -418,8 +418,9 @@ pub fn uvloop_queues(id: u64, python: &Python, transport: u64, data: u64) {
     let Some(found) = stream(id, handle) else { return };
     // SAFETY: a live map value.
     let conn = unsafe { &*found };
-    // Its plaintext was attributed as it was handed to the TLS library; who writes the ciphertext does not matter.
-    if conn.flags & conn_flags::TLS != 0 {
+    // Its plaintext was attributed as it was handed to the TLS library; who writes the ciphertext does not matter. Nor does
+    // it where user space knows no use of the bytes.
+    if conn.flags & (conn_flags::TLS | conn_flags::IGNORED) != 0 {
         return;
     }
     // Who writes a response is told by how it begins.

@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 
-use crate::maps::COUNTERS;
+use crate::maps::{add_one, count};
 
 /// An object in a process's memory. Processes share addresses, so it takes both.
 #[repr(C)]
@@ -177,21 +177,6 @@ pub static HAS_THREADS: LruHashMap<u64, u64, 8192> = LruHashMap::new();
 #[btf_map]
 static NUMBERS: Array<u64, 1> = Array::new();
 
-/// Adds one atomically and returns what was there before. Rust grants this target no atomic read-modify-write, the
-/// kernel does (5.12, `BPF_ATOMIC | BPF_FETCH`).
-///
-/// # Safety
-/// `value` must be a live map value, aligned to 8.
-#[inline(always)]
-unsafe fn add_one(value: *mut u64) -> u64 {
-    let mut one = 1u64;
-    // SAFETY: by the caller.
-    unsafe {
-        core::arch::asm!("{1} = atomic_fetch_add((u64 *)({0} + 0), {1})", in(reg) value, inout(reg) one);
-    }
-    one
-}
-
 /// A number for a new request or unit, never 0 unless the map is missing.
 #[inline(always)]
 pub fn number() -> u64 {
@@ -199,15 +184,6 @@ pub fn number() -> u64 {
     // SAFETY: a live map value, aligned to 8.
     let before = unsafe { add_one(last) };
     before + 1
-}
-
-/// Adds one to a counter; uprobe programs can be interrupted by others on their CPU.
-#[inline(always)]
-pub fn count(index: u32) {
-    if let Some(value) = COUNTERS.get_ptr_mut(index) {
-        // SAFETY: a live map value, aligned to 8.
-        unsafe { add_one(value) };
-    }
 }
 
 /// Counts a value that found no room.

@@ -16,7 +16,7 @@ mod maps;
 mod now;
 
 pub use events::*;
-pub use maps::{Key, count, kept};
+pub use maps::{Key, kept};
 pub use now::half;
 pub use now::word as user_word;
 

@@ -10,7 +10,7 @@ use super::{
     frames::work_item,
     maps::*,
 };
-use crate::kernel;
+use crate::{kernel, maps::count};
 
 /// Thread states that are looked through where no slot leads to the right one.
 const THREADS_MAX: usize = 256;

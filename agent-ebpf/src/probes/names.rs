@@ -13,7 +13,7 @@ use aya_ebpf::{
 use super::watched;
 use crate::{
     attribution::{self, half},
-    emit,
+    emit, maps,
 };
 
 /// `AI_NUMERICHOST` of `netdb.h`: what is asked is whether the text is an address.
@@ -71,7 +71,7 @@ fn returned(error: i32) -> Option<()> {
     let event = unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Unresolved>() as u64, 0) }
         .cast::<Unresolved>();
     if event.is_null() {
-        attribution::count(counter::RING_FULL);
+        maps::count(counter::RING_FULL);
         return None;
     }
     // SAFETY: reserved above, not null.
@@ -86,6 +86,6 @@ fn returned(error: i32) -> Option<()> {
         e.port_len = if port < 0 { 0 } else { port as u32 };
         raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP));
     }
-    attribution::count(counter::EVENTS);
+    maps::count(counter::EVENTS);
     Some(())
 }
