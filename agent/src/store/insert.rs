@@ -134,8 +134,8 @@ impl<'a> Inserter<'a> {
         let failed = event_failed(event);
         let error = self.names.optional(conn, event.error.as_deref())?;
         let protocol = self.names.optional(conn, event.protocol)?;
-        let user_agent = self.names.optional(conn, event.user_agent.as_deref())?;
-        let host = self.names.optional(conn, event.host.as_deref())?;
+        let user_agent = self.names.client_text(conn, event.user_agent.as_deref())?;
+        let host = self.names.client_text(conn, event.host.as_deref())?;
         let path = (event.path != event.route).then(|| cut(&event.path, MAX_PATH));
         let slow = slow_statements(event);
         let flags = i64::from(event.tls) | i64::from(event.upgraded) << 1;
@@ -227,20 +227,20 @@ impl<'a> Inserter<'a> {
     fn traceback(&mut self, text: &str, at: i64) -> rusqlite::Result<i64> {
         let conn = self.conn;
         let hash = hash(text.as_bytes()).cast_signed();
-        let day = at / 1_000_000 / 86_400;
-        let mut known = conn.prepare_cached("SELECT id, text = ?2, day FROM traceback WHERE hash = ?1")?;
+        let hour = at / 1_000_000 / 3600;
+        let mut known = conn.prepare_cached("SELECT id, text = ?2, hour FROM traceback WHERE hash = ?1")?;
         let mut rows = known.query(params![hash, text])?;
         while let Some(row) = rows.next()? {
             if row.get(1)? {
                 let id = row.get(0)?;
-                if row.get::<_, i64>(2)? < day {
-                    conn.execute("UPDATE traceback SET day = ?2 WHERE id = ?1", params![id, day])?;
+                if row.get::<_, i64>(2)? < hour {
+                    conn.execute("UPDATE traceback SET hour = ?2 WHERE id = ?1", params![id, hour])?;
                 }
                 return Ok(id);
             }
         }
-        conn.prepare_cached("INSERT INTO traceback (hash, day, text) VALUES (?1, ?2, ?3)")?
-            .insert(params![hash, day, text])
+        conn.prepare_cached("INSERT INTO traceback (hash, hour, text) VALUES (?1, ?2, ?3)")?
+            .insert(params![hash, hour, text])
     }
 
     fn call(&mut self, call: &Call) -> rusqlite::Result<i64> {
@@ -330,9 +330,9 @@ impl<'a> Inserter<'a> {
         let mut route = |key: &RouteKey| self.names.route(conn, &key.service, &key.method, &key.route);
         let caller = route(&link.caller)?;
         let series = match &link.callee {
-            Callee::Route(callee) => {
-                let callee = route(callee)?;
-                self.names.series(conn, Kind::Chain, [caller, callee, 0])?
+            Callee::Route { key, host } => {
+                let callee = route(key)?;
+                self.names.chain(conn, caller, callee, host.as_deref())?
             }
             Callee::Host(host) => {
                 let host = self.names.name(conn, host)?;

@@ -46,7 +46,11 @@ pub(crate) enum Callee {
     /// A host outside.
     Host(Arc<str>),
     /// Another route.
-    Route(Arc<RouteKey>),
+    Route {
+        key: Arc<RouteKey>,
+        /// The host that was asked for, in the caller's words.
+        host: Option<Box<str>>,
+    },
 }
 
 #[derive(Debug)]
@@ -119,7 +123,10 @@ impl Links {
             let waiting = Waiting {
                 with: chain,
                 ts: event.ts,
-                callee: Callee::Route(Arc::clone(&route)),
+                callee: Callee::Route {
+                    key: Arc::clone(&route),
+                    host: event.host.as_deref().map(Into::into),
+                },
                 failed,
                 duration_ms: event.duration_ms,
             };

@@ -18,6 +18,7 @@ mod room;
 mod scan;
 mod series;
 mod traffic;
+mod unused;
 mod writer;
 
 use std::path::Path;

@@ -62,6 +62,7 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("../../migrations/0003_exception_link.sql")),
         M::up(include_str!("../../migrations/0004_scan.sql")),
         M::up(include_str!("../../migrations/0005_coarse.sql")),
+        M::up(include_str!("../../migrations/0006_unused.sql")),
     ])
 }
 

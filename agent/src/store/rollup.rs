@@ -28,7 +28,7 @@ pub(crate) fn meta(conn: &Connection, key: &str) -> rusqlite::Result<i64> {
     Ok(value.unwrap_or(0))
 }
 
-fn set_meta(conn: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
+pub(crate) fn set_meta(conn: &Connection, key: &str, value: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     )?

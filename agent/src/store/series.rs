@@ -13,7 +13,8 @@ pub(crate) enum Kind {
     Host = 3,
     /// Outgoing calls by the route that made them: (series of the route, host).
     Edge = 4,
-    /// Requests by the route that caused them: (series of the causing route, series of the route).
+    /// Requests by the route that caused them: (series of the causing route, series of the route, host that was asked
+    /// for, or 0 where it is not known).
     Chain = 5,
     /// Executions of a statement: (service, row of `statement`).
     Statement = 6,

@@ -1,6 +1,6 @@
 //! What becomes of figures with time: raw rows go, then the finer buckets; clocks are set; files grow old and full.
 
-use apm_agent::store::{Options, Retention, Scope, Sort, Store};
+use apm_agent::store::{Options, Retention, Scope, Sort, SourceScan, Store};
 use apm_core::aggregate::LEVELS;
 use apm_core::record::{Event, Record};
 use proptest::prelude::*;
@@ -161,6 +161,84 @@ fn a_clock_that_is_set_forth_and_back_leaves_a_store_that_works() {
     assert_eq!(store.reader.overview(&all(4 * 86_400)).unwrap().total_requests, 90);
 }
 
+/// Numbers that a query gives.
+fn number(store: &TestStore, query: &str) -> u32 {
+    Connection::open(&store.path).unwrap().query_row(query, [], |row| row.get(0)).unwrap()
+}
+
+fn failed(ts: f64, message: &str) -> Event {
+    let mut one = event(ts, "api", "/a");
+    one.status = 500;
+    (one.error_type, one.error_fingerprint) = (Some("KeyError".into()), Some("f".into()));
+    one.error_message = Some(message.into());
+    one.error_traceback = Some(format!("Traceback (most recent call last):\nKeyError: {message}"));
+    one
+}
+
+#[test]
+fn tracebacks_go_with_the_last_request_that_shows_them() {
+    let store = TestStore::with(|options| options.retention.raw = 60);
+    store.put((0..1200).map(|n| ev(failed(START, &n.to_string()))).collect());
+    let later = START + 2.0 * 3600.0;
+    let tracebacks = |store: &TestStore| number(store, "SELECT count(*) FROM traceback");
+    assert_eq!(tracebacks(&store), 1200);
+    store.clock.set(later);
+    store.put(vec![ev(failed(later, "7"))]);
+    for second in 1..5 {
+        let before = tracebacks(&store);
+        store.clock.set(later + f64::from(second));
+        store.writer.flush().unwrap();
+        assert!(before - tracebacks(&store) <= 500, "so many in one transaction");
+    }
+    assert_eq!(tracebacks(&store), 1, "the one that came again");
+    let shown = store.reader.error_groups(&all(60), 9).unwrap();
+    assert!(shown[0].sample_traceback.as_ref().unwrap().ends_with("KeyError: 7"), "{shown:?}");
+}
+
+#[test]
+fn what_nothing_names_any_more_goes_and_may_come_back() {
+    let store = TestStore::with(|options| options.retention = SHORT);
+    let day = 86_400.0;
+    let all_of = |now: f64, service: &str| {
+        let mut one = failed(now, service);
+        one.service = service.into();
+        one.route = format!("/{service}");
+        let sql = format!("SELECT {service}");
+        vec![ev(one), ca(call(now, service, service)), qu(query(now, service, &sql))]
+    };
+    store.put(all_of(START, "old"));
+    let found = SourceScan::default();
+    store.writer.replace_discovered("scanned", "/srv", found).unwrap();
+    let named = |text: &str| number(&store, &format!("SELECT count(*) FROM name WHERE text = '{text}'"));
+    assert_eq!([named("old"), named("/old"), named("scanned")], [1, 1, 1]);
+    for n in 1..=10 {
+        let now = START + f64::from(n) * day;
+        store.clock.set(now);
+        store.put(all_of(now, "new"));
+        store.clock.set(now + 2.0);
+        store.writer.flush().unwrap();
+        // Five days of buckets, and some to spare.
+        assert_eq!(named("old"), u32::from(n <= 6), "day {n}");
+    }
+    assert_eq!([named("/old"), named("scanned"), named("new")], [0, 1, 1]);
+    assert_eq!(number(&store, "SELECT count(*) FROM statement"), 1);
+    assert_eq!(number(&store, "SELECT count(DISTINCT kind) FROM series"), 6);
+    assert_eq!(number(&store, "SELECT count(*) FROM series"), 6, "those of the other are gone");
+    let now = START + 10.5 * day;
+    store.clock.set(now);
+    store.put(all_of(now, "old"));
+    let routes = store.reader.routes(&all(86_400)).unwrap();
+    let mut known: Vec<_> = routes.iter().map(|route| (route.route.as_str(), route.total)).collect();
+    known.sort_unstable();
+    assert_eq!(known, [("/new", 1), ("/old", 1)]);
+    assert_eq!(store.reader.queries(&all(86_400), 9).unwrap().len(), 2);
+    assert_eq!(store.reader.outgoing(&all(86_400), 9).unwrap().len(), 2);
+}
+
+/// Takes away what version 6 added.
+const WITHOUT_VERSION_6: &str =
+    "DROP INDEX traceback_by_hour; ALTER TABLE traceback RENAME COLUMN hour TO day;";
+
 #[test]
 fn a_store_of_the_first_version_is_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
@@ -177,6 +255,7 @@ fn a_store_of_the_first_version_is_brought_up_to_date() {
          DELETE FROM meta WHERE key = 'coarse_until'; PRAGMA user_version = 1",
     )
     .unwrap();
+    old.execute_batch(WITHOUT_VERSION_6).unwrap();
     let first = Connection::open_in_memory().unwrap();
     first.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
     assert_eq!(schema(&old), schema(&first));
@@ -223,6 +302,7 @@ fn seconds_that_version_three_rolled_up_count_once() {
         .unwrap();
     }
     old.execute_batch("DELETE FROM meta WHERE key = 'coarse_until'; PRAGMA user_version = 4").unwrap();
+    old.execute_batch(WITHOUT_VERSION_6).unwrap();
     drop(old);
 
     let (writer, reader) = Store::open(&path, options(&clock)).unwrap();

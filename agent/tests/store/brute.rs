@@ -2,6 +2,7 @@
 
 mod lists;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use apm_agent::store::{Scope, Sort};
@@ -59,6 +60,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 event.request_id = Some(format!("r-{id}-{}", ts.to_bits()));
                 event.correlation_id = Some(format!("c-{chain}"));
                 event.parent_id = parent.map(|p| format!("p-{p}"));
+                event.host = (calls != Some(0)).then(|| format!("h{}", nanos % 3));
                 event.db_query_count = queries;
                 event.db_total_ms = queries.map(|n| f64::from(n) * 1.25);
                 if let Some(n) = queries.filter(|n| *n > 2) {
@@ -286,7 +288,8 @@ fn check(store: &TestStore, truth: &Truth, scope: &Scope) -> Result<(), TestCase
         answer.iter().map(|e| ((e.route.as_str(), e.host.as_str()), e.calls)).collect();
     prop_assert_eq!(answer, edges);
 
-    let mut chains = BTreeMap::<(String, String), (u64, u64)>::new();
+    type Hosts = BTreeMap<String, u64>;
+    let mut chains = BTreeMap::<(String, String), (u64, u64, Hosts)>::new();
     for child in truth.events.iter().filter(|e| e.ts >= from && of(&e.service)) {
         let parent = truth.events.iter().find(|p| {
             p.request_id == child.parent_id
@@ -298,14 +301,19 @@ fn check(store: &TestStore, truth: &Truth, scope: &Scope) -> Result<(), TestCase
             let entry = chains.entry((name(parent), name(child))).or_default();
             entry.0 += 1;
             entry.1 += u64::from(failed(child));
+            if let Some(host) = &child.host {
+                *entry.2.entry(host.clone()).or_default() += 1;
+            }
         }
     }
     let answer = store.reader.route_chains(scope, 500).unwrap();
-    let answer: BTreeMap<(String, String), (u64, u64)> = answer
+    prop_assert!(answer.iter().all(|c| c.hosts.is_sorted_by_key(|host| Reverse(host.count))));
+    let answer: BTreeMap<(String, String), (u64, u64, Hosts)> = answer
         .iter()
         .map(|c| {
             let parent = format!("{} {}", c.parent_service, c.parent_route);
-            ((parent, format!("{} {}", c.child_service, c.child_route)), (c.count, c.child_errors))
+            let hosts = c.hosts.iter().map(|host| (host.host.clone(), host.count)).collect();
+            ((parent, format!("{} {}", c.child_service, c.child_route)), (c.count, c.child_errors, hosts))
         })
         .collect();
     prop_assert_eq!(answer, chains);

@@ -58,6 +58,7 @@ async fn full() -> Site {
         request_id: Some("callee".into()),
         correlation_id: Some("c".into()),
         parent_id: Some("own".into()),
+        host: Some("stock:80".into()),
         duration_ms: 1.0,
         ..event(START - 1.0005, "stock", "/x")
     };

@@ -118,6 +118,8 @@ export interface Chain {
   child_errors: number;
   parent_service?: string;
   child_service?: string;
+  /** As the parents named it in their calls. */
+  hosts?: { host: string; count: number }[];
 }
 export interface Chains {
   chains: Chain[];

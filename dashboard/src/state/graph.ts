@@ -27,6 +27,26 @@ export interface Graph {
 /** Edges drawn; a graph with more is a hairball, and the quiet ones are left out first. */
 export const MAX_EDGES = 80;
 
+/** A call and the request that it became are dated some milliseconds apart: so much may lie on two sides of a window's edge. */
+const ASTRIDE = 0.02;
+
+/**
+ * Is each call of this edge known by the route that answered it? Then the route says all that the host would, and the host
+ * is no other place. Calls that failed must have failed there, too: one that nobody answered is not to be lost.
+ */
+export function answered(edge: Edge, chains: readonly Chain[]): boolean {
+  let [known, failed] = [0, 0];
+  for (const chain of chains) {
+    if (chain.parent_method !== edge.method || chain.parent_route !== edge.route) continue;
+    for (const asked of chain.hosts ?? []) {
+      if (asked.host !== edge.host) continue;
+      known += asked.count;
+      failed += chain.child_errors;
+    }
+  }
+  return known > 0 && known >= edge.calls - Math.max(1, ASTRIDE * edge.calls) && failed >= edge.errors;
+}
+
 /** Routes that call nothing and are not called are left out: the graph shows dependencies. */
 export function graph(routes: readonly Route[], hosts: readonly Edge[], chains: readonly Chain[]): Graph {
   const all: (GraphEdge & { ends: [GraphNode, GraphNode] })[] = [];
@@ -44,6 +64,7 @@ export function graph(routes: readonly Route[], hosts: readonly Edge[], chains: 
     };
   };
   for (const row of hosts) {
+    if (answered(row, chains)) continue;
     const from = routeNode(row.method, row.route, "");
     const to: GraphNode = {
       id: `host ${row.host}`,

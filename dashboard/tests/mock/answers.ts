@@ -209,6 +209,7 @@ export class Answers {
         count: rows.length,
         child_avg_ms: round(mean(rows.map((row) => row.duration_ms))),
         child_errors: rows.filter(failed).length,
+        hosts: groupBy(rows, (row) => row.host).map((of) => ({ host: of[0]?.host, count: of.length })),
       })),
     };
   }

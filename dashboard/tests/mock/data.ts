@@ -232,6 +232,7 @@ export function makeShop(now: number, seconds: number, rps: number): Shop {
     end: number,
     parent: string | null,
     chain: string | null,
+    asked = "shop.example",
   ): { id: string; ms: number } => {
     id += 1;
     const request = `r-${id.toString(16).padStart(6, "0")}`;
@@ -269,7 +270,7 @@ export function makeShop(now: number, seconds: number, rps: number): Shop {
     for (const call of spec.calls) {
       const timedOut = failed?.type === "httpx.ReadTimeout" && call.host === "api.payments.example";
       const callee = call.to ? ROUTES.find((route) => `${route.method} ${route.route}` === call.to) : undefined;
-      const inner = callee ? serve(callee, at, request, correlation) : null;
+      const inner = callee ? serve(callee, at, request, correlation, call.host) : null;
       const took = timedOut ? 2000 : (inner?.ms ?? call.ms * spread()) + 0.6;
       out += took;
       at += took / 1000;
@@ -324,7 +325,7 @@ export function makeShop(now: number, seconds: number, rps: number): Shop {
       n_plus_one: spec.sql.some((s) => s.times >= 10) ? hash(spec.sql[1]?.sql ?? "") : null,
       client: "127.0.0.1:52114",
       user_agent: "python-httpx/0.27",
-      host: "shop.example",
+      host: asked,
       protocol: "http/1.1",
       request_bytes: 312,
       response_bytes: 1840,

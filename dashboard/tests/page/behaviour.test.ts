@@ -191,7 +191,10 @@ test("a request opens as a waterfall: N+1 named, the callee nested, copied as cu
 
 test("the graph joins routes to what they call", async () => {
   await open("?view=map", "#map svg .box");
-  expect(await page.locator("#map .box.host").count()).toBeGreaterThanOrEqual(3);
+  const hosts = await page.locator("#map .box.host .name").allTextContents();
+  expect(hosts.sort()).toEqual(["api.payments.example", "rates.example"]);
+  // What answers at the third is a route, and drawn as that.
+  expect(await page.locator("#map .box.route:has-text('/quote')").count()).toBe(1);
   expect(await page.locator("#map path.edge").count()).toBeGreaterThanOrEqual(4);
   await page.click("#map a:has-text('POST /checkout')");
   await page.waitForSelector("h1:has-text('/checkout')");

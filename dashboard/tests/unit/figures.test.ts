@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { DiscoveredRoute, Route, Status } from "../../src/api/types";
-import { graph, MAX_EDGES, width } from "../../src/state/graph";
+import { answered, graph, MAX_EDGES, width } from "../../src/state/graph";
 import { blind, lost } from "../../src/state/health";
 import { grid, ticks } from "../../src/state/heat";
 import { sqlState } from "../../src/state/sqlstate";
@@ -106,6 +106,7 @@ test("the graph joins routes, hosts and callees, and leaves out the quiet edges 
     [
       { ...edge, method: "GET", route: "/a" },
       { ...edge, calls: 30, errors: 3, method: "GET", route: "/b" },
+      { ...edge, calls: 4, errors: 0, method: "GET", route: "/a", host: "pricing:8001" },
     ],
     [
       {
@@ -118,14 +119,14 @@ test("the graph joins routes, hosts and callees, and leaves out the quiet edges 
         child_errors: 0,
         parent_service: "shop",
         child_service: "pricing",
+        hosts: [{ host: "pricing:8001", count: 4 }],
       },
     ],
   );
-  expect(made.nodes.find((node) => node.kind === "host")).toMatchObject({
-    label: "db.example",
-    total: 40,
-    errorRate: 0.1,
-  });
+  // The calls to the other host are those that its route answered.
+  expect(made.nodes.filter((node) => node.kind === "host")).toMatchObject([
+    { label: "db.example", total: 40, errorRate: 0.1 },
+  ]);
   expect(made.nodes.find((node) => node.label === "/a")).toMatchObject({ service: "shop", total: 50, errorRate: 0.1 });
   expect(made.edges.map((one) => one.count)).toEqual([30, 10, 4]);
   const crowd = graph(
@@ -135,6 +136,31 @@ test("the graph joins routes, hosts and callees, and leaves out the quiet edges 
   );
   expect([crowd.edges.length, crowd.hidden, crowd.edges.at(-1)?.count]).toEqual([MAX_EDGES, 5, 6]);
   expect(width(100, 100)).toBeGreaterThan(width(10, 100));
+});
+
+test("a host is drawn as long as some of its calls have no known answerer", () => {
+  const edge = { method: "GET", route: "/a", host: "b:1", errors: 0, error_rate: 0, avg_ms: 1, max_ms: 1, total_ms: 1 };
+  const chain = { parent_method: "GET", parent_route: "/a", child_method: "GET", child_avg_ms: 1, child_errors: 0 };
+  const known = (count: number, host = "b:1") => ({
+    ...chain,
+    child_route: `/${count}`,
+    count,
+    hosts: [{ host, count }],
+  });
+  const hidden = (calls: number, ...chains: ReturnType<typeof known>[]) => answered({ ...edge, calls }, chains);
+  expect(hidden(100, known(60), known(40))).toBe(true);
+  expect(hidden(100, known(60), known(38))).toBe(true);
+  expect(hidden(100, known(60), known(37))).toBe(false);
+  expect(hidden(2, known(1))).toBe(true);
+  expect(hidden(1)).toBe(false);
+  expect(hidden(4, known(4, "c:1"))).toBe(false);
+  expect(hidden(4, { ...known(4), parent_route: "/b" })).toBe(false);
+  // What failed and has no answerer is on the host's edge alone.
+  const refused = { ...edge, calls: 100, errors: 1 };
+  expect(answered(refused, [known(99)])).toBe(false);
+  expect(answered(refused, [{ ...known(100), child_errors: 1 }])).toBe(true);
+  const { hosts: _, ...older } = known(4);
+  expect(answered({ ...edge, calls: 4 }, [older])).toBe(false);
 });
 
 test("a SQLSTATE is named, else its class is, else nothing is", () => {

@@ -15,7 +15,7 @@ mod trace;
 
 pub use code::CodePlace;
 pub use errors::{AffectedRoute, ErrorGroup, RecentError};
-pub use outgoing::{Chain, Edge, Host};
+pub use outgoing::{AskedFor, Chain, Edge, Host};
 pub use overview::{Heatmap, HeatmapColumn, Overview, Point};
 pub use queries::{NPlusOne, QueryFigures, SqlErrors};
 pub use request::{CallRow, ExceptionRow, QueryRow, RequestDetail};

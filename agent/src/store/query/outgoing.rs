@@ -1,5 +1,6 @@
 //! `/api/outgoing`, `/api/route_host_calls`, `/api/route_chains`
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use apm_core::aggregate::Cell;
@@ -79,6 +80,18 @@ pub struct Chain {
     pub child_avg_ms: f64,
     /// Errors among them.
     pub child_errors: u64,
+    /// The hosts that were asked for, as the causing requests named them: `/api/route_host_calls` has the same calls by
+    /// that name. Most requests first; without those whose host is not known.
+    pub hosts: Vec<AskedFor>,
+}
+
+/// Requests by the host that was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct AskedFor {
+    /// `Host` of the request.
+    pub host: String,
+    /// Requests.
+    pub count: u64,
 }
 
 impl Reader {
@@ -155,12 +168,25 @@ impl Reader {
             let service = snapshot.service(scope.service.as_deref())?;
             let routes = snapshot.series(Kind::Route, |key| service.takes(key[0]))?;
             let both = |key: &[i64; 3]| routes.contains_key(&key[0]) && routes.contains_key(&key[1]);
-            let chains = snapshot.figures(Kind::Chain, scope.seconds, both)?;
+            let mut chains = HashMap::<(i64, i64), Cell>::new();
+            let mut asked = HashMap::<(i64, i64), Vec<(u64, i64)>>::new();
+            for ([parent, child, host], cell) in snapshot.figures(Kind::Chain, scope.seconds, both)? {
+                chains.entry((parent, child)).or_default().merge(&cell);
+                if host != 0 {
+                    asked.entry((parent, child)).or_default().push((cell.count, host));
+                }
+            }
             most(chains, limit)
                 .into_iter()
-                .map(|([parent, child, _], cell)| {
-                    let (parent, child) = (routes[&parent], routes[&child]);
+                .map(|(ends, cell)| {
+                    let mut hosts = asked.remove(&ends).unwrap_or_default();
+                    hosts.sort_unstable_by_key(|&(count, host)| (Reverse(count), host));
+                    let (parent, child) = (routes[&ends.0], routes[&ends.1]);
                     Ok(Chain {
+                        hosts: hosts
+                            .into_iter()
+                            .map(|(count, host)| Ok(AskedFor { host: snapshot.text(host)?, count }))
+                            .collect::<rusqlite::Result<_>>()?,
                         parent_service: snapshot.text(parent[0])?,
                         parent_method: snapshot.text(parent[1])?,
                         parent_route: snapshot.text(parent[2])?,
@@ -180,7 +206,7 @@ impl Reader {
 /// The entries with the highest counts; equal ones in the order of their keys.
 pub(crate) fn most<K: Ord + Copy>(cells: HashMap<K, Cell>, limit: usize) -> Vec<(K, Cell)> {
     let mut cells: Vec<_> = cells.into_iter().collect();
-    cells.sort_unstable_by_key(|(key, cell)| (std::cmp::Reverse(cell.count), *key));
+    cells.sort_unstable_by_key(|(key, cell)| (Reverse(cell.count), *key));
     cells.truncate(limit);
     cells
 }

@@ -19,6 +19,7 @@ use super::super::open::{Location, OpenError, identity, is_corrupt, set_aside};
 use super::super::rollup::{self, Pending};
 use super::super::room;
 use super::super::traffic::Counting;
+use super::super::unused;
 use super::SourceScan;
 
 /// Seconds that rollups stay behind the clock, so that few rows come after their second was rolled up.
@@ -251,6 +252,9 @@ impl Work {
             let limit = PRUNE.max(self.written_since * 2);
             rollup::prune(&tx, &keep, limit)?;
             code::prune(&tx, second)?;
+            if unused::prune(&tx, second, keep.raw, &self.options.retention)? {
+                self.names.forget();
+            }
             self.shared.health().size_bytes = used;
         }
         tx.commit()?;
