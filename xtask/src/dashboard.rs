@@ -46,8 +46,9 @@ pub(crate) fn test(agent: &Path, long: bool, filter: Option<&str>) -> Result<Out
         let passed = shell::lines(&mut command, |line| {
             // Vitest counts files and tests; only the tests are ours.
             counted += line.trim().strip_prefix("Tests ").and_then(Tally::parse).unwrap_or_default();
-            if line.trim_start().starts_with("FAIL ") {
-                failures.push(line.trim().to_owned());
+            // What failed is told in full on standard error.
+            if line.trim_start().starts_with("× ") {
+                failures.push(format!("page test {}", line.trim()));
             }
             println!("      {line}");
         })?;

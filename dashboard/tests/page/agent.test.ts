@@ -102,7 +102,7 @@ describe.skipIf(!BINARY)("the agent on real traffic", () => {
     await page.goto(`${agent.base}/?request=${newest?.request_id}`);
     await page.locator("#request .wf.call").waitFor();
     expect(await page.locator("#request .wf.request").allInnerTexts()).toHaveLength(2);
-    expect(await page.locator("#request .wf.request").nth(1).innerText()).toContain("back");
+    await expect.poll(() => page.locator("#request .wf.request").nth(1).innerText()).toContain("back");
     await page.screenshot({ path: `${SCREENS}/real-request.png` });
     expect(said).toEqual([]);
     await page.close();
@@ -122,7 +122,7 @@ describe.skipIf(!BINARY)("the agent on real traffic", () => {
     const shown = await page.locator("#request").innerText();
     expect(shown).toContain(path);
     expect(shown).toContain(header);
-    expect(await page.locator("#requests").innerText()).toContain(path);
+    await expect.poll(() => page.locator("#requests").innerText()).toContain(path);
     expect(await ran(page)).toEqual(ONLY_TEXT);
     expect(said).toEqual([]);
     await page.close();
@@ -218,7 +218,7 @@ describe.skipIf(!BINARY)("the agent on what SDKs post", () => {
         .locator(ready ?? "")
         .first()
         .waitFor();
-      expect(await page.locator("main").innerText()).toContain(TEXT[view ?? ""] ?? "<img");
+      await expect.poll(() => page.locator("main").innerText()).toContain(TEXT[view ?? ""] ?? "<img");
       expect(await ran(page)).toEqual(ONLY_TEXT);
     }
     await page.goto(
@@ -226,7 +226,7 @@ describe.skipIf(!BINARY)("the agent on what SDKs post", () => {
     );
     await page.locator("#heatmap canvas").waitFor();
     await page.locator("#calls tbody tr").nth(1).waitFor();
-    expect(await page.locator("#db").innerText()).toContain("<img src=x onerror=");
+    await expect.poll(() => page.locator("#db").innerText()).toContain("<img src=x onerror=");
     expect(await ran(page)).toEqual(ONLY_TEXT);
     expect(said).toEqual([]);
     await page.close();
