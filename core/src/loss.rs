@@ -70,6 +70,8 @@ losses! {
     ConnectionsEvicted = "connections_evicted",
     /// Exchanges that were open when their connection was dropped from the table.
     ExchangesEvicted = "exchanges_evicted",
+    /// Source trees that were not read for their routes, as too many waited or were kept.
+    SourceNotRead = "source_not_read",
     /// Rows dropped because the store's queue was full.
     StoreQueueFull = "store_queue_full",
     /// Rows dropped because the disk failed and the memory kept for them was full.

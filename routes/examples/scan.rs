@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mut options = apm_routes::Options::new(root);
-    options.environment = Some(std::env::vars().collect());
+    options.environment = Some(std::env::vars().map(|(name, value)| (name, Some(value))).collect());
     options.script = std::env::args().skip_while(|word| word != "--script").nth(1);
     match apm_routes::scan(&options) {
         Ok(scan) => {

@@ -152,8 +152,8 @@ pub struct Options {
     /// folders above each package are tried without being named here.
     pub import_roots: Vec<PathBuf>,
     /// Environment of the process, where known: it decides `os.environ` look-ups. Without it their defaults are
-    /// taken, and counted as assumed.
-    pub environment: Option<BTreeMap<String, String>>,
+    /// taken, and counted as assumed. A variable of value `None` is set, to what is not to be told.
+    pub environment: Option<BTreeMap<String, Option<String>>>,
     /// The file that runs as the script, relative to the root (`manage.py`); empty where a server imports the application.
     /// It decides what `__name__ == "__main__"` is. `None`: not known, and what such a condition guards is conditional.
     pub script: Option<String>,

@@ -59,7 +59,8 @@ struct Large<'a> {
 fn check(app: &Large<'_>, reported: &[Row]) {
     let mut options = Options::new(app.root);
     let given = app.variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
-    options.environment = Some(std::env::vars().chain(given).collect::<BTreeMap<_, _>>());
+    let told = |(name, value)| (name, Some(value));
+    options.environment = Some(std::env::vars().chain(given).map(told).collect::<BTreeMap<_, _>>());
     options.script = Some(app.script.to_owned());
     // A build for tests is slow, and shares its machine; what the steps allow is to be seen, not what the time allows.
     options.limits.time = Duration::from_secs(900);

@@ -83,10 +83,16 @@ fn environment_decides_where_it_is_known() {
     assert!(templates(&without).contains(&"/base/x"));
     assert_eq!(without.counters.get(Counter::AssumedDefaults), 1);
     let mut options = Options::new(directory.path());
-    options.environment = Some([("BASE".to_owned(), "/other".to_owned())].into());
+    options.environment = Some([("BASE".to_owned(), Some("/other".to_owned()))].into());
     let with = scan(&options).expect("the directory can be scanned");
     assert!(templates(&with).contains(&"/other/x"));
     assert_eq!(with.counters.get(Counter::AssumedDefaults), 0);
+    // Set, to what is not to be told: neither that nor the default.
+    options.environment = Some([("BASE".to_owned(), None)].into());
+    let secret = scan(&options).expect("the directory can be scanned");
+    let known = |path: &str| secret.routes.iter().any(|route| route.route == path && route.prefix_known);
+    assert!(!known("/x") && !known("/base/x"), "{:?}", templates(&secret));
+    assert_eq!(secret.counters.get(Counter::UnknownPrefixes), 1);
 }
 
 #[test]

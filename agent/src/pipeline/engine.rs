@@ -244,6 +244,7 @@ impl Engine {
         let mut losses = self.losses.clone();
         self.capture.read_losses(&mut losses);
         self.correlator.losses(&mut losses);
+        self.scanner.losses(&mut losses);
         EngineStatus {
             processes: self
                 .registry

@@ -69,7 +69,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let clock = Arc::clone(&store.clock);
     let (writer, reader) = Store::open(&settings.database.path, store)?;
     let token = settings.token.as_ref().map(|token| token.expose().to_owned());
-    let access = Access::new(settings.listen.ip(), token, Vec::new())?;
+    let access = Access::new(settings.listen.ip(), token, settings.names.clone())?;
     let scanner = Scanner::start(writer.clone())?;
     if let Some(root) = &settings.scan {
         scanner.add(&root.service, &root.path);

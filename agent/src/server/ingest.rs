@@ -151,6 +151,8 @@ impl EventIn {
             (Some(told), Some(kept)) if told != kept => text.replace(told, kept),
             _ => text,
         });
+        // Those of its causes are in it, too, and what a sender has cut off a message.
+        let traceback = traceback.map(|text| scrub(&text).into_owned());
         Event {
             ts: time(self.ts, now),
             service: Arc::clone(service),

@@ -15,6 +15,9 @@ use crate::time::Time;
 const RAISED_MAX: usize = 4_096;
 /// How long: a request may answer long after it logged an exception.
 const KEPT: Duration = Duration::from_secs(60);
+/// How long while there is no room: what was logged outside any request, as by a worker in trouble, waits for an end that
+/// never comes.
+const KEPT_PRESSED: Duration = Duration::from_secs(5);
 /// Failed requests that wait for the rest of their exception's traceback.
 const HELD_MAX: usize = 4_096;
 /// How long they wait. A server that catches what the framework lets through logs it at once, with the frames between; on a
@@ -84,6 +87,8 @@ pub struct Raised {
 pub(super) struct Exceptions {
     raised: HashMap<u64, Raised>,
     held: VecDeque<(Time, u64, Event)>,
+    /// When room was last made.
+    pressed: Time,
     /// Exceptions that found no room.
     pub(super) dropped: u64,
 }
@@ -103,11 +108,22 @@ impl Exceptions {
                 let seen = if old.root == new.root { new.seen.max(old.seen) } else { new.seen };
                 *old = Raised { seen, ..new };
             }
-        } else if self.raised.len() < RAISED_MAX {
+        } else if self.has_room(new.time) {
             self.raised.insert(new.request, new);
         } else {
             self.dropped += 1;
         }
+    }
+
+    /// Makes room where there is none, at most once a second.
+    fn has_room(&mut self, now: Time) -> bool {
+        let full = self.raised.len() >= RAISED_MAX;
+        if full && now.since(self.pressed) >= Duration::from_secs(1) {
+            self.pressed = now;
+            self.raised.retain(|_, raised| now.since(raised.time) < KEPT_PRESSED);
+            self.dropped += (RAISED_MAX - self.raised.len()) as u64;
+        }
+        self.raised.len() < RAISED_MAX
     }
 
     /// A request ended: gives its event back, unless that waits for the rest of an exception.

@@ -12,15 +12,38 @@ const NAMES: &[&str] =
 /// What a value of a statement stands between, in the words of PostgreSQL (`DETAIL: Key (email)=(ann) already exists`,
 /// `invalid input syntax for type integer: "ann"`), of MySQL (`Duplicate entry 'ann' for key`, `Incorrect integer value:
 /// 'ann'`) and of `SQLAlchemy` (`[parameters: (..)]`).
-const VALUES: &[(&str, &str, &str)] = &[
-    ("", ")=(", ")"),
-    ("", "row contains (", ")"),
-    ("", "[parameters: ", "\n"),
-    ("", "duplicate entry '", "' for key"),
-    ("invalid input", ": \"", "\""),
-    ("out of range", "value \"", "\""),
-    ("incorrect", "value: '", "' for column"),
+const VALUES: &[Value] = &[
+    Value {
+        behind: "",
+        before: ")=(",
+        after: &[
+            ") already exists",
+            ") is duplicated",
+            ") is not present in table",
+            ") is still referenced",
+            ") conflicts with existing",
+        ],
+        last: ")",
+    },
+    Value { behind: "", before: "row contains (", after: &[").\n"], last: ")" },
+    Value { behind: "", before: "[parameters: ", after: &["]\n("], last: "]" },
+    Value { behind: "", before: "duplicate entry '", after: &["' for key"], last: "'" },
+    Value { behind: "invalid input", before: ": \"", after: &["\"\n"], last: "\"" },
+    Value { behind: "", before: "value \"", after: &["\" is out of range", "\" out of range"], last: "" },
+    Value { behind: "incorrect", before: "value: '", after: &["' for column"], last: "'" },
 ];
+
+/// How a value of a statement is told from the words around it.
+struct Value {
+    /// Words that stand somewhere before it.
+    behind: &'static str,
+    /// What it begins after.
+    before: &'static str,
+    /// Any of these ends it. It may hold line breaks, and signs like the one that closes it.
+    after: &'static [&'static str],
+    /// Where none of these is there, the last of this in the text does, or the text's end; empty: it is no value then.
+    last: &'static str,
+}
 
 /// `text` without what looks like a credential, a card number, an e-mail address, a JSON Web Token or a statement's value.
 pub fn scrub(text: &str) -> Cow<'_, str> {
@@ -83,14 +106,17 @@ fn word(text: &str) -> usize {
 }
 
 fn values(lower: &str, secrets: &mut Vec<Range<usize>>) {
-    for (context, before, after) in VALUES {
-        let Some(from) = lower.find(context) else { continue };
-        for (at, _) in lower[from..].match_indices(before) {
-            let start = from + at + before.len();
+    for value in VALUES {
+        let Some(from) = lower.find(value.behind) else { continue };
+        for (at, _) in lower[from..].match_indices(value.before) {
+            let start = from + at + value.before.len();
             let rest = &lower[start..];
-            // A value may hold the sign that ends it: the last one on the line counts.
-            let line = rest.find('\n').unwrap_or(rest.len());
-            let end = rest[..line].rfind(after).unwrap_or(line);
+            let told = value.after.iter().filter_map(|after| rest.find(after)).min();
+            let end = match told {
+                Some(end) => end,
+                None if value.last.is_empty() => continue,
+                None => rest.rfind(value.last).unwrap_or(rest.len()),
+            };
             secrets.push(start..start + end);
         }
     }
@@ -166,7 +192,26 @@ mod tests {
                 "invalid input syntax for type integer: \"hunter2\"\nLINE 1",
                 "invalid input syntax for type integer: \"<redacted>\"\nLINE 1",
             ),
-            ("failed [parameters: ('ann', 1)]\nmore", "failed [parameters: <redacted>\nmore"),
+            ("failed [parameters: ('ann', 1)]\nmore", "failed [parameters: <redacted>]\nmore"),
+            (
+                "[parameters: (\"don't\\nsay\", 1)]\n(Background on this error at: https://sqlalche.me/e/20/x)",
+                "[parameters: <redacted>]\n(Background on this error at: https://sqlalche.me/e/20/x)",
+            ),
+            (
+                "DETAIL:  Failing row contains (7, ann (x)\nmy pin is 1234).\nCONTEXT:  COPY t",
+                "DETAIL:  Failing row contains (<redacted>).\nCONTEXT:  COPY t",
+            ),
+            ("Failing row contains (7, ann (x)\nmy pin is 1234).", "Failing row contains (<redacted>)."),
+            (
+                "Key (note)=(a)\nb) already exists.\n\n[SQL: INSERT INTO t (note) VALUES (%s)]",
+                "Key (note)=(<redacted>) already exists.\n\n[SQL: INSERT INTO t (note) VALUES (%s)]",
+            ),
+            ("Duplicate entry 'a\nb' for key 'name'", "Duplicate entry '<redacted>' for key 'name'"),
+            ("Duplicate entry 'a\nb", "Duplicate entry '<redacted>"),
+            (
+                "value \"99999999999\" is out of range for type integer",
+                "value \"<redacted>\" is out of range for type integer",
+            ),
             ("-----BEGIN PRIVATE KEY-----\nabc", "<redacted>"),
         ] {
             assert_eq!(scrub(text), expected);

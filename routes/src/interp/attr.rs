@@ -169,7 +169,8 @@ impl<'a> Interp<'a> {
     pub(super) fn environment(&mut self, name: &str, default: Option<Value<'a>>) -> Value<'a> {
         if let Some(environment) = &self.options.environment {
             return match environment.get(name) {
-                Some(value) => Value::str(value.as_str()),
+                Some(Some(value)) => Value::str(value.as_str()),
+                Some(None) => Value::Unknown,
                 None => default.unwrap_or(Value::None),
             };
         }

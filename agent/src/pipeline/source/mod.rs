@@ -5,11 +5,14 @@ mod places;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use apm_core::loss::{Loss, Losses};
+use apm_core::python::redact::{is_secret_name, is_secret_text};
 use apm_routes::{DiscoveredRoute, Matcher, Options, Scan};
 
 use crate::process::Watched;
@@ -59,7 +62,7 @@ enum Message {
     /// Look at this tree.
     Look(Tree),
     /// The API has looked at it, and stored what it found.
-    Looked(Tree, Box<Scan>),
+    Looked(Tree, Box<Read>),
 }
 
 /// Asks for scans; cheap to clone.
@@ -67,6 +70,7 @@ enum Message {
 pub struct Scanner {
     queue: SyncSender<Message>,
     routes: Routes,
+    not_read: Arc<AtomicU64>,
 }
 
 impl Scanner {
@@ -77,9 +81,28 @@ impl Scanner {
     pub fn start(writer: Writer) -> std::io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
         let routes = Routes::default();
-        let worker = Worker { routes: routes.clone(), writer, trees: HashMap::new() };
+        let not_read = Arc::<AtomicU64>::default();
+        let worker = Worker {
+            routes: routes.clone(),
+            writer,
+            trees: HashMap::new(),
+            next: 0,
+            not_read: Arc::clone(&not_read),
+        };
         thread::Builder::new().name("routes".to_owned()).spawn(move || worker.run(&messages))?;
-        Ok(Self { queue, routes })
+        Ok(Self { queue, routes, not_read })
+    }
+
+    /// Sets the counter of trees that were not read since the start.
+    pub fn losses(&self, losses: &mut Losses) {
+        losses.set(Loss::SourceNotRead, self.not_read.load(Ordering::Relaxed));
+    }
+
+    /// Never waits: a tree that finds no room is counted, and read when the process changes or another worker starts.
+    fn send(&self, message: Message) {
+        if self.queue.try_send(message).is_err() {
+            self.not_read.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The routes found so far.
@@ -92,14 +115,13 @@ impl Scanner {
     pub fn watch(&self, watched: &Watched) {
         let pid = watched.process.id.pid;
         for tree in places::of_process(&watched.service, pid, &watched.process.naming, &environment(pid)) {
-            // A full queue is looked at again when the process changes or another worker starts.
-            let _full = self.queue.try_send(Message::Look(tree));
+            self.send(Message::Look(tree));
         }
     }
 
     /// A tree that the user named.
     pub fn add(&self, service: &str, path: &Path) {
-        let _full = self.queue.try_send(Message::Look(Tree::named(service, path)));
+        self.send(Message::Look(Tree::named(service, path)));
     }
 
     /// Scans a tree that the user names. Requests of the service are matched to what it finds from then on.
@@ -107,10 +129,38 @@ impl Scanner {
     /// # Errors
     /// Why it cannot be scanned, for the user.
     pub fn scan(&self, service: &str, path: &Path) -> Result<SourceScan, String> {
-        let scan = apm_routes::scan(&Options::new(path)).map_err(|e| e.to_string())?;
-        let found = to_store(&scan, &scan.routes);
-        let _full = self.queue.try_send(Message::Looked(Tree::named(service, path), Box::new(scan)));
+        let tree = Tree::named(service, path);
+        let read = Read::of(&tree).map_err(|e| e.to_string())?;
+        let found = to_store(&read.scan, &read.scan.routes);
+        self.send(Message::Looked(tree, Box::new(read)));
         Ok(found)
+    }
+}
+
+/// What a tree holds.
+struct Read {
+    scan: Scan,
+    /// What its files were like; `None` where that changed meanwhile: it is to be read again.
+    state: Option<State>,
+}
+
+impl Read {
+    fn of(tree: &Tree) -> Result<Self, apm_routes::ScanError> {
+        let mut options = Options::new(&tree.access);
+        let variables = tree.pid.map(environment).filter(|variables| !variables.is_empty());
+        // A path may be made of one; a secret does not become the name of a route.
+        let told = |(name, value): (String, String)| {
+            let is_secret = is_secret_name(&name) || is_secret_text(&value);
+            (name, (!is_secret).then_some(value))
+        };
+        options.environment = variables.map(|variables| variables.into_iter().map(told).collect());
+        options.script.clone_from(&tree.script);
+        let before = changes::state(&tree.access, &[]);
+        let scan = apm_routes::scan(&options)?;
+        let is_same = changes::state(&tree.access, &[]) == before;
+        // Which files it reads as data is known only now.
+        let state = is_same.then(|| changes::state(&tree.access, &scan.data_files)).flatten();
+        Ok(Self { scan, state })
     }
 }
 
@@ -135,8 +185,9 @@ fn to_store(scan: &Scan, routes: &[DiscoveredRoute]) -> SourceScan {
 /// A tree that was looked at.
 struct Known {
     tree: Tree,
-    state: Option<State>,
-    scan: Scan,
+    /// Trees are numbered as they come.
+    number: u64,
+    read: Read,
 }
 
 struct Worker {
@@ -145,6 +196,9 @@ struct Worker {
     /// By service and by where the tree is, as the process sees it: workers of one service share a tree, whichever of
     /// them it is read through.
     trees: HashMap<(Arc<str>, PathBuf), Known>,
+    /// Number of the next tree.
+    next: u64,
+    not_read: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -152,10 +206,9 @@ impl Worker {
         loop {
             match messages.recv_timeout(LOOK_AGAIN) {
                 Ok(Message::Look(tree)) => self.look(tree),
-                Ok(Message::Looked(tree, scan)) => {
+                Ok(Message::Looked(tree, read)) => {
                     let service = Arc::clone(&tree.service);
-                    let state = changes::state(&tree.access, &scan.data_files);
-                    self.keep(tree, state, *scan);
+                    self.keep(tree, *read);
                     self.publish(&service, false);
                 }
                 Err(RecvTimeoutError::Timeout) => self.look_again(),
@@ -174,8 +227,8 @@ impl Worker {
 
     fn look_again(&mut self) {
         let changed = |known: &Known| {
-            let now = changes::state(&known.tree.access, &known.scan.data_files);
-            now.is_some() && now != known.state
+            let now = changes::state(&known.tree.access, &known.read.scan.data_files);
+            now.is_some() && now != known.read.state
         };
         let changed: Vec<_> =
             self.trees.values().filter(|known| changed(known)).map(|known| known.tree.clone()).collect();
@@ -183,26 +236,19 @@ impl Worker {
     }
 
     fn take(&mut self, tree: Tree) {
-        let mut options = Options::new(&tree.access);
-        options.environment = tree.pid.map(environment).filter(|variables| !variables.is_empty());
-        options.script.clone_from(&tree.script);
-        // First: what changes while it is scanned is a change.
-        let state = changes::state(&tree.access, &[]);
-        let scan = match apm_routes::scan(&options) {
-            Ok(scan) => scan,
+        let read = match Read::of(&tree) {
+            Ok(read) => read,
             Err(error) => {
                 tracing::debug!("no routes of {} from source: {error}", tree.service);
                 return;
             }
         };
-        let state =
-            if scan.data_files.is_empty() { state } else { changes::state(&tree.access, &scan.data_files) };
         let service = Arc::clone(&tree.service);
-        self.keep(tree, state, scan);
+        self.keep(tree, read);
         self.publish(&service, true);
     }
 
-    fn keep(&mut self, tree: Tree, state: Option<State>, scan: Scan) {
+    fn keep(&mut self, tree: Tree, read: Read) {
         let key = (Arc::clone(&tree.service), tree.shown.clone());
         if self.trees.len() >= TREES_MAX {
             // Those of processes that have ended.
@@ -210,16 +256,26 @@ impl Worker {
         }
         if self.trees.len() >= TREES_MAX && !self.trees.contains_key(&key) {
             tracing::warn!("more than {TREES_MAX} source trees: {} is left out", tree.shown.display());
+            self.not_read.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.trees.insert(key, Known { tree, state, scan });
+        // What is read again keeps its place.
+        let known = self.trees.get(&key).map(|known| known.number).filter(|_| tree.pid.is_some());
+        let number = known.unwrap_or(self.next);
+        self.next += 1;
+        self.trees.insert(key, Known { tree, number, read });
     }
 
     /// One service has one application: it is taken from the first of its trees that holds it.
     fn publish(&self, service: &Arc<str>, is_to_store: bool) {
         let mut trees: Vec<_> = self.trees.values().filter(|known| known.tree.service == *service).collect();
-        trees.sort_by_key(|known| known.tree.rank);
-        let of = |known: &Known| own(&known.scan, &known.tree);
+        // Of several that the user named, the last; of those of processes, the first.
+        let number = |known: &Known| match known.tree.pid {
+            None => u64::MAX - known.number,
+            Some(_) => known.number,
+        };
+        trees.sort_by_key(|known| (known.tree.rank, number(known)));
+        let of = |known: &Known| own(&known.read.scan, &known.tree);
         let has_routes = |known: &&&Known| !of(known).routes.is_empty();
         let Some(chosen) = trees.iter().find(has_routes).or(trees.first()) else { return };
         let own = of(chosen);
@@ -227,7 +283,7 @@ impl Worker {
         tracing::info!("{service}: {} routes found in {shown}", own.routes.len());
         if is_to_store
             && let Err(error) =
-                self.writer.replace_discovered(service, &shown, to_store(&chosen.scan, &own.routes))
+                self.writer.replace_discovered(service, &shown, to_store(&chosen.read.scan, &own.routes))
         {
             tracing::warn!("routes of {service} are not stored: {error}");
         }

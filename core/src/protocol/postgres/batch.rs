@@ -95,6 +95,11 @@ impl Batch {
         std::mem::take(&mut self.held).len() as u64
     }
 
+    /// [`Self::forget`] where the batch has grown too long to be held.
+    pub(super) fn forget_if_long(&mut self) -> u64 {
+        if self.held.len() >= MAX_HELD { self.forget() } else { 0 }
+    }
+
     /// Hands out a batch that has grown too long to be held.
     pub(super) fn relieve(&mut self, out: &mut Vec<Exchange>) {
         if self.held.len() >= MAX_HELD {

@@ -421,6 +421,9 @@ impl Conversation {
         self.batch.add(statement, run, answer, ended);
         if self.unproven == 0 {
             self.batch.relieve(&mut out.exchanges);
+        } else {
+            // Whose answers they are may never be proven: no more than a batch of them waits for it.
+            out.losses.add(Loss::RequestsWithoutResponse, self.batch.forget_if_long());
         }
     }
 }
