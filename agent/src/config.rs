@@ -80,6 +80,8 @@ pub struct Settings {
     pub exclude: Vec<Exclude>,
     /// Where the dashboard and API listen.
     pub listen: SocketAddr,
+    /// Names under which they may be reached, beside the machine's addresses.
+    pub names: Vec<String>,
     /// What clients must send as a bearer token. Always there when `listen` is not a loopback address.
     pub token: Option<Secret>,
     /// The database file.
@@ -122,6 +124,16 @@ impl Settings {
                 "a token in the environment variable APM_AGENT_TOKEN, or --host 127.0.0.1 with an SSH tunnel",
             ));
         }
+        let is_name = |name: &&String| {
+            !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+        };
+        if let Some(name) = options.allow_host.iter().find(|name| !is_name(name)) {
+            return Err(Problem::usage(
+                format!("--allow-host {name:?} is no host name"),
+                "the name alone, such as apps.example.net: no scheme, no port, no pattern",
+            ));
+        }
         let retention = options.retention.unwrap_or(DEFAULT_RETENTION);
         if !(60..=30 * 86_400).contains(&retention) {
             return Err(Problem::usage(
@@ -147,6 +159,7 @@ impl Settings {
             service: options.service,
             exclude: options.exclude,
             listen: SocketAddr::new(host, options.port.unwrap_or(DEFAULT_PORT)),
+            names: options.allow_host,
             token: options.token.map(Secret),
             database: options.db.map_or_else(Database::by_default, Database::at)?,
             retention: Duration::from_secs(retention),

@@ -82,7 +82,8 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// `program`, through sudo when we are not root. sudo keeps none of our environment: pass arguments.
+/// `program`, through sudo when we are not root. Of our environment sudo keeps the agent's own settings alone: a token does
+/// not belong on a command line. All else: pass arguments.
 pub(crate) fn as_root(program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
     if is_root() {
         return Ok(Command::new(program));
@@ -91,6 +92,13 @@ pub(crate) fn as_root(program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
         bail!("this needs root and sudo is not installed; run it as root");
     }
     let mut command = Command::new("sudo");
+    let settings: Vec<String> = env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.starts_with("APM_AGENT_"))
+        .collect();
+    if !settings.is_empty() {
+        command.arg(format!("--preserve-env={}", settings.join(",")));
+    }
     command.arg("--").arg(program);
     Ok(command)
 }

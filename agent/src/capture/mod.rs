@@ -33,7 +33,7 @@ pub use btf::{BtfError, KernelTypes};
 pub use convert::{ProcessEvent, SocketChange};
 pub use libraries::Point;
 
-/// The committed object: see `agent-ebpf/README.md`.
+/// The committed object: see CONTRIBUTING.md, "Changing a probe".
 static PROBES: &[u8] = aya::include_bytes_aligned!("../../../agent-ebpf/probes.bpf.o");
 
 /// Why capture cannot start.

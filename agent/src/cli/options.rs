@@ -52,6 +52,17 @@ pub struct Options {
     /// Port the dashboard and API listen on [default: 9876]
     #[arg(long, value_name = "PORT", env = "APM_AGENT_PORT", hide_env = true, help_heading = "Dashboard")]
     pub port: Option<u16>,
+    /// Further name under which browsers and clients may reach it, such as this machine's; repeatable [default: its
+    /// addresses, and localhost]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "APM_AGENT_ALLOW_HOST",
+        hide_env = true,
+        value_delimiter = ',',
+        help_heading = "Dashboard"
+    )]
+    pub allow_host: Vec<String>,
     /// Token that clients must send; needed for any address but loopback. Better in the environment or the file:
     /// other users can see the command line
     #[arg(
@@ -200,6 +211,7 @@ impl Options {
             exclude: list(self.exclude, fallback.exclude),
             host: self.host.or(fallback.host),
             port: self.port.or(fallback.port),
+            allow_host: list(self.allow_host, fallback.allow_host),
             token: self.token.or(fallback.token),
             db: self.db.or(fallback.db),
             retention: self.retention.or(fallback.retention),

@@ -32,7 +32,7 @@ fn command_line_wins_over_file_and_file_over_default() {
     std::fs::write(
         &file,
         "pid = [1, 2]\nport = 1000\nretention = 7200\nno-locals = true\nmax-db-size = '2GiB'\n\
-         exclude = [7, 'celery', '*x*']\nlog-level = 'debug'\nhost = '::1'\n",
+         exclude = [7, 'celery', '*x*']\nlog-level = 'debug'\nhost = '::1'\nallow-host = ['box']\n",
     )
     .unwrap();
     let path = file.path().to_str().unwrap();
@@ -44,12 +44,18 @@ fn command_line_wins_over_file_and_file_over_default() {
     assert_eq!(merged.log.level, LogLevel::Debug);
     assert!(merged.features.locals);
     assert_eq!(merged.exclude[..2], [Exclude::Pid(7), Exclude::Service("celery".into())]);
-    assert!(!settings(&["--config", path]).unwrap().features.locals);
+    let of_file = settings(&["--config", path]).unwrap();
+    assert!(!of_file.features.locals);
+    assert_eq!(of_file.names, ["box"]);
+    let named = settings(&["--config", path, "--allow-host", "a.example", "--allow-host", "b"]).unwrap();
+    assert_eq!(named.names, ["a.example", "b"]);
 }
 
 #[rstest::rstest]
 #[case(&["--host", "0.0.0.0"], "APM_AGENT_TOKEN")]
 #[case(&["--host", "0.0.0.0", "--token", ""], "16 characters")]
+#[case(&["--allow-host", "http://box:9876"], "no port")]
+#[case(&["--allow-host", "*"], "no pattern")]
 #[case(&["--retention", "5"], "60 (a minute)")]
 #[case(&["--max-db-size", "1MB"], "10MB")]
 #[case(&["--ring-mb", "9"], "8, 16 or 32")]

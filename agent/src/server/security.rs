@@ -128,7 +128,9 @@ impl Access {
             return Some((StatusCode::TOO_MANY_REQUESTS, "too many requests".into()));
         }
         if !self.is_ours(host) {
-            let reason = format!("host {host:?} is not a name of this server; use its address, or localhost");
+            let reason = format!(
+                "host {host:?} is not a name of this server: use its address, or start it with --allow-host NAME"
+            );
             return Some((StatusCode::MISDIRECTED_REQUEST, reason));
         }
         if request.method() == Method::POST {

@@ -9,13 +9,20 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::steps::Outcome;
 use crate::{agent, places, shell, tools};
 
 /// Version of cargo-deb that makes the package.
 const CARGO_DEB: &str = "3.8.0";
 
-/// Builds the package and the tarball, then tries the package.
+/// `cargo xtask dist`
 pub(crate) fn task() -> Result<()> {
+    println!("{}", build()?.line()?);
+    Ok(())
+}
+
+/// Builds the package and the tarball, then tries the package.
+pub(crate) fn build() -> Result<Outcome> {
     agent::with_page();
     let binary = agent::build()?;
     let out = directory();

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::unit;
 use crate::shell;
+use crate::steps::{Outcome, Tally};
 use crate::vm::{Root, emulator};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -18,10 +19,9 @@ const DATABASE: &str = "var/lib/apm-agent/apm.db";
 const CONFIG: &str = "etc/apm-agent/config.toml";
 
 /// Installs, runs, removes and purges `package`.
-pub(super) fn task(package: &Path) -> Result<()> {
+pub(super) fn task(package: &Path) -> Result<Outcome> {
     if !shell::is_root() {
-        println!("not tried out: installing it needs root");
-        return Ok(());
+        return Ok(Outcome::Skipped("not tried out: installing it needs root".to_owned()));
     }
     let scratch = tempfile::tempdir()?;
     let root = prepare(scratch.path())?;
@@ -37,7 +37,7 @@ pub(super) fn task(package: &Path) -> Result<()> {
     ensure!(!root.join("var/lib/apm-agent").exists(), "purging leaves the database");
     ensure!(!root.join(CONFIG).exists(), "purging leaves the configuration");
     println!("installed in an empty root, saw a request, removed with its data left, purged without");
-    Ok(())
+    Ok(Outcome::Ran(Tally::PASS))
 }
 
 /// A root with a shell for the package's scripts and the C library that the package depends on.
