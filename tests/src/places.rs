@@ -1,12 +1,28 @@
 //! Where things are on this machine.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 /// Python versions the agent is tested with.
 pub(crate) const PYTHONS: &[&str] = &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"];
+
+/// The Python of the clients, drivers and applications under test: `cargo xtask test` makes their environments on it.
+const CLIENTS_ON: &str = "3.11";
+
+/// The machine lacks the Python that a test needs, which is then skipped.
+#[derive(Debug)]
+pub(crate) struct Absent;
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no Python {CLIENTS_ON}, on which the clients and applications under test run")
+    }
+}
+
+impl std::error::Error for Absent {}
 
 /// Paths from the command line.
 pub(crate) struct Places {
@@ -39,6 +55,25 @@ impl Places {
         versions
             .find_map(|version| self.python(version))
             .context("no Python environment; run `cargo xtask test`")
+    }
+
+    /// The Python with the clients and drivers; [`Absent`] where the machine cannot have it.
+    pub(crate) fn clients(&self) -> Result<PathBuf> {
+        self.environment("outgoing")
+    }
+
+    /// The Python with every server and framework; [`Absent`] where the machine cannot have it.
+    pub(crate) fn applications(&self) -> Result<PathBuf> {
+        self.environment("applications")
+    }
+
+    fn environment(&self, name: &str) -> Result<PathBuf> {
+        let home = self.venvs.join(name);
+        ensure!(home.exists() || self.python(CLIENTS_ON).is_some(), Absent);
+        let home = home
+            .canonicalize()
+            .with_context(|| format!("no Python environment {}; run `cargo xtask test`", home.display()))?;
+        Ok(home.join("bin/python"))
     }
 
     /// The apps under test.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::grace::Expedited;
-use crate::places::{PYTHONS, Places};
+use crate::places::{Absent, PYTHONS, Places};
 use crate::score::DurationsDiffer;
 
 /// The agent's name for events that found no room.
@@ -75,8 +75,12 @@ impl Case {
 
     /// Runs it. A test that panics has failed, and the others go on.
     fn verdict(&self, places: &Places) -> Result<Verdict> {
-        catch_unwind(AssertUnwindSafe(|| (self.run)(places)))
-            .unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked, as told above")))
+        let verdict = catch_unwind(AssertUnwindSafe(|| (self.run)(places)))
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked, as told above")));
+        match verdict {
+            Err(error) if error.is::<Absent>() => Ok(Verdict::Skipped(format!("{error:#}"))),
+            other => other,
+        }
     }
 
     /// A case for each Python, by the name `GROUP/VERSION`. All of them would take too long for every change: on the

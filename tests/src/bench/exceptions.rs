@@ -42,7 +42,7 @@ pub(crate) fn run(places: &Places, rounds: u32, output: &Path) -> Result<bool> {
     }
     let mut report = format!(
         "Processor time per exception that the application handles, nanoseconds, medians of {rounds} rounds. Exceptions are looked at on their \
-         way in services that failed without showing one otherwise. {}.\n\n",
+         way in services that show none otherwise: Django with DEBUG off, and any that failed so. {}.\n\n",
         machine(&python)?
     );
     report += "| exception | traceback entries | bare | watched | on their way | the same, muted | added per entry | muted |\n";

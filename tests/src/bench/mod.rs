@@ -107,7 +107,7 @@ fn measure(wrk: &Wrk, pause: Duration, pid: u32) -> Result<Side> {
     let before = usage::cpu(pid)?;
     let saturated = wrk.saturate()?;
     let app_us = (usage::cpu(pid)? - before).as_secs_f64() * 1e6 / saturated.requests.max(1) as f64;
-    Ok(Side { saturated, paced: wrk.pace(pause)?, app_us })
+    Ok(Side { saturated, paced: wrk.pace(pause)?, alone: wrk.alone()?, app_us })
 }
 
 fn measure_watched(
@@ -126,7 +126,7 @@ fn measure_watched(
     let losses = agent.losses()?;
     let store = agent.store().join("apm.db");
     agent.stop()?;
-    let answered = side.saturated.requests + side.paced.requests;
+    let answered = side.requests();
     let recorded = events(&store)?.len() as u64;
     let made = match does {
         Does::Nothing => answered,

@@ -38,6 +38,7 @@ const END: Duration = Duration::from_secs(30);
 struct Turn {
     full: Load,
     paced: Load,
+    alone: Load,
     /// CPU time of the app, and of the agent, by requests; microseconds.
     app_us: f64,
     agent_us: f64,
@@ -124,7 +125,7 @@ fn turn(places: &Places, python: &Path, sink: &Sink, name: &str, seconds: u32) -
     let (app_mb, agent_mb) = (peak_memory_mb(pid)?, agent_pid.map_or(Ok(0.0), peak_memory_mb)?);
     drop(agent);
     app.stop(libc::SIGTERM, END)?;
-    let requests = (side.saturated.requests + side.paced.requests) as f64;
+    let requests = side.requests() as f64;
     let sent = (sink.bytes()? - bytes) as f64 / requests;
     let in_process = name != AGENT && name != "bare";
     ensure!(
@@ -133,7 +134,16 @@ fn turn(places: &Places, python: &Path, sink: &Sink, name: &str, seconds: u32) -
         app.output()
     );
     let [app_us, agent_us] = [0, 1].map(|at| (after[at] - before[at]).as_secs_f64() * 1e6 / requests);
-    Ok(Turn { full: side.saturated, paced: side.paced, app_us, agent_us, app_mb, agent_mb, sent })
+    Ok(Turn {
+        full: side.saturated,
+        paced: side.paced,
+        alone: side.alone,
+        app_us,
+        agent_us,
+        app_mb,
+        agent_mb,
+        sent,
+    })
 }
 
 /// The pinned version of each contender's package.
@@ -156,15 +166,16 @@ fn report(all: &[Vec<Turn>], versions: &[String], rounds: u32, machine: &str) ->
          whose own processor time is not counted but felt. p99 at {:.0} % is at that part of what each itself can carry. {machine}.\n\n",
         PACE * 100.0
     );
-    report += "| | requests/s | of bare | p50, ms | p99, ms | p99 at 70 %, ms | app's CPU per request, us | agent's | app's memory, MB | agent's | sent per request, bytes |\n";
-    report += "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+    report += "| | requests/s | of bare | p50, ms | p99, ms | p99 at 70 %, ms | p50, one after the other, us | app's CPU per request, us | agent's | app's memory, MB | agent's | sent per request, bytes |\n";
+    report += "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
     let bare = median(&all[0], |turn| turn.full.rate);
     for (((name, _), version), turns) in CONTENDERS.iter().zip(versions).zip(all) {
         let of = |figure: fn(&Turn) -> f64| median(turns, figure);
         let rate = of(|turn| turn.full.rate);
         write!(report, "| {name}{version} | {rate:.0} | {:.2} ", rate / bare)?;
         write!(report, "| {:.2} | {:.2} ", of(|turn| turn.full.p50_ms), of(|turn| turn.full.p99_ms))?;
-        write!(report, "| {:.2} | {:.0} ", of(|turn| turn.paced.p99_ms), of(|turn| turn.app_us))?;
+        write!(report, "| {:.2} | {:.0} ", of(|turn| turn.paced.p99_ms), of(|turn| turn.alone.p50_ms * 1e3))?;
+        write!(report, "| {:.0} ", of(|turn| turn.app_us))?;
         let only = |it: bool, text: String| if it { text } else { String::new() };
         write!(report, "| {} ", only(*name == AGENT, format!("{:.0}", of(|turn| turn.agent_us))))?;
         write!(report, "| {:.0} ", of(|turn| turn.app_mb))?;

@@ -16,8 +16,16 @@ use super::{CONNECTIONS, PACE};
 pub(super) struct Side {
     pub(super) saturated: Load,
     pub(super) paced: Load,
+    pub(super) alone: Load,
     /// CPU time of the app per request at full load, microseconds.
     pub(super) app_us: f64,
+}
+
+impl Side {
+    /// All that were answered.
+    pub(super) fn requests(&self) -> u64 {
+        self.saturated.requests + self.paced.requests + self.alone.requests
+    }
 }
 
 /// One round: the app bare and watched.
@@ -34,9 +42,11 @@ impl fmt::Display for Round {
         write!(f, "{:.0} -> {:.0} rps, ", bare.saturated.rate, watched.saturated.rate)?;
         write!(
             f,
-            "p99 {:.2} -> {:.2} ms, {} lost, {} calls or statements lost",
+            "p99 {:.2} -> {:.2} ms, alone {:.0} -> {:.0} us, {} lost, {} calls or statements lost",
             bare.paced.p99_ms,
             watched.paced.p99_ms,
+            bare.alone.p50_ms * 1e3,
+            watched.alone.p50_ms * 1e3,
             self.usage.lost(),
             self.usage.not_made()
         )
@@ -49,9 +59,9 @@ impl Round {
         self.watched.saturated.rate / self.bare.saturated.rate
     }
 
-    /// What a request takes longer at full load, microseconds: the probes, and the agent where it has no core of its own.
+    /// What a request takes longer where none other waits, microseconds.
     fn added_us(&self) -> f64 {
-        1e6 / self.watched.saturated.rate - 1e6 / self.bare.saturated.rate
+        (self.watched.alone.p50_ms - self.bare.alone.p50_ms) * 1e3
     }
 }
 
@@ -127,6 +137,7 @@ fn detail(f: &mut fmt::Formatter<'_>, name: &str, rounds: &[Round]) -> fmt::Resu
     row("p99 at full load, ms", 2, |side| side.saturated.p99_ms)?;
     row(&format!("p50 at {pace:.0} % load, ms"), 2, |side| side.paced.p50_ms)?;
     row(&format!("p99 at {pace:.0} % load, ms"), 2, |side| side.paced.p99_ms)?;
+    row("p50 of one request after the other, ms", 3, |side| side.alone.p50_ms)?;
     row("app's CPU per request at full load, us", 1, |side| side.app_us)?;
     let cpu = median(rounds, |round| round.usage.cpu_per_request_us());
     let memory = median(rounds, |round| round.usage.memory_mb);
@@ -155,12 +166,13 @@ impl fmt::Display for Report {
         detail(f, first, rounds)?;
         if self.workloads.len() > 1 {
             writeln!(f, "\nThe same with a statement or a call per request, and through TLS:\n")?;
-            write!(f, "| | bare rps | watched rps | ratio | added per request, us | app's CPU, ratio ")?;
+            write!(f, "| | bare rps | watched rps | ratio | p50, one after the other: bare, us | added ")?;
+            write!(f, "| app's CPU, ratio ")?;
             writeln!(
                 f,
                 "| p99 at {pace:.0} %: bare, ms | watched | agent's CPU per request, us | not recorded |"
             )?;
-            writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")?;
+            writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")?;
         }
         for (name, rounds) in self.workloads.iter().filter(|_| self.workloads.len() > 1) {
             let of = |figure: fn(&Round) -> f64| median(rounds, figure);
@@ -168,8 +180,9 @@ impl fmt::Display for Report {
                 (of(|round| round.bare.saturated.rate), of(|round| round.watched.saturated.rate));
             write!(
                 f,
-                "| `{name}` | {bare:.0} | {watched:.0} | {:.2} | {:.0} | {:.2} ",
+                "| `{name}` | {bare:.0} | {watched:.0} | {:.2} | {:.0} | {:.0} | {:.2} ",
                 of(Round::ratio),
+                of(|round| round.bare.alone.p50_ms * 1e3),
                 of(Round::added_us),
                 of(|round| round.watched.app_us / round.bare.app_us)
             )?;
@@ -186,8 +199,9 @@ impl fmt::Display for Report {
         let named = if losses.is_empty() { "none".to_owned() } else { losses.join(", ") };
         writeln!(f, "\nLosses the agent named itself: {named}.\n\nEach round:\n")?;
         write!(f, "| | bare rps | watched rps | ratio | app's CPU, ratio ")?;
-        writeln!(f, "| bare p99 at {pace:.0} %, ms | watched | ratio |")?;
-        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
+        write!(f, "| bare p99 at {pace:.0} %, ms | watched | ratio ")?;
+        writeln!(f, "| bare p50, one after the other, us | watched | ratio |")?;
+        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")?;
         for (name, round) in
             self.workloads.iter().flat_map(|(name, rounds)| rounds.iter().map(move |one| (name, one)))
         {
@@ -196,7 +210,9 @@ impl fmt::Display for Report {
             write!(f, "| `{name}` | {:.0} | {:.0} ", bare.saturated.rate, watched.saturated.rate)?;
             write!(f, "| {:.3} | {:.3} ", round.ratio(), watched.app_us / bare.app_us)?;
             write!(f, "| {:.2} ", bare.paced.p99_ms)?;
-            writeln!(f, "| {:.2} | {paced:.2} |", watched.paced.p99_ms)?;
+            write!(f, "| {:.2} | {paced:.2} ", watched.paced.p99_ms)?;
+            let alone = [bare, watched].map(|side| side.alone.p50_ms * 1e3);
+            writeln!(f, "| {:.0} | {:.0} | {:.3} |", alone[0], alone[1], alone[1] / alone[0])?;
         }
         Ok(())
     }

@@ -1,10 +1,9 @@
 //! The servers under load, and those that they call.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::cases::outgoing::{Postgres, certificate, listening};
@@ -43,9 +42,7 @@ impl Stage {
         let postgres = Postgres::start(&directory.path().join("postgres"), &certificate, &key)?;
         postgres.sql("shop", "INSERT INTO items (note) VALUES ('of the benchmark')")?;
         let python = places.any_python()?;
-        let outgoing = fs::canonicalize(places.venvs.join("outgoing"))
-            .context("no environment with the clients; run `cargo xtask test`")?
-            .join("bin/python");
+        let outgoing = places.clients()?;
         let start = |name: &str, python: &Path, app: &str, tls: bool, settings: &[(&str, String)]| {
             let port = free_port()?;
             let mut command = Command::new(python);

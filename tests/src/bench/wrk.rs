@@ -33,17 +33,22 @@ pub(super) struct Load {
 impl Wrk {
     /// As fast as the server answers.
     pub(super) fn saturate(&self) -> Result<Load> {
-        self.run(None)
+        self.run(CONNECTIONS, None)
+    }
+
+    /// One request after the other: its median latency is what a request takes, whatever else the machine does now and then.
+    pub(super) fn alone(&self) -> Result<Load> {
+        self.run(1, None)
     }
 
     /// Each connection waits `pause` on average between two requests.
     pub(super) fn pace(&self, pause: Duration) -> Result<Load> {
-        self.run(Some(pause))
+        self.run(CONNECTIONS, Some(pause))
     }
 
-    fn run(&self, pause: Option<Duration>) -> Result<Load> {
+    fn run(&self, connections: u32, pause: Option<Duration>) -> Result<Load> {
         let mut command = Command::new("wrk");
-        command.args(["-t1", "--latency", &format!("-c{CONNECTIONS}"), &format!("-d{}s", self.seconds)]);
+        command.args(["-t1", "--latency", &format!("-c{connections}"), &format!("-d{}s", self.seconds)]);
         if pause.is_some() {
             command.arg("-s").arg(&self.script);
         }

@@ -22,7 +22,7 @@ const ROUTES: &[(&str, f64)] =
     &[("own", 0.0), ("statements", 0.0), ("fails", 0.0), ("gather", 3.0), ("threads", 3.0)];
 
 pub(super) fn judge(places: &Places, peers: &Peers) -> Result<String> {
-    let python = super::python(places)?;
+    let python = places.applications()?;
     let scratch = places.scratch()?;
     let (port, collector) = (free_port()?, free_port()?);
     let mut command = Command::new(python);

@@ -7,7 +7,6 @@ mod servers;
 mod table;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,13 +47,6 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// The Python with every server and framework.
-fn python(places: &Places) -> Result<PathBuf> {
-    let python = places.venvs.join("applications/bin/python");
-    ensure!(python.exists(), "no environment with the servers; run `cargo xtask test`");
-    Ok(python)
-}
-
 /// Where an app finds what it calls.
 fn environment(command: &mut Command, peers: &Peers) {
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore").env_remove("PYTHONPATH");
@@ -66,7 +58,7 @@ fn environment(command: &mut Command, peers: &Peers) {
 
 /// Puts load on one server and scores what the agent made of it.
 fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
-    let python = python(places)?;
+    let python = places.applications()?;
     let scratch = places.scratch()?;
     let port = free_port()?;
     let secure = server.arguments.contains("{certificate}");

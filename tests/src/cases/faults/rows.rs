@@ -1,6 +1,5 @@
 //! A reply of PostgreSQL with a million rows: one query with its count, and the next one is seen.
 
-use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -20,9 +19,7 @@ pub(super) fn million_rows(places: &Places) -> Result<Verdict> {
     let scratch = places.scratch()?;
     let (certificate, key) = certificate(scratch.path())?;
     let postgres = Postgres::start(&scratch.path().join("postgres"), &certificate, &key)?;
-    let python = fs::canonicalize(places.venvs.join("outgoing"))
-        .context("no environment with the drivers; run `cargo xtask test`")?
-        .join("bin/python");
+    let python = places.clients()?;
     let port = free_port()?;
     let mut command = Command::new(python);
     command.arg(places.apps().join("faults/rows.py")).args([port.to_string(), postgres.port.to_string()]);

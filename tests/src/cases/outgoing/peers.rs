@@ -56,9 +56,7 @@ pub(in crate::cases) struct Peers {
 impl Peers {
     /// Starts them all; the error of a machine without the Python environment says so.
     pub(in crate::cases) fn start(places: &Places) -> Result<Self> {
-        let python = fs::canonicalize(places.venvs.join("outgoing"))
-            .context("no environment with the clients; run `cargo xtask test`")?
-            .join("bin/python");
+        let python = places.clients()?;
         let apps = fs::canonicalize(places.apps().join("outgoing"))?;
         let directory = places.scratch()?;
         let at = |name: &str| directory.path().join(name);

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Page, Postgres, WAIT, certificate, clients};
+use super::{Page, Postgres, WAIT, certificate};
 use crate::agent::Agent;
 use crate::places::Places;
 use crate::process::until;
@@ -21,7 +21,7 @@ const PATHS: [&str; 2] =
     ["/%3Cimg%20src=x%20onerror=window.pwned=1%3E/<script>window.pwned=1<!--", "/fail/<svg>"];
 
 pub(super) fn shown(places: &Places) -> Result<Verdict> {
-    let python = clients(places)?;
+    let python = places.clients()?;
     let scratch = places.scratch()?;
     let (certificate, key) = certificate(scratch.path())?;
     let postgres = Postgres::start(&scratch.path().join("postgres"), &certificate, &key)?;

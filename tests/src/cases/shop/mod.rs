@@ -5,7 +5,7 @@ mod hostile;
 mod openapi;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -43,7 +43,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn shop(places: &Places) -> Result<Verdict> {
-    let python = clients(places)?;
+    let python = places.clients()?;
     let scratch = places.scratch()?;
     let (certificate, key) = certificate(scratch.path())?;
     let postgres = Postgres::start(&scratch.path().join("postgres"), &certificate, &key)?;
@@ -80,13 +80,6 @@ fn shop(places: &Places) -> Result<Verdict> {
     Ok(Verdict::Passed(format!(
         "{live} tests under traffic, {still} after it; {answers} answers as described"
     )))
-}
-
-/// The Python that has the client libraries.
-fn clients(places: &Places) -> Result<PathBuf> {
-    let python = places.venvs.join("outgoing/bin/python");
-    ensure!(python.exists(), "no environment with the clients; run `cargo xtask test`");
-    Ok(python)
 }
 
 /// Waits until the agent knows of everything that the page is to show; `full`: and of a minute of it.
