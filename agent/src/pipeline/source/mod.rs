@@ -190,12 +190,18 @@ struct Known {
     read: Read,
 }
 
+/// Trees are told apart by service and by where they are, as the process sees it: workers of one service share a tree,
+/// whichever of them it is read through.
+type Key = (Arc<str>, PathBuf);
+
+fn key(tree: &Tree) -> Key {
+    (Arc::clone(&tree.service), tree.shown.clone())
+}
+
 struct Worker {
     routes: Routes,
     writer: Writer,
-    /// By service and by where the tree is, as the process sees it: workers of one service share a tree, whichever of
-    /// them it is read through.
-    trees: HashMap<(Arc<str>, PathBuf), Known>,
+    trees: HashMap<Key, Known>,
     /// Number of the next tree.
     next: u64,
     not_read: Arc<AtomicU64>,
@@ -206,11 +212,7 @@ impl Worker {
         loop {
             match messages.recv_timeout(LOOK_AGAIN) {
                 Ok(Message::Look(tree)) => self.look(tree),
-                Ok(Message::Looked(tree, read)) => {
-                    let service = Arc::clone(&tree.service);
-                    self.keep(tree, *read);
-                    self.publish(&service, false);
-                }
+                Ok(Message::Looked(tree, read)) => self.looked(tree, *read),
                 Err(RecvTimeoutError::Timeout) => self.look_again(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -218,11 +220,18 @@ impl Worker {
     }
 
     fn look(&mut self, tree: Tree) {
-        let key = (Arc::clone(&tree.service), tree.shown.clone());
-        if self.trees.get(&key).is_some_and(|known| known.tree.access.exists()) {
+        if self.trees.get(&key(&tree)).is_some_and(|known| known.tree.access.exists()) {
             return;
         }
         self.take(tree);
+    }
+
+    /// The user has named a tree; named again, it is the last that was.
+    fn looked(&mut self, tree: Tree, read: Read) {
+        let service = Arc::clone(&tree.service);
+        self.trees.remove(&key(&tree));
+        self.keep(tree, read);
+        self.publish(&service, false);
     }
 
     fn look_again(&mut self) {
@@ -249,7 +258,7 @@ impl Worker {
     }
 
     fn keep(&mut self, tree: Tree, read: Read) {
-        let key = (Arc::clone(&tree.service), tree.shown.clone());
+        let key = key(&tree);
         if self.trees.len() >= TREES_MAX {
             // Those of processes that have ended.
             self.trees.retain(|_, known| known.tree.access.exists());
@@ -259,9 +268,8 @@ impl Worker {
             self.not_read.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        // What is read again keeps its place.
-        let known = self.trees.get(&key).map(|known| known.number).filter(|_| tree.pid.is_some());
-        let number = known.unwrap_or(self.next);
+        // What is read again, as it has changed, keeps its place.
+        let number = self.trees.get(&key).map_or(self.next, |known| known.number);
         self.next += 1;
         self.trees.insert(key, Known { tree, number, read });
     }
@@ -288,5 +296,51 @@ impl Worker {
             tracing::warn!("routes of {service} are not stored: {error}");
         }
         self.routes.set(service, own);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_trees_that_a_user_names_the_last_counts_until_another_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let app = |name: &str, route: &str| {
+            let root = directory.path().join(name);
+            std::fs::create_dir_all(&root).unwrap();
+            let text =
+                format!("from flask import Flask\napp = Flask('x')\n@app.route('{route}')\ndef f(): ...\n");
+            std::fs::write(root.join("app.py"), text).unwrap();
+            root
+        };
+        let (writer, _reader) =
+            store::Store::open(&directory.path().join("apm.db"), store::Options::default()).unwrap();
+        let routes = Routes::default();
+        let mut worker = Worker {
+            routes: routes.clone(),
+            writer,
+            trees: HashMap::new(),
+            next: 0,
+            not_read: Arc::default(),
+        };
+        let name = |worker: &mut Worker, root: &Path| {
+            let tree = Tree::named("shop", root);
+            let read = Read::of(&tree).unwrap();
+            worker.looked(tree, read);
+        };
+        let known = || ["/a", "/b", "/c"].map(|path| routes.find("shop", "GET", path).is_some());
+        let (a, b) = (app("a", "/a"), app("b", "/b"));
+        name(&mut worker, &a);
+        assert_eq!(known(), [true, false, false]);
+        name(&mut worker, &b);
+        assert_eq!(known(), [false, true, false]);
+        // The other changes, and is not named for that.
+        app("a", "/c");
+        worker.look_again();
+        assert_eq!(known(), [false, true, false]);
+        name(&mut worker, &a);
+        assert_eq!(known(), [false, false, true]);
+        worker.writer.shutdown();
     }
 }
