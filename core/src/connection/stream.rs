@@ -26,6 +26,8 @@ enum State {
         attempts: u32,
         role: Option<Role>,
         from_start: bool,
+        /// Gaps meanwhile: told once it is known whose they are.
+        gaps: Gaps,
     },
     /// A protocol's.
     Speaking { protocol: &'static Protocol, session: Box<dyn Session> },
@@ -170,7 +172,7 @@ impl Stream {
         *expected = Some(chunk.pos.saturating_add(chunk.len));
         let at = At { direction: chunk.direction, time: chunk.time, origin: chunk.origin };
         if missing > 0 {
-            count_gap(missing, out);
+            self.missing(missing, out);
             self.lost(&at, missing, out);
         }
         if chunk.opens_tls {
@@ -202,6 +204,16 @@ impl Stream {
             at.origin = by;
             self.data(&at, piece, out);
             (rest, pos) = (after, pos + len);
+        }
+    }
+
+    /// Counts a gap, unless nobody reads what is there. Threads that write to one pipe at a time, as to wake an event loop,
+    /// overtake each other: no byte of theirs is lost to anybody.
+    fn missing(&mut self, bytes: u64, out: &mut Output) {
+        match &mut self.state {
+            State::Speaking { .. } => Gaps::one(bytes).tell(out),
+            State::Detecting { gaps, .. } => gaps.add(bytes),
+            State::Ciphertext | State::Ignored => {}
         }
     }
 
@@ -258,7 +270,7 @@ impl Stream {
             Endpoint::Tcp(address) => Some(address.port()),
             _ => None,
         };
-        let State::Detecting { bytes, direction, attempts, role, from_start } = &mut self.state else {
+        let State::Detecting { bytes, direction, attempts, role, from_start, gaps } = &mut self.state else {
             return;
         };
         let run_starts = *direction != Some(at.direction);
@@ -275,6 +287,7 @@ impl Stream {
             match (protocol.detect)(&opening) {
                 Verdict::Mine(role) => {
                     let kept = std::mem::take(bytes);
+                    std::mem::take(gaps).tell(out);
                     let mut session = (protocol.session)(role, *from_start);
                     out.exchanges.extend(self.upgrade.take().and_then(|request| session.adopt(request)));
                     self.state = State::Speaking { protocol, session };
@@ -301,8 +314,11 @@ impl Stream {
     /// Hands out what is open; the connection is over.
     pub(super) fn close(&mut self, time: Time, reason: CloseReason, out: &mut Output) {
         let reason = if self.loses_end(out) { CloseReason::Unseen } else { reason };
-        if let State::Speaking { session, .. } = &mut self.state {
-            session.close(time, reason, out);
+        match &mut self.state {
+            State::Speaking { session, .. } => session.close(time, reason, out),
+            // Nobody will ever know whose they are.
+            State::Detecting { gaps, .. } => out.losses.add(Loss::UnknownProtocol, u64::from(gaps.number > 0)),
+            State::Ciphertext | State::Ignored => {}
         }
         out.exchanges.extend(self.upgrade.take());
         self.state = State::Ignored;
@@ -317,7 +333,7 @@ impl Stream {
         for (moved, seen) in self.moved.iter().zip(&self.expected) {
             let missing = moved.saturating_sub(seen.unwrap_or(u64::MAX));
             if missing > 0 {
-                count_gap(missing, out);
+                Gaps::one(missing).tell(out);
                 loses = true;
             }
         }
@@ -330,9 +346,27 @@ impl Stream {
     }
 }
 
-fn count_gap(bytes: u64, out: &mut Output) {
-    out.losses.add(Loss::Gaps, 1);
-    out.losses.add(Loss::GapBytes, bytes);
+/// Runs of bytes that never arrived.
+#[derive(Default)]
+struct Gaps {
+    number: u64,
+    bytes: u64,
+}
+
+impl Gaps {
+    fn one(bytes: u64) -> Self {
+        Self { number: 1, bytes }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.number += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn tell(self, out: &mut Output) {
+        out.losses.add(Loss::Gaps, self.number);
+        out.losses.add(Loss::GapBytes, self.bytes);
+    }
 }
 
 /// Is this `101 Switching Protocols` (RFC 9110, 15.2.2)?
@@ -341,5 +375,12 @@ fn switches(exchange: &Exchange) -> bool {
 }
 
 fn detecting(role: Option<Role>, from_start: bool) -> State {
-    State::Detecting { bytes: Vec::new(), direction: None, attempts: 0, role, from_start }
+    State::Detecting {
+        bytes: Vec::new(),
+        direction: None,
+        attempts: 0,
+        role,
+        from_start,
+        gaps: Gaps::default(),
+    }
 }

@@ -327,6 +327,32 @@ fn an_unknown_protocol_is_left_alone_after_a_while() {
     assert_eq!(rig.table.take_ignored().len(), 1);
 }
 
+/// Threads wake an event loop through one pipe: their bytes overtake each other, and nobody misses one.
+#[test]
+fn gaps_count_where_somebody_reads_the_bytes() {
+    let mut rig = Rig::with(Some(Role::Server), true);
+    for _ in 0..3 {
+        rig.pos[1] += 1;
+        rig.chunk(Direction::Write, b"\0", 0, b"");
+    }
+    rig.change(Change::Gone { reason: None, peer_first: false });
+    rig.wait();
+    let losses = rig.table.take_losses();
+    assert_eq!((losses.get(Loss::UnknownProtocol), losses.get(Loss::Gaps)), (1, 0));
+
+    let mut rig = Rig::with(Some(Role::Server), false);
+    rig.chunk(Direction::Read, b" of something\r\n\r\n", 0, b"");
+    rig.pos[0] += 7;
+    rig.chunk(Direction::Read, REQUEST, 0, b"");
+    rig.chunk(Direction::Write, RESPONSE, 0, b"");
+    let losses = rig.table.take_losses();
+    assert_eq!(
+        (losses.get(Loss::Gaps), losses.get(Loss::GapBytes)),
+        (1, 7),
+        "told once it is known to be HTTP"
+    );
+}
+
 #[test]
 fn the_table_has_a_cap_and_says_what_fell_out() {
     let mut rig = Rig::new(Limits { connections: 10, grace: Duration::from_millis(1) });
