@@ -156,7 +156,7 @@ fn steady<'a>(failures: Vec<Failure<'a>>, places: &Places) -> (Vec<Failure<'a>>,
             match &verdict {
                 Ok(_) => println!("{}, again ({time}/{STEADY}) ... ok, {took:.1} s", case.name),
                 Err(error) => {
-                    println!("{}, again ({time}/{STEADY}) ... FAILED, {took:.1} s\n{error:#}", case.name);
+                    println!("{}, again ({time}/{STEADY}) ... failed, {took:.1} s\n{error:#}", case.name);
                 }
             }
             verdict.is_ok()

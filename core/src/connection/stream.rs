@@ -317,7 +317,9 @@ impl Stream {
         match &mut self.state {
             State::Speaking { session, .. } => session.close(time, reason, out),
             // Nobody will ever know whose they are.
-            State::Detecting { gaps, .. } => out.losses.add(Loss::UnknownProtocol, u64::from(gaps.number > 0)),
+            State::Detecting { gaps, .. } => {
+                out.losses.add(Loss::UnknownProtocol, u64::from(gaps.number > 0))
+            }
             State::Ciphertext | State::Ignored => {}
         }
         out.exchanges.extend(self.upgrade.take());
