@@ -318,7 +318,7 @@ impl Stream {
             State::Speaking { session, .. } => session.close(time, reason, out),
             // Nobody will ever know whose they are.
             State::Detecting { gaps, .. } => {
-                out.losses.add(Loss::UnknownProtocol, u64::from(gaps.number > 0))
+                out.losses.add(Loss::UnknownProtocol, u64::from(gaps.number > 0));
             }
             State::Ciphertext | State::Ignored => {}
         }
