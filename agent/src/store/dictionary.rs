@@ -104,10 +104,7 @@ impl Dictionary {
         let id = match id {
             Some(id) => id,
             None => {
-                let count = match self.name_count {
-                    Some(count) => count,
-                    None => conn.query_row("SELECT count(*) FROM name", [], |row| row.get(0))?,
-                };
+                let count = counted(conn, self.name_count, "name")?;
                 self.name_count = Some(count);
                 if count >= most && text != OTHER {
                     return self.name(conn, OTHER);
@@ -212,22 +209,19 @@ impl Dictionary {
         callee: i64,
         host: Option<&str>,
     ) -> rusqlite::Result<i64> {
-        let host = self.client_text(conn, host)?.unwrap_or(0);
+        let mut host = self.client_text(conn, host)?.unwrap_or(0);
         if self.asked.len() >= CACHED {
             self.asked.clear();
         }
         let asked = self.asked.entry((caller, callee)).or_default();
-        let is_new = !asked.contains(&host);
-        let key = match host {
-            _ if is_new && asked.len() >= MAX_ASKED => [caller, callee, 0],
-            host => {
-                if is_new {
-                    asked.push(host);
-                }
-                [caller, callee, host]
+        if !asked.contains(&host) {
+            if asked.len() < MAX_ASKED {
+                asked.push(host);
+            } else {
+                host = 0;
             }
-        };
-        self.series(conn, Kind::Chain, key)
+        }
+        self.series(conn, Kind::Chain, [caller, callee, host])
     }
 
     /// The number of a statement, which is stored if it is new.
@@ -254,10 +248,7 @@ impl Dictionary {
         let id = match id {
             Some(id) => id,
             None => {
-                let count = match self.statement_count {
-                    Some(count) => count,
-                    None => conn.query_row("SELECT count(*) FROM statement", [], |row| row.get(0))?,
-                };
+                let count = counted(conn, self.statement_count, "statement")?;
                 self.statement_count = Some(count);
                 if count >= MAX_STATEMENTS && statement.text != OTHER {
                     return self.statement(conn, &Statement::OTHER);
@@ -284,6 +275,11 @@ impl Dictionary {
         self.statements.insert(key, id);
         Ok(id)
     }
+}
+
+/// Rows of a table, which are counted once.
+fn counted(conn: &Connection, known: Option<i64>, table: &str) -> rusqlite::Result<i64> {
+    known.map_or_else(|| conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)), Ok)
 }
 
 /// `text` cut to at most `max` bytes, at a character boundary.

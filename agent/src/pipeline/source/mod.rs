@@ -157,9 +157,13 @@ impl Read {
         options.script.clone_from(&tree.script);
         let before = changes::state(&tree.access, &[]);
         let scan = apm_routes::scan(&options)?;
-        let is_same = changes::state(&tree.access, &[]) == before;
-        // Which files it reads as data is known only now.
-        let state = is_same.then(|| changes::state(&tree.access, &scan.data_files)).flatten();
+        let after = changes::state(&tree.access, &[]);
+        let state = match &scan.data_files[..] {
+            _ if after != before => None,
+            [] => after,
+            // Which files it reads as data is known only now.
+            files => changes::state(&tree.access, files),
+        };
         Ok(Self { scan, state })
     }
 }
