@@ -4,14 +4,16 @@
 //! the functions that decide which code runs are probed, once per file.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use crate::capture::{Capture, Point};
 use crate::process::cpython::functions::{self, Found, Function, Library, Role};
 use crate::process::cpython::{self, Refusal};
 use crate::process::{Attachment, PythonProcess};
 
-/// Times that a library is looked at whose functions are not found: it may be on its way into the process.
-const LOOKS_MAX: u32 = 200;
+/// How long a process has to look wrong until that is told: a thread may have been stopped while it starts or ends, or in
+/// the loader, which maps a library before it fills in its tables; on a busy machine for longer than a look takes.
+const DOUBT: Duration = Duration::from_secs(2);
 
 /// What was done about a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +29,8 @@ pub struct AttachReport {
 pub struct Attribution {
     /// Processes whose layout the probes have.
     known: HashSet<u32>,
-    /// Processes that map a library whose functions were not found, with the number of looks.
-    loading: HashMap<u32, u32>,
+    /// Processes that look wrong, since when.
+    doubted: HashMap<u32, Instant>,
 }
 
 impl Attribution {
@@ -41,6 +43,22 @@ impl Attribution {
     /// library, was forked or runs another program. A forked child works from its first instruction by what its parent
     /// had, but only a call for it keeps the probes on its libraries when the parent ends.
     pub fn attach(&mut self, capture: &mut Capture, process: &PythonProcess) -> AttachReport {
+        let report = self.look(capture, process);
+        let pid = process.id.pid;
+        if report.attachments.iter().all(|attachment| attachment.problem.is_none()) {
+            if !report.not_ready {
+                self.doubted.remove(&pid);
+            }
+            return report;
+        }
+        if !cpython::is_mapped(process) {
+            // It ended, or began another program, while it was looked at: that is told by an event of its own.
+            return AttachReport::default();
+        }
+        report
+    }
+
+    fn look(&mut self, capture: &mut Capture, process: &PythonProcess) -> AttachReport {
         let mut report = AttachReport::default();
         let pid = process.id.pid;
         let mut put = |what: &str, problem: Option<String>| {
@@ -48,36 +66,25 @@ impl Attribution {
         };
         const WHAT: &str = "attribution";
         match cpython::inspect(process) {
-            Err(Refusal::NotReady) => {
-                report.not_ready = true;
-                return report;
-            }
+            Err(Refusal::NotReady) => report.not_ready = true,
             Err(refusal @ Refusal::Unknown(_)) => {
                 let problem = capture.attribute(pid, cpython::by_thread()).err().map(|e| e.to_string());
                 put(WHAT, problem.or(Some(refusal.to_string())));
                 self.known.insert(pid);
-                return report;
             }
-            Err(Refusal::Gone) => return report,
-            Err(refusal) => {
-                put(WHAT, Some(refusal.to_string()));
-                return report;
-            }
+            Err(Refusal::Gone) => {}
+            Err(Refusal::Misfit(..) | Refusal::Unreadable(_)) if self.is_in_doubt(pid) => report.not_ready = true,
+            Err(refusal) => put(WHAT, Some(refusal.to_string())),
             Ok(layout) => {
                 // Probing takes a while, and a context that is copied before all is probed would be taken for whatever
                 // stood at its address before: until then by thread, which needs no probe.
                 if !self.known.contains(&pid) {
                     let _reported_below = capture.attribute_at_first(pid, cpython::by_thread());
                 }
-                let looks = self.loading.remove(&pid).unwrap_or(0) + 1;
                 for found in functions::libraries(process) {
                     match probe(capture, process, &found) {
                         Probed::Already => {}
-                        // The loader maps a library before it fills in its tables.
-                        Probed::NotFound(_) if found.library == Library::Queue && looks < LOOKS_MAX => {
-                            report.not_ready = true;
-                            self.loading.insert(pid, looks);
-                        }
+                        Probed::NotFound(_) if self.is_in_doubt(pid) => report.not_ready = true,
                         Probed::NotFound(problem) => put(&what(&found), Some(problem)),
                         Probed::Now(result) => put(&what(&found), result.err()),
                     }
@@ -88,19 +95,18 @@ impl Attribution {
                 }
             }
         }
-        if report.attachments.iter().any(|attachment| attachment.problem.is_some())
-            && !cpython::is_mapped(process)
-        {
-            // It ended, or began another program, while it was looked at: that is told by an event of its own.
-            return AttachReport::default();
-        }
         report
+    }
+
+    /// Something looks wrong in the process: is that too new to be told?
+    fn is_in_doubt(&mut self, pid: u32) -> bool {
+        self.doubted.entry(pid).or_insert_with(Instant::now).elapsed() < DOUBT
     }
 
     /// The process is gone, or runs another program. [`Capture::forget`] takes its layout and probes away.
     pub fn process_gone(&mut self, pid: u32) {
         self.known.remove(&pid);
-        self.loading.remove(&pid);
+        self.doubted.remove(&pid);
     }
 }
 

@@ -133,11 +133,17 @@ fn end_to_end(long: bool, write_docs: bool, filter: Option<&str>) -> Result<Outc
     counted(&mut command, |line| !line.trim().is_empty())
 }
 
-/// Runs a command that prints summary lines; shows the lines that `show` picks and adds the summaries up. A test that
-/// cannot run here, wholly or for one Python, says so in a line `skipped: why`, since cargo's own tests have no such end.
+/// Lines of a panic's message that are shown.
+const MESSAGE_LINES_MAX: usize = 20;
+
+/// Runs a command that prints summary lines; shows the lines that `show` picks, with what a panic says, and adds the
+/// summaries up. A test that cannot run here, wholly or for one Python, says so in a line `skipped: why`, since cargo's
+/// own tests have no such end.
 fn counted(command: &mut std::process::Command, show: impl Fn(&str) -> bool) -> Result<Outcome> {
     let mut tally = Tally::default();
     let mut told = Vec::new();
+    let mut messages = Vec::new();
+    let mut message_lines = 0;
     let passed = shell::lines(command, |line| {
         let summary = line.strip_prefix("test result:").and_then(Tally::parse);
         tally += summary.unwrap_or_default();
@@ -146,12 +152,26 @@ fn counted(command: &mut std::process::Command, show: impl Fn(&str) -> bool) -> 
         if line.ends_with("... FAILED") || line.starts_with("failed: ") || line.starts_with("unsteady: ") {
             told.push(line.to_owned());
         }
-        if skipped || show(line) || summary.is_some_and(|s| s != Tally::default()) {
+        // The message of a panic stands below the line that says where, up to cargo's note or an empty line.
+        let ends = line.is_empty() || line.starts_with("note: ");
+        message_lines = if ends { 0_usize } else { message_lines.saturating_sub(1) };
+        let says_why = message_lines > 0;
+        if says_why {
+            messages.push(line.to_owned());
+        }
+        if line.contains("panicked at") {
+            message_lines = MESSAGE_LINES_MAX + 1;
+        }
+        if skipped || says_why || show(line) || summary.is_some_and(|s| s != Tally::default()) {
             println!("      {line}");
         }
     })?;
     if !passed && tally.failed == 0 {
         anyhow::bail!("the tests could not run; the output above tells why");
+    }
+    if tally.failed > 0 {
+        // Where all passed, a panic was what a test wanted.
+        told.append(&mut messages);
     }
     Ok(Outcome::of(tally, told))
 }
