@@ -73,7 +73,9 @@ impl Attribution {
                 self.known.insert(pid);
             }
             Err(Refusal::Gone) => {}
-            Err(Refusal::Misfit(..) | Refusal::Unreadable(_)) if self.is_in_doubt(pid) => report.not_ready = true,
+            Err(Refusal::Misfit(..) | Refusal::Unreadable(_)) if self.is_in_doubt(pid) => {
+                report.not_ready = true;
+            }
             Err(refusal) => put(WHAT, Some(refusal.to_string())),
             Ok(layout) => {
                 // Probing takes a while, and a context that is copied before all is probed would be taken for whatever

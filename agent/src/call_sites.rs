@@ -4,12 +4,13 @@
 //! the application's is put into words, and kept for all calls that name the stack.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use apm_agent_ebpf::{RaisedFrame, Stack};
 use apm_core::loss::{Loss, Losses};
 use apm_core::python::place::{Place, place};
+use rustc_hash::FxHashMap;
 
 use crate::capture::Capture;
 use crate::python::{Interpreter, Interpreters};
@@ -42,7 +43,7 @@ impl Known {
 /// Call sites by the number of their stack.
 #[derive(Default)]
 pub struct CallSites {
-    known: HashMap<u64, Known>,
+    known: FxHashMap<u64, Known>,
     /// Texts, so that stacks of one call site share theirs.
     texts: HashSet<Arc<str>>,
     waiting: Vec<Stack>,

@@ -30,11 +30,11 @@ pub struct Event {
     /// What went wrong, in words; `None` for a plain answer whatever its status.
     pub error: Option<String>,
     /// This hop's id: the one the client sent, else made by the agent.
-    pub request_id: Option<String>,
+    pub request_id: Option<Arc<str>>,
     /// The chain's id.
-    pub correlation_id: Option<String>,
+    pub correlation_id: Option<Arc<str>>,
     /// The caller's request id.
-    pub parent_id: Option<String>,
+    pub parent_id: Option<Arc<str>>,
     /// Exception class, qualified.
     pub error_type: Option<String>,
     /// Exception message, at most 500 characters.
@@ -65,7 +65,7 @@ pub struct Event {
     /// Fingerprint of the statement that ran ten times or more in this request.
     pub n_plus_one: Option<u64>,
     /// Address of the client.
-    pub client: Option<String>,
+    pub client: Option<Arc<str>>,
     /// `User-Agent` of the client.
     pub user_agent: Option<String>,
     /// Host the client asked for.
@@ -113,15 +113,15 @@ pub struct Call {
     /// Why it failed.
     pub error: Option<String>,
     /// The request that caused it.
-    pub source_request_id: Option<String>,
+    pub source_request_id: Option<Arc<str>>,
     /// The chain's id.
-    pub correlation_id: Option<String>,
+    pub correlation_id: Option<Arc<str>>,
     /// How `source_request_id` is known: `context`, `thread`, `handover`, `response`; `None` with no request.
     pub link: Option<&'static str>,
     /// Application code that made it, `file:line function`.
     pub call_site: Option<Arc<str>>,
     /// Address of the peer.
-    pub peer: Option<String>,
+    pub peer: Option<Arc<str>>,
     /// Through TLS.
     pub tls: bool,
 }
@@ -154,13 +154,13 @@ pub struct Query {
     /// User.
     pub user: Option<Arc<str>>,
     /// Address of the server.
-    pub server: Option<String>,
+    pub server: Option<Arc<str>>,
     /// `idle`, `in transaction`, `failed`
     pub transaction: Option<&'static str>,
     /// A round of a cursor: not counted into N+1.
     pub is_cursor_round: bool,
     /// The request that caused it.
-    pub source_request_id: Option<String>,
+    pub source_request_id: Option<Arc<str>>,
     /// How that is known.
     pub link: Option<&'static str>,
     /// Application code that sent it, `file:line function`.

@@ -16,7 +16,7 @@ pub(crate) fn feed(writer: &Writer, at: f64, count: u64, first: u64, routes: u64
         // Within a fiftieth of a second, so that no part of a burst overtakes the next.
         let ts = at + i as f64 / count as f64 / 50.0;
         let (route, service) = (n % routes, format!("s{}", n % routes % 3));
-        let id = format!("r-{n}");
+        let id: Arc<str> = format!("r-{n}").into();
         let mut event = Event {
             ts,
             service: service.as_str().into(),
@@ -71,7 +71,7 @@ pub(crate) fn feed(writer: &Writer, at: f64, count: u64, first: u64, routes: u64
             })));
         }
         if n % 20 == 1 {
-            let parent = format!("r-{}", n - 1);
+            let parent: Arc<str> = format!("r-{}", n - 1).into();
             event.correlation_id = Some(parent.clone());
             event.parent_id = Some(parent);
         }

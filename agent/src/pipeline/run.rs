@@ -166,7 +166,9 @@ fn turn(
             publish.send_replace(Arc::new(status::live(&status, status.losses.clone())));
         }
         if !records.is_empty() {
-            writer.send(std::mem::take(&mut records));
+            // As much will come again: a list that grows is copied.
+            let room = Vec::with_capacity(records.len());
+            writer.send(std::mem::replace(&mut records, room));
         }
     }
     engine.finish(&mut records);

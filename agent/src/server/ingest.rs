@@ -133,8 +133,8 @@ fn records(envelope: Envelope, now: f64) -> (Vec<Record>, usize) {
             status: number(call.status).try_into().unwrap_or(u16::MAX),
             duration_ms: call.duration_ms.unwrap_or(0.0),
             error: call.error,
-            source_request_id: call.source_request_id.filter(|id| !id.is_empty()),
-            correlation_id: call.correlation_id,
+            source_request_id: call.source_request_id.filter(|id| !id.is_empty()).map(Arc::from),
+            correlation_id: call.correlation_id.map(Arc::from),
             ..Call::default()
         })));
     }
@@ -163,9 +163,9 @@ impl EventIn {
             status: number(self.status).try_into().unwrap_or(u16::MAX),
             duration_ms: self.duration_ms.unwrap_or(0.0),
             error: self.error,
-            request_id: self.request_id,
-            correlation_id: self.correlation_id,
-            parent_id: self.parent_id,
+            request_id: self.request_id.map(Arc::from),
+            correlation_id: self.correlation_id.map(Arc::from),
+            parent_id: self.parent_id.map(Arc::from),
             error_type: self.error_type,
             error_message: message,
             error_traceback: traceback.map(|text| first(text, TRACEBACK)),

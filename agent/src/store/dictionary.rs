@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use rustc_hash::FxHashMap;
 
 use super::series::{Key, Kind};
 
@@ -56,8 +57,8 @@ pub(crate) struct Dictionary {
     /// Days since 1970: what is used is marked with the day, so that the rest can be deleted one day.
     today: i64,
     names: HashMap<Box<str>, i64>,
-    series: HashMap<(Kind, Key), i64>,
-    statements: HashMap<(i64, u64), i64>,
+    series: FxHashMap<(Kind, Key), i64>,
+    statements: FxHashMap<(i64, u64), i64>,
     /// Hosts by which a route asks for another.
     asked: HashMap<(i64, i64), Vec<i64>>,
     name_count: Option<i64>,

@@ -57,9 +57,9 @@ fn any_event() -> impl Strategy<Value = Event> {
                 event.error = error;
                 event.duration_ms = nanos as f64 / 1e6;
                 // Unique per request: a call and a caused request belong to one request.
-                event.request_id = Some(format!("r-{id}-{}", ts.to_bits()));
-                event.correlation_id = Some(format!("c-{chain}"));
-                event.parent_id = parent.map(|p| format!("p-{p}"));
+                event.request_id = Some(format!("r-{id}-{}", ts.to_bits()).into());
+                event.correlation_id = Some(format!("c-{chain}").into());
+                event.parent_id = parent.map(|p| format!("p-{p}").into());
                 event.host = (calls != Some(0)).then(|| format!("h{}", nanos % 3));
                 event.db_query_count = queries;
                 event.db_total_ms = queries.map(|n| f64::from(n) * 1.25);

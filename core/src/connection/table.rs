@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use super::stream::Stream;
 use super::{Change, Chunk, FailedConnect, Info, Progress};
 use crate::exchange::{ConnId, Endpoint, Origin, Role};
@@ -34,7 +36,7 @@ impl Default for Limits {
 
 /// All connections of all watched processes.
 pub struct Table {
-    streams: HashMap<ConnId, Stream>,
+    streams: FxHashMap<ConnId, Stream>,
     /// Who makes connections that are not seen yet.
     connecting: HashMap<ConnId, Origin>,
     limits: Limits,
@@ -51,7 +53,7 @@ impl Table {
     /// An empty table.
     pub fn new(limits: Limits) -> Self {
         Self {
-            streams: HashMap::new(),
+            streams: FxHashMap::default(),
             connecting: HashMap::new(),
             limits,
             ended: VecDeque::new(),

@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Surroundings, rows};
+use super::Surroundings;
 use crate::connection::{FailedConnect, Info};
 use crate::exchange::{Endpoint, Origin, Role};
 use crate::protocol::CloseReason;
@@ -101,14 +102,13 @@ fn is_same_work(one: &Origin, other: &Origin, other_family: bool) -> bool {
 }
 
 /// The row of a connection that was not made.
-pub(super) fn call(failed: &FailedConnect, around: &dyn Surroundings) -> Call {
-    let peer = rows::address(&failed.conn.peer);
+pub(super) fn call(failed: &FailedConnect, peer: Option<Arc<str>>, around: &dyn Surroundings) -> Call {
     Call {
         ts: around.unix(failed.time),
         service: around.service(failed.conn.pid),
         pid: failed.conn.pid,
         method: "CONNECT".to_owned(),
-        host: peer.clone().unwrap_or_else(|| "unknown".to_owned()),
+        host: peer.as_deref().unwrap_or("unknown").to_owned(),
         duration_ms: failed.time.since(failed.conn.since).as_secs_f64() * 1000.0,
         error: Some(error(failed.reason).to_owned()),
         peer,

@@ -37,12 +37,13 @@ struct Made {
 impl Correlator {
     pub(super) fn called(&mut self, finished: &Finished, around: &dyn Surroundings, out: &mut Vec<Record>) {
         let service = around.service(finished.pid);
+        let peer = self.addresses.text(&finished.conn.peer);
         let record = match &finished.exchange.detail {
-            Detail::Http(http) => Record::Call(Box::new(rows::call(finished, http, &service, around))),
+            Detail::Http(http) => Record::Call(Box::new(rows::call(finished, http, peer, &service, around))),
             Detail::Command(command) => {
-                Record::Call(Box::new(rows::command(finished, command, &service, around)))
+                Record::Call(Box::new(rows::command(finished, command, peer, &service, around)))
             }
-            Detail::Sql(sql) => Record::Query(Box::new(rows::query(finished, sql, &service, around))),
+            Detail::Sql(sql) => Record::Query(Box::new(rows::query(finished, sql, peer, &service, around))),
         };
         let exchange = &finished.exchange;
         let made = Made {
@@ -62,7 +63,8 @@ impl Correlator {
         around: &dyn Surroundings,
         out: &mut Vec<Record>,
     ) {
-        let record = Record::Call(Box::new(failures::call(failed, around)));
+        let record =
+            Record::Call(Box::new(failures::call(failed, self.addresses.text(&failed.conn.peer), around)));
         let Info { pid, caller: by, since: start, .. } = *failed.conn;
         self.link(Made { pid, by, start, since: failed.time, record }, around, out);
     }

@@ -5,6 +5,7 @@
 //! it cannot say is bound afterwards by evidence: the unit of execution that wrote a request's response did that
 //! request's work (`response`). What has neither keeps no request.
 
+mod addresses;
 mod failures;
 mod ids;
 mod link;
@@ -19,9 +20,11 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use crate::connection::{Finished, Info, Progress};
 use crate::exchange::{Correlation, Detail, Exchange, Outcome, Role};
@@ -31,6 +34,7 @@ use crate::record::Record;
 use crate::route::RouteTable;
 use crate::time::Time;
 
+use addresses::Addresses;
 use failures::Failures;
 use ids::Claims;
 use pairs::Pairs;
@@ -87,11 +91,11 @@ pub struct Correlator {
     /// Makes this run's ids differ from those of every other.
     nonce: u32,
     made: u64,
-    requests: HashMap<u64, Work>,
+    requests: FxHashMap<u64, Work>,
     /// In the order in which they were first seen.
     order: VecDeque<(Time, u64)>,
     /// The request whose response a unit wrote last.
-    responders: HashMap<u64, u64>,
+    responders: FxHashMap<u64, u64>,
     unbound: VecDeque<Unbound>,
     shared: Shared,
     streams: Streams,
@@ -101,6 +105,7 @@ pub struct Correlator {
     pairs: Pairs,
     routes: RouteTable,
     claims: Claims,
+    addresses: Addresses,
     links: LinkCounts,
 }
 
@@ -110,9 +115,9 @@ impl Correlator {
         Self {
             nonce,
             made: 0,
-            requests: HashMap::new(),
+            requests: FxHashMap::default(),
             order: VecDeque::new(),
-            responders: HashMap::new(),
+            responders: FxHashMap::default(),
             unbound: VecDeque::new(),
             shared: Shared::default(),
             streams: Streams::default(),
@@ -122,6 +127,7 @@ impl Correlator {
             pairs: Pairs::default(),
             routes: RouteTable::default(),
             claims: Claims::default(),
+            addresses: Addresses::default(),
             links: LinkCounts::default(),
         }
     }
@@ -325,6 +331,7 @@ impl Correlator {
         let mut request = self.streams.request_of(finished.conn.id, http.stream, exchange.origin.request);
         let method = self.routes.method(&http.method);
         let mut event = rows::event(finished, method, http, &service, &route, around);
+        event.client = self.addresses.text(&finished.conn.peer);
         for failed in self.failures.of(request, exchange.response_origin.unit) {
             self.not_connected(&failed, around, out);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Surroundings;
 use crate::connection::Finished;
-use crate::exchange::{Command, Endpoint, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction};
+use crate::exchange::{Command, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction};
 use crate::record::{Call, Event, Query, Record};
 
 /// The status that tells of a client that went away, as nginx has it.
@@ -12,15 +12,6 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 pub(super) fn millis(duration: std::time::Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
-}
-
-/// Address of an endpoint as the user reads it.
-pub(super) fn address(endpoint: &Endpoint) -> Option<String> {
-    match endpoint {
-        Endpoint::Unknown => None,
-        Endpoint::Tcp(address) => Some(address.to_string()),
-        Endpoint::Unix(path) => Some(path.clone().unwrap_or_else(|| "unix socket".to_owned())),
-    }
 }
 
 fn error(exchange: &Exchange, role: Role) -> Option<String> {
@@ -52,7 +43,6 @@ pub(super) fn event(
         duration_ms: millis(exchange.end - exchange.start),
         ttfb_ms: exchange.first_response.map(|first| millis(first - exchange.start)),
         error: error(exchange, Role::Server),
-        client: address(&finished.conn.peer),
         user_agent: http.user_agent.clone(),
         host: http.host.clone(),
         protocol: Some(match http.version {
@@ -68,7 +58,12 @@ pub(super) fn event(
     }
 }
 
-fn base_call(finished: &Finished, service: &Arc<str>, around: &dyn Surroundings) -> Call {
+fn base_call(
+    finished: &Finished,
+    peer: Option<Arc<str>>,
+    service: &Arc<str>,
+    around: &dyn Surroundings,
+) -> Call {
     let exchange = &finished.exchange;
     Call {
         ts: around.unix(exchange.end),
@@ -76,16 +71,26 @@ fn base_call(finished: &Finished, service: &Arc<str>, around: &dyn Surroundings)
         pid: finished.pid,
         duration_ms: millis(exchange.end - exchange.start),
         error: error(exchange, Role::Client),
-        peer: address(&finished.conn.peer),
+        peer,
         tls: finished.conn.tls,
         ..Call::default()
     }
 }
 
 /// An outgoing HTTP call.
-pub(super) fn call(finished: &Finished, http: &Http, service: &Arc<str>, around: &dyn Surroundings) -> Call {
-    let base = base_call(finished, service, around);
-    let host = http.host.clone().or_else(|| base.peer.clone()).unwrap_or_else(|| "unknown".to_owned());
+pub(super) fn call(
+    finished: &Finished,
+    http: &Http,
+    peer: Option<Arc<str>>,
+    service: &Arc<str>,
+    around: &dyn Surroundings,
+) -> Call {
+    let base = base_call(finished, peer, service, around);
+    let host = http
+        .host
+        .clone()
+        .or_else(|| base.peer.as_deref().map(str::to_owned))
+        .unwrap_or_else(|| "unknown".to_owned());
     Call { method: http.method.clone(), host, path: http.path.clone(), status: http.status, ..base }
 }
 
@@ -93,11 +98,12 @@ pub(super) fn call(finished: &Finished, http: &Http, service: &Arc<str>, around:
 pub(super) fn command(
     finished: &Finished,
     command: &Command,
+    peer: Option<Arc<str>>,
     service: &Arc<str>,
     around: &dyn Surroundings,
 ) -> Call {
-    let base = base_call(finished, service, around);
-    let peer = base.peer.clone().unwrap_or_else(|| "unknown".to_owned());
+    let base = base_call(finished, peer, service, around);
+    let peer = base.peer.as_deref().unwrap_or("unknown");
     Call {
         method: command.name.clone(),
         host: format!("{} {peer}", command.system),
@@ -107,7 +113,13 @@ pub(super) fn command(
 }
 
 /// A SQL statement.
-pub(super) fn query(finished: &Finished, sql: &Sql, service: &Arc<str>, around: &dyn Surroundings) -> Query {
+pub(super) fn query(
+    finished: &Finished,
+    sql: &Sql,
+    server: Option<Arc<str>>,
+    service: &Arc<str>,
+    around: &dyn Surroundings,
+) -> Query {
     let exchange = &finished.exchange;
     Query {
         ts: around.unix(exchange.end),
@@ -122,7 +134,7 @@ pub(super) fn query(finished: &Finished, sql: &Sql, service: &Arc<str>, around: 
         error: error(exchange, Role::Client),
         database: sql.database.clone(),
         user: sql.user.clone(),
-        server: address(&finished.conn.peer),
+        server,
         transaction: match sql.transaction {
             Transaction::Unknown => None,
             Transaction::Idle => Some("idle"),

@@ -413,7 +413,8 @@ fn one_after_the_other(answered: &[u64], calls: &[(u64, [u64; 3], u64)]) -> Vec<
         answer.exchange.end = Time(*end);
         rig.feed(answer);
     }
-    let of = |id: &Option<String>| rig.events().iter().find(|e| e.request_id == *id).map(|e| e.path.clone());
+    let of =
+        |id: &Option<Arc<str>>| rig.events().iter().find(|e| e.request_id == *id).map(|e| e.path.clone());
     rig.queries()
         .iter()
         .map(|query| query.source_request_id.as_ref().and_then(|id| of(&Some(id.clone()))))

@@ -1,9 +1,10 @@
 //! What one request caused.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::exchange::Correlation;
 use crate::record::{Event, Query, Record, SlowSql};
+use crate::sql::Normalised;
 use crate::time::Time;
 
 /// Statements of one fingerprint in one request that make it an N+1.
@@ -18,8 +19,8 @@ const SLOW_SQL_MAX: usize = 400;
 /// A request. Tens of thousands that have ended are remembered, so what is only needed until then stands apart.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    id: Box<str>,
-    correlation_id: Option<Box<str>>,
+    id: Arc<str>,
+    correlation_id: Option<Arc<str>>,
     /// `None`: it has ended.
     open: Option<Box<Open>>,
     /// When its response was complete.
@@ -29,12 +30,14 @@ pub(super) struct Work {
 /// What is known to have been done for a request so far.
 #[derive(Debug, Default)]
 struct Open {
-    parent_id: Option<String>,
+    parent_id: Option<Arc<str>>,
     named: bool,
     queries: u32,
     query_ms: f64,
-    slow: Vec<SlowSql>,
-    fingerprints: HashMap<u64, u32>,
+    /// The slowest, slowest first, with their durations.
+    slow: Vec<(Arc<Normalised>, f64)>,
+    /// How often each fingerprint ran.
+    fingerprints: Vec<(u64, u32)>,
     calls: u32,
     call_ms: f64,
 }
@@ -63,8 +66,8 @@ impl Work {
                 chain = chain.or(Some(id));
             }
         }
-        self.correlation_id = chain.map(Box::from);
-        open.parent_id.clone_from(&headers.parent_id);
+        self.correlation_id = chain.map(Arc::from);
+        open.parent_id = headers.parent_id.as_deref().map(Arc::from);
     }
 
     /// Gives an event that nothing was linked to its ids.
@@ -79,21 +82,17 @@ impl Work {
         self.open.as_ref().is_none_or(|open| open.named)
     }
 
-    fn chain(&self) -> &str {
-        self.correlation_id.as_deref().unwrap_or(&self.id)
-    }
-
     /// Its id, and that of its chain.
-    pub(super) fn ids(&self) -> (String, String) {
-        (self.id.to_string(), self.chain().to_owned())
+    pub(super) fn ids(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.id), Arc::clone(self.correlation_id.as_ref().unwrap_or(&self.id)))
     }
 
     /// A call of the request `id` in the chain `chain` made this one. True unless the headers say so already, or it is
     /// too late to tell.
-    pub(super) fn caused_by(&mut self, id: String, chain: String) -> bool {
+    pub(super) fn caused_by(&mut self, id: Arc<str>, chain: Arc<str>) -> bool {
         let Some(open) = self.open.as_mut().filter(|open| open.parent_id.is_none()) else { return false };
         open.parent_id = Some(id);
-        self.correlation_id.get_or_insert_with(|| chain.into());
+        self.correlation_id.get_or_insert(chain);
         true
     }
 
@@ -131,7 +130,7 @@ impl Work {
         event.parent_id = open.parent_id;
         event.db_query_count = Some(open.queries);
         event.db_total_ms = Some(open.query_ms);
-        event.db_slow = open.slow;
+        event.db_slow = open.slow.iter().map(|(statement, ms)| slow(statement, *ms)).collect();
         event.outgoing_count = Some(open.calls);
         event.outgoing_total_ms = Some(open.call_ms);
     }
@@ -149,26 +148,32 @@ impl Open {
     fn count_query(&mut self, query: &Query) {
         self.queries += 1;
         self.query_ms += query.duration_ms;
-        if !query.statement.is_transaction_control
-            && !query.is_cursor_round
-            && (self.fingerprints.len() < FINGERPRINTS_MAX
-                || self.fingerprints.contains_key(&query.statement.fingerprint))
-        {
-            *self.fingerprints.entry(query.statement.fingerprint).or_insert(0) += 1;
+        if !query.statement.is_transaction_control && !query.is_cursor_round {
+            let fingerprint = query.statement.fingerprint;
+            if let Some((_, n)) = self.fingerprints.iter_mut().find(|(known, _)| *known == fingerprint) {
+                *n += 1;
+            } else if self.fingerprints.len() < FINGERPRINTS_MAX {
+                self.fingerprints.push((fingerprint, 1));
+            }
         }
-        let at = self.slow.partition_point(|s| s.ms >= query.duration_ms);
+        let at = self.slow.partition_point(|(_, ms)| *ms >= query.duration_ms);
         if at < SLOW_MAX {
-            let sql = query.statement.text.chars().take(SLOW_SQL_MAX).collect();
-            self.slow.insert(at, SlowSql { sql, ms: query.duration_ms });
-            self.slow.truncate(SLOW_MAX);
+            self.slow.truncate(SLOW_MAX - 1);
+            self.slow.insert(at, (Arc::clone(&query.statement), query.duration_ms));
         }
     }
 
     fn n_plus_one(&self) -> Option<u64> {
         self.fingerprints
             .iter()
-            .filter(|(_, n)| **n >= N_PLUS_ONE)
-            .max_by_key(|(fingerprint, n)| (**n, **fingerprint))
+            .filter(|(_, n)| *n >= N_PLUS_ONE)
+            .max_by_key(|(fingerprint, n)| (*n, *fingerprint))
             .map(|(fingerprint, _)| *fingerprint)
     }
+}
+
+fn slow(statement: &Normalised, ms: f64) -> SlowSql {
+    let text = &statement.text;
+    let end = text.char_indices().nth(SLOW_SQL_MAX).map_or(text.len(), |(at, _)| at);
+    SlowSql { sql: text[..end].to_owned(), ms }
 }

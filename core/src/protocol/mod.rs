@@ -6,6 +6,7 @@
 
 use crate::exchange::{Correlation, Direction, Exchange, Origin, Outcome, Role};
 use crate::loss::Losses;
+use crate::sql::Memo;
 use crate::time::Time;
 
 mod http1;
@@ -53,6 +54,8 @@ pub struct Output {
     pub exchanges: Vec<Exchange>,
     /// What was lost.
     pub losses: Losses,
+    /// Statements met before, by any session that writes here.
+    pub statements: Memo,
 }
 
 /// What becomes of a connection after some bytes.

@@ -9,6 +9,7 @@
 //! defaults are assumed.
 
 mod lexer;
+mod memo;
 mod shape;
 mod split;
 #[cfg(test)]
@@ -16,6 +17,8 @@ mod tests;
 mod values;
 mod writer;
 
+pub(crate) use memo::Form;
+pub use memo::Memo;
 pub use split::{Statements, split_statements};
 
 /// Longest normalised text, in bytes; what follows is left out at a token boundary.

@@ -193,7 +193,7 @@ fn check_folders(store: &TestStore, truth: &Truth, seconds: u32) -> Result<(), T
 fn check_trace(store: &TestStore, truth: &Truth, event: &Event) -> Result<(), TestCaseError> {
     let id = event.request_id.as_deref().unwrap_or_default();
     let mine =
-        |service: &str, source: &Option<String>| *service == *event.service && source == &event.request_id;
+        |service: &str, source: &Option<Arc<str>>| *service == *event.service && source == &event.request_id;
     let opened = store.reader.request(id).unwrap();
     let Some(opened) = opened else {
         return Err(TestCaseError::fail(format!("{id} is not found")));
@@ -218,7 +218,7 @@ fn check_trace(store: &TestStore, truth: &Truth, event: &Event) -> Result<(), Te
     let mut open = vec![root];
     let mut wanted = BTreeSet::new();
     while let Some(at) = open.pop() {
-        if wanted.insert(at.request_id.clone().unwrap_or_default()) {
+        if wanted.insert(at.request_id.as_deref().unwrap_or_default().to_owned()) {
             open.extend(truth.events.iter().filter(|e| related(e, at)));
         }
     }
@@ -227,7 +227,7 @@ fn check_trace(store: &TestStore, truth: &Truth, event: &Event) -> Result<(), Te
     };
     let mut shown = Vec::new();
     ids(&trace, &mut shown);
-    prop_assert_eq!(trace.request.request.request_id, root.request_id.clone());
+    prop_assert_eq!(trace.request.request.request_id.as_deref(), root.request_id.as_deref());
     // A tree deeper than is shown says so.
     if !trace.truncated {
         prop_assert_eq!(shown.len(), wanted.len(), "a request is shown twice or not at all");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::login::name;
 use super::packet::{Packet, integer, text};
-use crate::sql::{Dialect, Normalised, fingerprint, normalise, split_statements};
+use crate::sql::{Dialect, Form, Memo, Normalised, fingerprint, normalise, split_statements};
 
 /// Text of a statement that was prepared before the agent came, or is not remembered any more.
 const PREPARED_BEFORE: &str = "<prepared before attach>";
@@ -55,12 +55,12 @@ pub(super) fn is_command(kind: u8) -> bool {
 }
 
 /// Reads a command.
-pub(super) fn read(packet: &Packet, has_attributes: bool) -> Asked {
+pub(super) fn read(packet: &Packet, has_attributes: bool, memo: &mut Memo) -> Asked {
     let rest = packet.head.get(1..).unwrap_or_default();
     let number = rest.first_chunk().map(|&number| u32::from_le_bytes(number));
     match packet.kind() {
         Some(0x03) => Asked::Command(Command::Run {
-            statements: statements(rest, has_attributes),
+            statements: statements(rest, has_attributes, memo),
             is_cut: is_cut(packet),
         }),
         Some(0x16) => Asked::Command(Command::Prepare(Arc::new(known(normalise(rest, Dialect::Mysql))))),
@@ -97,7 +97,7 @@ pub(super) fn not_captured() -> Arc<Normalised> {
     Arc::new(marker(NOT_CAPTURED))
 }
 
-fn statements(query: &[u8], has_attributes: bool) -> VecDeque<Arc<Normalised>> {
+fn statements(query: &[u8], has_attributes: bool, memo: &mut Memo) -> VecDeque<Arc<Normalised>> {
     // Attributes: their number, the number of their sets, which is 1. No statement begins so, and no attributes is what
     // clients send when they send any.
     let query = match query {
@@ -106,6 +106,11 @@ fn statements(query: &[u8], has_attributes: bool) -> VecDeque<Arc<Normalised>> {
         _ if has_attributes && integer(query).is_some_and(|(count, _)| count > 0) => &[],
         text => text,
     };
+    let all = memo.statements(query, Dialect::Mysql, Form::Script, || told_apart(query));
+    all.iter().cloned().collect()
+}
+
+fn told_apart(query: &[u8]) -> Arc<[Arc<Normalised>]> {
     let mut all: Vec<Normalised> =
         split_statements(query, Dialect::Mysql).map(|text| normalise(text, Dialect::Mysql)).collect();
     // A procedure has any number of results: which of them is the next statement's cannot be told.

@@ -137,7 +137,7 @@ impl Mysql {
             // More of a login, after COM_CHANGE_USER.
             Phase::Commands if packet.sequence != 0 => {}
             Phase::Commands => {
-                let command = match command::read(packet, self.has_attributes) {
+                let command = match command::read(packet, self.has_attributes, &mut out.statements) {
                     Asked::Command(command) => command,
                     Asked::Execute(id) => command::execute(
                         self.statements.get(&id).cloned().unwrap_or_else(command::prepared_before),

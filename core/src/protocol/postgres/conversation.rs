@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::exchange::{Outcome, Transaction};
 use crate::loss::Loss;
 use crate::protocol::Output;
-use crate::sql::{self, Dialect};
+use crate::sql::{self, Dialect, Form, Memo};
 use crate::time::Time;
 
 use super::batch::{Answer, Batch, Ended};
 use super::frame::Message;
 use super::messages::{name, number, string};
-use super::names::{Names, Statement, agrees, marker, not_captured, statement};
+use super::names::{Names, Statement, agrees, marker, not_captured, parsed, statement};
 use super::queue::{Expected, MAX_QUEUE, Query, Run, Step, StepKind, Undo};
 use super::tail::End;
 
@@ -78,16 +78,16 @@ impl Conversation {
     }
 
     /// Takes a message of the client, start-up aside.
-    pub(super) fn request(&mut self, message: &Message<'_>) -> Result<(), QueueFull> {
+    pub(super) fn request(&mut self, message: &Message<'_>, memo: &mut Memo) -> Result<(), QueueFull> {
         let mut body = message.body;
         match message.kind {
-            b'Q' => self.query(message),
+            b'Q' => self.query(message, memo),
             b'P' => {
                 let Some(name) = name(&mut body) else {
                     self.forget_unnamed();
                     return self.step(StepKind::Parse, not_captured(), message, None);
                 };
-                let statement = statement(string(&mut body));
+                let statement = parsed(string(&mut body), memo);
                 let before = self.statements.set(name, Some(Arc::clone(&statement)));
                 self.step(
                     StepKind::Parse,
@@ -142,11 +142,16 @@ impl Conversation {
         }
     }
 
-    fn query(&mut self, message: &Message<'_>) -> Result<(), QueueFull> {
+    fn query(&mut self, message: &Message<'_>, memo: &mut Memo) -> Result<(), QueueFull> {
         let mut body = message.body;
-        let mut parts = sql::split_statements(string(&mut body), Dialect::Postgres);
-        let statements: VecDeque<_> = parts.by_ref().take(MAX_STATEMENTS_IN_QUERY).map(statement).collect();
-        let cut = message.cut || parts.next().is_some();
+        let text = string(&mut body);
+        let all = memo.statements(text, Dialect::Postgres, Form::Script, || {
+            // One more than is told apart: it tells that there are more.
+            let parts = sql::split_statements(text, Dialect::Postgres).take(MAX_STATEMENTS_IN_QUERY + 1);
+            parts.map(statement).collect()
+        });
+        let statements: VecDeque<_> = all.iter().take(MAX_STATEMENTS_IN_QUERY).cloned().collect();
+        let cut = message.cut || statements.len() < all.len();
         let run = self.begin(message);
         self.run = None;
         self.push(Expected::Query(Box::new(Query { statements, cut, run, answered: false })))

@@ -181,9 +181,11 @@ impl Framer {
 
     /// Overwrites what was kept: it may hold literals.
     fn wipe(&mut self) {
-        self.kept.fill(0);
-        self.kept.clear();
-        self.kept.shrink_to(KEPT_ROOM);
+        if !self.kept.is_empty() {
+            self.kept.fill(0);
+            self.kept.clear();
+            self.kept.shrink_to(KEPT_ROOM);
+        }
     }
 
     /// Takes bytes from `input` up to the end of the next message: how many, and the message; none when `input` is

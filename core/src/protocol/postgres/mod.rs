@@ -126,7 +126,7 @@ impl Postgres {
                     self.phase = phase;
                     self.frontend.untyped = phase != Phase::Running;
                 }
-                Some(Ok(message)) => match self.conversation.request(&message) {
+                Some(Ok(message)) => match self.conversation.request(&message, &mut out.statements) {
                     Ok(()) => {}
                     Err(QueueFull) => {
                         self.lose_requests(out);
@@ -302,7 +302,7 @@ impl Session for Postgres {
             let mut lost = after.lost.is_some();
             if let Some(message) = after.message {
                 if message.kind != UNTYPED {
-                    lost |= self.conversation.request(&message).is_err();
+                    lost |= self.conversation.request(&message, &mut out.statements).is_err();
                 } else if let Some(phase) = startup(&message, &mut self.conversation) {
                     self.phase = phase;
                     self.frontend.untyped = phase != Phase::Running;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::sql::{self, Dialect, Normalised};
+use crate::sql::{self, Dialect, Form, Memo, Normalised};
 
 /// Text of a statement whose Parse was not seen.
 const PREPARED_BEFORE: &str = "<prepared before attach>";
@@ -19,6 +19,12 @@ pub(super) type Statement = Arc<Normalised>;
 pub(super) fn statement(text: &[u8]) -> Statement {
     let found = sql::normalise(text, Dialect::Postgres);
     if found.text.is_empty() { marker(EMPTY, b"") } else { Arc::new(found) }
+}
+
+/// The statement that a Parse message holds.
+pub(super) fn parsed(text: &[u8], memo: &mut Memo) -> Statement {
+    let one = memo.statements(text, Dialect::Postgres, Form::Statement, || [statement(text)].into());
+    one.first().map_or_else(not_captured, Arc::clone)
 }
 
 /// A statement of which only a name is known: executions of one name stay together.
