@@ -12,6 +12,8 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
           fileParallelism: false,
+          // A browser on a busy machine: what passes the second time is marked in the output.
+          retry: 1,
           // The page asks every two seconds; what is awaited of it may take one more turn.
           expect: { poll: { timeout: 10_000 } },
         },
