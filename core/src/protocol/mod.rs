@@ -45,7 +45,7 @@ pub struct Started {
     pub stream: u32,
 }
 
-/// What a session hands out.
+/// What sessions hand out, and what they share.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Requests that began.
@@ -54,7 +54,7 @@ pub struct Output {
     pub exchanges: Vec<Exchange>,
     /// What was lost.
     pub losses: Losses,
-    /// Statements met before, by any session that writes here.
+    /// Statements met lately, by any of them.
     pub statements: Memo,
 }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use super::{Dialect, Normalised};
 
-/// Texts remembered, a power of two: each takes the place of one that has the same number but for the higher bits.
-const SLOTS: usize = 1024;
+/// Texts remembered: each has one place, by its hash, and takes it from the one before.
+const SLOTS: usize = 512;
 /// Statements of one text that are remembered; what holds more is read each time.
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 16;
+/// Longest text that is remembered, bytes: all together take 4 MB at most.
+const TEXT_MAX: usize = 4096;
 
 /// What is asked of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +43,9 @@ impl Memo {
         form: Form,
         make: impl FnOnce() -> Arc<[Arc<Normalised>]>,
     ) -> Arc<[Arc<Normalised>]> {
+        if text.len() > TEXT_MAX {
+            return make();
+        }
         let hash = self.keys.each_ref().map(|keys| keys.hash_one((dialect, form, text)));
         if self.slots.is_empty() {
             self.slots.resize_with(SLOTS, || None);
@@ -115,16 +120,23 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_very_many_statements_is_not_kept() {
+    fn a_text_that_is_long_or_holds_very_many_statements_is_not_kept() {
         let mut memo = Memo::default();
-        let many: Arc<[_]> = (0..=STATEMENTS_MAX).map(|_| Arc::new(Normalised::default())).collect();
-        for _ in 0..2 {
-            let mut made = false;
-            memo.statements(b"x;y", Dialect::Postgres, Form::Script, || {
-                made = true;
-                Arc::clone(&many)
-            });
-            assert!(made);
+        for (len, count, is_kept) in [
+            (TEXT_MAX, STATEMENTS_MAX, true),
+            (TEXT_MAX + 1, STATEMENTS_MAX, false),
+            (TEXT_MAX - 1, STATEMENTS_MAX + 1, false),
+        ] {
+            let some: Arc<[_]> = (0..count).map(|_| Arc::new(Normalised::default())).collect();
+            let mut made = 0;
+            for _ in 0..2 {
+                let got = memo.statements(&vec![b'x'; len], Dialect::Postgres, Form::Script, || {
+                    made += 1;
+                    Arc::clone(&some)
+                });
+                assert_eq!(got.len(), count);
+            }
+            assert_eq!(made == 1, is_kept, "{count} statements in {len} bytes");
         }
     }
 }
