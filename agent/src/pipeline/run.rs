@@ -38,7 +38,6 @@ const IDLE_AFTER: u32 = 100;
 /// What keeps the store, the probes or the server from starting.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
     footprint::share_heap();
-    footprint::stand_back();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build()?;
     // First, so that a taken port is known before anything is attached.
@@ -48,6 +47,8 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let _lock = settings.database.lock()?;
     let capture = Capture::start(CaptureOptions { ring_bytes: settings.ring_bytes })?;
+    // Not before: it would take a busy machine twice as long to load the probes, and that once.
+    footprint::stand_back();
     // Before the first thread: each inherits what its maker may do. What the store makes belongs to the right user then.
     privileges::give_up(&settings.database)?;
     // This thread attaches probes to libraries as processes come, so it alone keeps what that needs; the others do not.
