@@ -86,7 +86,11 @@ impl Attribution {
                 for found in functions::libraries(process) {
                     match probe(capture, process, &found) {
                         Probed::Already => {}
-                        Probed::NotFound(_) if self.is_in_doubt(pid) => report.not_ready = true,
+                        Probed::NotFound(_)
+                            if found.library.is_read_from_memory() && self.is_in_doubt(pid) =>
+                        {
+                            report.not_ready = true;
+                        }
                         Probed::NotFound(problem) => put(&what(&found), Some(problem)),
                         Probed::Now(result) => put(&what(&found), result.err()),
                     }

@@ -75,6 +75,11 @@ impl Library {
             Self::Greenlet => "greenlet",
         }
     }
+
+    /// Are its functions found in the memory of the process, which fills it as it starts, rather than in a file?
+    pub fn is_read_from_memory(self) -> bool {
+        matches!(self, Self::Contexts | Self::Queue)
+    }
 }
 
 /// A library that a process maps.
