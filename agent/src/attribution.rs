@@ -44,16 +44,13 @@ impl Attribution {
     /// had, but only a call for it keeps the probes on its libraries when the parent ends.
     pub fn attach(&mut self, capture: &mut Capture, process: &PythonProcess) -> AttachReport {
         let report = self.look(capture, process);
-        let pid = process.id.pid;
-        if report.attachments.iter().all(|attachment| attachment.problem.is_none()) {
-            if !report.not_ready {
-                self.doubted.remove(&pid);
-            }
-            return report;
-        }
-        if !cpython::is_mapped(process) {
+        let is_wrong = report.attachments.iter().any(|attachment| attachment.problem.is_some());
+        if is_wrong && !cpython::is_mapped(process) {
             // It ended, or began another program, while it was looked at: that is told by an event of its own.
             return AttachReport::default();
+        }
+        if !is_wrong && !report.not_ready {
+            self.doubted.remove(&process.id.pid);
         }
         report
     }

@@ -58,7 +58,7 @@ pub(crate) struct Dictionary {
     today: i64,
     names: HashMap<Box<str>, i64>,
     series: FxHashMap<(Kind, Key), i64>,
-    statements: FxHashMap<(i64, u64), i64>,
+    statements: HashMap<(i64, u64), i64>,
     /// Hosts by which a route asks for another.
     asked: HashMap<(i64, i64), Vec<i64>>,
     name_count: Option<i64>,
