@@ -12,6 +12,7 @@ pub mod aggregate;
 pub mod connection;
 pub mod correlate;
 pub mod exchange;
+pub mod executions;
 pub mod loss;
 pub mod protocol;
 pub mod python;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use apm_agent_ebpf::{Event, decode as decoded};
 use apm_core::aggregate::Cell;
 use apm_core::exchange::{Direction, Origin, Role};
+use apm_core::executions::{pack, unpack};
 use apm_core::protocol::{At, CloseReason, Next, Opening, Output, REGISTRY};
 use apm_core::python::lines::line_of;
 use apm_core::python::scrub::scrub as scrubbed;
@@ -188,6 +189,16 @@ pub fn cell(input: &[u8]) {
         }
     }
     let _ = Cell::longest_encoded(input);
+}
+
+/// Reads `input` as the executions in one row of the store, and writes them again.
+///
+/// # Panics
+/// On anything that the reader must never do.
+pub fn executions(input: &[u8]) {
+    let mut read: Vec<_> = unpack(input).collect();
+    let again: Vec<_> = unpack(&pack(&mut read)).collect();
+    assert_eq!(again, read, "what was written reads differently");
 }
 
 /// Looks up a line in `input` as a code object's table: the first byte says of which Python, the next four of which instruction.

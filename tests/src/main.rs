@@ -14,6 +14,7 @@ mod process;
 mod runner;
 mod score;
 mod server;
+mod store;
 mod truth;
 
 use std::path::PathBuf;

@@ -3,7 +3,8 @@
 use apm_core::record::{Call, Event, ProcessSample, Query, Record};
 use rusqlite::{CachedStatement, Connection, ErrorCode, params};
 
-use super::dictionary::{Dictionary, Statement, cut};
+use super::dictionary::{Dictionary, cut};
+use super::executions;
 use super::id::{Packed, RowIds, SLOT, hash, key, micros, nanos, row_micros};
 use super::links::{Callee, Link, RouteKey};
 use super::series::Kind;
@@ -60,11 +61,12 @@ pub(crate) struct Inserter<'a> {
     conn: &'a Connection,
     names: &'a mut Dictionary,
     ids: &'a mut [RowIds; 4],
+    /// For the end.
+    queries: executions::Batch<'a>,
     /// Rows of `ref`, for the end.
     refs: Vec<(i64, i64, i64, i64)>,
     event: CachedStatement<'a>,
     call: CachedStatement<'a>,
-    query: CachedStatement<'a>,
     link: CachedStatement<'a>,
 }
 
@@ -79,6 +81,7 @@ impl<'a> Inserter<'a> {
             conn,
             names,
             ids,
+            queries: executions::Batch::default(),
             refs: Vec::new(),
             event: conn.prepare_cached(
                 "INSERT INTO event (id, series, failed, status, duration, pid, path, error, request_id,
@@ -92,18 +95,21 @@ impl<'a> Inserter<'a> {
                     correlation_id, link, call_site, peer, tls)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?,
-            query: conn.prepare_cached(
-                "INSERT INTO query (id, series, failed, duration, pid, row_count, error_code, severity, error,
-                    database, user, server, tx_state, request_id, link, call_site, tls)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-            )?,
             link: conn
                 .prepare_cached("INSERT INTO link (id, series, failed, duration) VALUES (?1, ?2, ?3, ?4)")?,
         })
     }
 
     /// Inserts what was kept for the end: in the order of their table, neighbours find the page of the one before.
-    pub(crate) fn finish(mut self) -> rusqlite::Result<()> {
+    /// Returns the rows that are rolled up.
+    pub(crate) fn finish(mut self) -> rusqlite::Result<Vec<(Table, i64)>> {
+        let mut rows = Vec::new();
+        for (request, mut executions) in std::mem::take(&mut self.queries).into_rows() {
+            let ids = &mut self.ids[Table::Query as usize];
+            let id = executions::insert(self.conn, ids, packed(request), &mut executions)?;
+            self.refer(target::QUERY, id, request);
+            rows.push((Table::Query, id));
+        }
         self.refs.sort_unstable();
         let mut insert = self
             .conn
@@ -111,15 +117,18 @@ impl<'a> Inserter<'a> {
         for one in self.refs {
             insert.execute(one)?;
         }
-        Ok(())
+        Ok(rows)
     }
 
-    /// Inserts one item. Returns its table and row where it is one that is rolled up.
-    pub(crate) fn insert(&mut self, item: &Item) -> rusqlite::Result<Option<(Table, i64)>> {
+    /// Inserts one item, or keeps it for the end. Returns its table and row where it is one that is rolled up.
+    pub(crate) fn insert(&mut self, item: &'a Item) -> rusqlite::Result<Option<(Table, i64)>> {
         Ok(match item {
             Item::Record(Record::Event(event)) => Some((Table::Event, self.event(event)?)),
             Item::Record(Record::Call(call)) => Some((Table::Call, self.call(call)?)),
-            Item::Record(Record::Query(query)) => Some((Table::Query, self.query(query)?)),
+            Item::Record(Record::Query(query)) => {
+                self.queries.add(self.conn, self.names, query)?;
+                None
+            }
             Item::Record(Record::Sample(sample)) => {
                 self.sample(sample)?;
                 None
@@ -139,7 +148,7 @@ impl<'a> Inserter<'a> {
         let path = (event.path != event.route).then(|| cut(&event.path, MAX_PATH));
         let slow = slow_statements(event);
         let flags = i64::from(event.tls) | i64::from(event.upgraded) << 1;
-        let id = row(&mut self.ids[Table::Event as usize], event.ts, |row| {
+        let id = row(&mut self.ids[Table::Event as usize], micros(event.ts), |row| {
             self.event.execute(params![
                 row,
                 series,
@@ -252,7 +261,7 @@ impl<'a> Inserter<'a> {
         let link = self.names.optional(conn, call.link)?;
         let call_site = self.names.optional(conn, call.call_site.as_deref())?;
         let peer = self.names.optional(conn, call.peer.as_deref())?;
-        let id = row(&mut self.ids[Table::Call as usize], call.ts, |row| {
+        let id = row(&mut self.ids[Table::Call as usize], micros(call.ts), |row| {
             self.call.execute(params![
                 row,
                 series,
@@ -275,56 +284,6 @@ impl<'a> Inserter<'a> {
         Ok(id)
     }
 
-    fn query(&mut self, query: &Query) -> rusqlite::Result<i64> {
-        let conn = self.conn;
-        let statement = self.names.statement(
-            conn,
-            &Statement {
-                system: query.system,
-                fingerprint: query.statement.fingerprint,
-                text: &query.statement.text,
-                operation: &query.statement.operation,
-                table: query.statement.table.as_deref(),
-                is_control: query.statement.is_transaction_control,
-            },
-        )?;
-        let key = [self.names.name(conn, &query.service)?, statement, 0];
-        let series = self.names.series(conn, Kind::Statement, key)?;
-        let mut name = |text: Option<&str>| self.names.optional(conn, text);
-        let code = name(query.error_code.as_deref())?;
-        let severity = name(query.severity.as_deref())?;
-        let error = name(query.error.as_deref())?;
-        let database = name(query.database.as_deref())?;
-        let user = name(query.user.as_deref())?;
-        let server = name(query.server.as_deref())?;
-        let transaction = name(query.transaction)?;
-        let link = name(query.link)?;
-        let call_site = name(query.call_site.as_deref())?;
-        let id = row(&mut self.ids[Table::Query as usize], query.ts, |row| {
-            self.query.execute(params![
-                row,
-                series,
-                query_failed(query),
-                nanos(query.duration_ms),
-                query.pid,
-                query.rows.map(clamp),
-                code,
-                severity,
-                error,
-                database,
-                user,
-                server,
-                transaction,
-                packed(query.source_request_id.as_deref()),
-                link,
-                call_site,
-                query.tls,
-            ])
-        })?;
-        self.refer(target::QUERY, id, query.source_request_id.as_deref());
-        Ok(id)
-    }
-
     fn link(&mut self, link: &Link) -> rusqlite::Result<i64> {
         let conn = self.conn;
         let mut route = |key: &RouteKey| self.names.route(conn, &key.service, &key.method, &key.route);
@@ -339,7 +298,7 @@ impl<'a> Inserter<'a> {
                 self.names.series(conn, Kind::Edge, [caller, host, 0])?
             }
         };
-        row(&mut self.ids[Table::Link as usize], link.ts, |row| {
+        row(&mut self.ids[Table::Link as usize], micros(link.ts), |row| {
             self.link.execute(params![row, series, link.failed, nanos(link.duration_ms)])
         })
     }
@@ -373,13 +332,13 @@ impl<'a> Inserter<'a> {
     }
 }
 
-/// Inserts a row under a free id of its time.
-fn row(
+/// Inserts a row under a free id of its time, microseconds.
+pub(crate) fn row(
     ids: &mut RowIds,
-    ts: f64,
+    at: i64,
     mut insert: impl FnMut(i64) -> rusqlite::Result<usize>,
 ) -> rusqlite::Result<i64> {
-    let mut id = ids.next(micros(ts));
+    let mut id = ids.next(at);
     loop {
         match insert(id) {
             Ok(_) => return Ok(id),

@@ -6,6 +6,7 @@
 
 mod code;
 mod dictionary;
+mod executions;
 mod health;
 mod id;
 mod insert;

@@ -5,8 +5,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
+
+use super::executions;
 
 /// How long a connection waits for another one's lock.
 const BUSY: Duration = Duration::from_millis(500);
@@ -63,6 +65,9 @@ fn migrations() -> Migrations<'static> {
         M::up(include_str!("../../migrations/0004_scan.sql")),
         M::up(include_str!("../../migrations/0005_coarse.sql")),
         M::up(include_str!("../../migrations/0006_unused.sql")),
+        M::up_with_hook(include_str!("../../migrations/0007_executions.sql"), |tx: &Transaction<'_>| {
+            Ok(executions::migrate(tx)?)
+        }),
     ])
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::dictionary::Dictionary;
 use super::id::{SLOT, first_row};
 use super::insert::Table;
-use super::scan::scan;
+use super::scan::{Scanned, scan, scan_row};
 use super::series::{Key, Kind};
 
 const TABLES: [Table; 4] = [Table::Event, Table::Call, Table::Query, Table::Link];
@@ -55,7 +55,7 @@ const LEVEL_KEYS: [&str; LEVELS.len()] =
 
 /// Adds a row that came after its second was rolled up.
 pub(crate) fn late(conn: &Connection, table: Table, row: i64, pending: &mut Pending) -> rusqlite::Result<()> {
-    collect(conn, table, row, row + 1, pending)
+    scan_row(conn, table, row, into(pending))
 }
 
 /// Rolls up whole seconds before `until`, [`STEP`] of them at most. True when there is more to do.
@@ -69,7 +69,7 @@ pub(crate) fn roll(conn: &Connection, names: &mut Dictionary, until: i64) -> rus
     }
     // Skip what holds nothing: the first start, or a long stop.
     let mut next = None;
-    for table in ["event", "call", "query", "link"] {
+    for table in ["event", "call", "executions", "link"] {
         let sql = format!("SELECT min(id) FROM {table} WHERE id >= ?1");
         let id = conn
             .prepare_cached(&sql)?
@@ -128,12 +128,14 @@ fn collect(
     to: i64,
     pending: &mut Pending,
 ) -> rusqlite::Result<()> {
-    scan(conn, table, from, to, |scanned| {
-        pending
-            .entry((scanned.at / 1_000_000, scanned.kind, scanned.key))
-            .or_default()
-            .record(&scanned.sample);
-    })
+    scan(conn, table, from, to, into(pending))
+}
+
+fn into(pending: &mut Pending) -> impl FnMut(Scanned) {
+    |scanned| {
+        let of = (scanned.at / 1_000_000, scanned.kind, scanned.key);
+        pending.entry(of).or_default().record(&scanned.sample);
+    }
 }
 
 /// Merges cells of seconds into the finest level, and those before second `coarse`, which the others hold already, into
@@ -221,7 +223,7 @@ pub(crate) fn prune(conn: &Connection, keep: &Keep, limit: usize) -> rusqlite::R
     set_meta(conn, "raw_from", keep.raw)?;
     let row = first_row(keep.raw * 1_000_000);
     for (table, column) in
-        [("exception", "event"), ("event", "id"), ("call", "id"), ("query", "id"), ("link", "id")]
+        [("exception", "event"), ("event", "id"), ("call", "id"), ("executions", "id"), ("link", "id")]
     {
         let sql = format!(
             "DELETE FROM {table} WHERE {column} IN (SELECT {column} FROM {table} WHERE {column} < ?1 ORDER BY {column} LIMIT ?2)"

@@ -55,7 +55,7 @@ pub(super) fn keep(conn: &Connection, now: i64, options: &Options, used: u64) ->
 /// Second of the oldest raw row.
 fn oldest_row(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     let mut oldest: Option<i64> = None;
-    for table in ["event", "call", "query"] {
+    for table in ["event", "call", "executions"] {
         let id: Option<i64> =
             conn.query_row(&format!("SELECT min(id) FROM {table}"), [], |row| row.get(0))?;
         oldest = [oldest, id.map(|id| row_micros(id) / 1_000_000)].into_iter().flatten().min();

@@ -1,10 +1,15 @@
 //! Raw rows to samples: what each row adds to which series. Used where rollups are made, and where a window's edges are
 //! read; so both see the same.
 
-use apm_core::aggregate::Sample;
-use rusqlite::{Connection, params};
+use std::collections::hash_map::Entry;
+use std::ops::Range;
 
-use super::id::row_micros;
+use apm_core::aggregate::Sample;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rustc_hash::FxHashMap;
+
+use super::executions;
+use super::id::{first_row, row_micros};
 use super::insert::Table;
 use super::series::{Key, Kind};
 
@@ -40,29 +45,40 @@ pub(crate) fn scan(
         Table::Event => events(conn, from, to, &mut each),
         Table::Call => simple(
             conn,
-            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration, 0, NULL, r.series, NULL FROM call r
+            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration FROM call r
              JOIN series s ON s.id = r.series WHERE r.id >= ?1 AND r.id < ?2",
             from,
             to,
             &mut each,
         ),
-        Table::Query => simple(
-            conn,
-            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration, coalesce(r.row_count, 0),
-                coalesce(r.error_code, r.error, 0), r.series, r.call_site
-             FROM query r JOIN series s ON s.id = r.series WHERE r.id >= ?1 AND r.id < ?2",
-            from,
-            to,
-            &mut each,
-        ),
+        Table::Query => {
+            // A row has the time of its first execution, and none later than the end of that one's second.
+            let second = row_micros(from) / 1_000_000;
+            let rows = [first_row(second * 1_000_000), to];
+            let times = row_micros(from)..row_micros(to);
+            queries(conn, "id >= ?1 AND id < ?2", &rows, &times, &mut each)
+        }
         Table::Link => simple(
             conn,
-            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration, 0, NULL, r.series, NULL FROM link r
+            "SELECT r.id, s.kind, s.a, s.b, s.c, r.failed, r.duration FROM link r
              JOIN series s ON s.id = r.series WHERE r.id >= ?1 AND r.id < ?2",
             from,
             to,
             &mut each,
         ),
+    }
+}
+
+/// Hands every sample of one row to `each`.
+pub(crate) fn scan_row(
+    conn: &Connection,
+    table: Table,
+    row: i64,
+    mut each: impl FnMut(Scanned),
+) -> rusqlite::Result<()> {
+    match table {
+        Table::Query => queries(conn, "id = ?1", &[row], &(0..i64::MAX), &mut each),
+        Table::Event | Table::Call | Table::Link => scan(conn, table, row, row + 1, each),
     }
 }
 
@@ -116,7 +132,7 @@ fn events(conn: &Connection, from: i64, to: i64, each: &mut impl FnMut(Scanned))
     Ok(())
 }
 
-/// Rows as (id, kind, a, b, c, failed, duration, rows, error or NULL, series, call site or NULL).
+/// Rows as (id, kind, a, b, c, failed, duration).
 fn simple(
     conn: &Connection,
     sql: &str,
@@ -131,25 +147,58 @@ fn simple(
         let kind = match row.get::<_, i64>(1)? {
             k if k == Kind::Host as i64 => Kind::Host,
             k if k == Kind::Edge as i64 => Kind::Edge,
-            k if k == Kind::Chain as i64 => Kind::Chain,
-            _ => Kind::Statement,
+            _ => Kind::Chain,
         };
-        let failed = row.get(5)?;
-        let sample = Sample {
-            duration: row.get::<_, i64>(6)?.cast_unsigned(),
-            failed,
-            rows: row.get::<_, i64>(7)?.cast_unsigned(),
-            ..Sample::default()
-        };
+        let duration = row.get::<_, i64>(6)?.cast_unsigned();
+        let sample = Sample { duration, failed: row.get(5)?, ..Sample::default() };
         each(Scanned { kind, key: [row.get(2)?, row.get(3)?, row.get(4)?], at, sample });
-        if failed && let Some(code) = row.get::<_, Option<i64>>(8)? {
-            each(Scanned { kind: Kind::SqlState, key: [row.get(9)?, code, 0], at, sample });
-        }
-        if let Some(site) = row.get::<_, Option<i64>>(10)? {
-            each(Scanned { kind: Kind::Site, key: [row.get(9)?, site, 0], at, sample });
-        }
     }
     Ok(())
+}
+
+/// Executions that ended within `times` (microseconds), of the rows that `which` finds.
+fn queries(
+    conn: &Connection,
+    which: &str,
+    rows: &[i64],
+    times: &Range<i64>,
+    each: &mut impl FnMut(Scanned),
+) -> rusqlite::Result<()> {
+    let mut key = conn.prepare_cached("SELECT a, b, c FROM series WHERE id = ?1")?;
+    let mut keys = FxHashMap::<u64, Option<Key>>::default();
+    let sql = format!("SELECT data FROM executions WHERE {which}");
+    executions::read(conn, &sql, params_from_iter(rows), |execution| {
+        let at = execution.ended.cast_signed();
+        if !times.contains(&at) {
+            return Ok(());
+        }
+        let series = execution.series.cast_signed();
+        let of_series = match keys.entry(execution.series) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => {
+                let read = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
+                *unknown.insert(key.query_row([series], read).optional()?)
+            }
+        };
+        let Some(of_series) = of_series else { return Ok(()) };
+        let sample = Sample {
+            duration: execution.duration,
+            failed: execution.failed,
+            rows: execution.rows.unwrap_or(0),
+            ..Sample::default()
+        };
+        each(Scanned { kind: Kind::Statement, key: of_series, at, sample });
+        if execution.failed {
+            let code =
+                [execution.error_code, execution.error].into_iter().find(|name| *name > 0).unwrap_or(0);
+            each(Scanned { kind: Kind::SqlState, key: [series, code.cast_signed(), 0], at, sample });
+        }
+        if execution.call_site > 0 {
+            let key = [series, execution.call_site.cast_signed(), 0];
+            each(Scanned { kind: Kind::Site, key, at, sample });
+        }
+        Ok(())
+    })
 }
 
 fn unsigned(value: Option<i64>) -> Option<u64> {

@@ -1,16 +1,12 @@
 //! What becomes of figures with time: raw rows go, then the finer buckets; clocks are set; files grow old and full.
 
-use apm_agent::store::{Options, Retention, Scope, Sort, SourceScan, Store};
+use apm_agent::store::{Options, Retention, Sort, SourceScan};
 use apm_core::aggregate::LEVELS;
-use apm_core::record::{Event, Record};
+use apm_core::record::Event;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::support::{START, TestClock, TestStore, ca, call, ev, event, options, qu, query};
-
-fn all(seconds: u32) -> Scope {
-    Scope { service: None, seconds }
-}
+use crate::support::{START, TestStore, all, ca, call, ev, event, qu, query, rows};
 
 /// Kept for minutes rather than days, so that a test sees every level go.
 const SHORT: Retention = Retention { raw: 20, levels: [60, 600, 7200, 100_000, 400_000] };
@@ -77,12 +73,6 @@ proptest! {
 }
 
 /// Rows of `count` requests in the second from `at`, each on a route of its own out of `routes`.
-fn rows(at: f64, count: u32, routes: u32) -> Vec<Record> {
-    (0..count)
-        .map(|n| ev(event(at + f64::from(n) / f64::from(count), "api", &format!("/r{}", n % routes))))
-        .collect()
-}
-
 #[test]
 fn old_rows_go_in_small_batches() {
     const COUNT: u32 = 20_000;
@@ -233,104 +223,6 @@ fn what_nothing_names_any_more_goes_and_may_come_back() {
     assert_eq!(known, [("/new", 1), ("/old", 1)]);
     assert_eq!(store.reader.queries(&all(86_400), 9).unwrap().len(), 2);
     assert_eq!(store.reader.outgoing(&all(86_400), 9).unwrap().len(), 2);
-}
-
-/// Takes away what version 6 added.
-const WITHOUT_VERSION_6: &str =
-    "DROP INDEX traceback_by_hour; ALTER TABLE traceback RENAME COLUMN hour TO day;";
-
-#[test]
-fn a_store_of_the_first_version_is_brought_up_to_date() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("apm.db");
-    let clock = TestClock::new();
-    let (writer, _) = Store::open(&path, options(&clock)).unwrap();
-    writer.send(rows(START, 100, 3));
-    writer.shutdown();
-    // What later versions added is taken away again: the file is as the first version left it.
-    let old = Connection::open(&path).unwrap();
-    old.execute_batch(
-        "DROP TABLE code; DROP TABLE scan; ALTER TABLE discovered DROP COLUMN conditional;
-         ALTER TABLE exception DROP COLUMN link; ALTER TABLE exception_group DROP COLUMN link;
-         DELETE FROM meta WHERE key = 'coarse_until'; PRAGMA user_version = 1",
-    )
-    .unwrap();
-    old.execute_batch(WITHOUT_VERSION_6).unwrap();
-    let first = Connection::open_in_memory().unwrap();
-    first.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
-    assert_eq!(schema(&old), schema(&first));
-    drop(old);
-
-    let (writer, reader) = Store::open(&path, options(&clock)).unwrap();
-    assert_eq!(writer.health().notices, Vec::<String>::new());
-    assert_eq!(reader.overview(&all(60)).unwrap().total_requests, 100);
-    let mut query = query(START, "api", "SELECT 1");
-    query.call_site = Some("/app.py:1 f".into());
-    writer.send(vec![qu(query)]);
-    writer.flush().unwrap();
-    assert_eq!(reader.code(&all(60), 9).unwrap().len(), 1);
-    writer.shutdown();
-}
-
-/// Until version 4 every level held a second as soon as it was rolled up. After the update it is counted once, before and after
-/// its ten seconds are over.
-#[test]
-fn seconds_that_version_three_rolled_up_count_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("apm.db");
-    let clock = TestClock::new();
-    let (writer, _) = Store::open(&path, options(&clock)).unwrap();
-    // All within one second: what each level holds is then the same.
-    writer.send(rows(START.floor(), 12, 3));
-    clock.set(START + 4.0);
-    writer.flush().unwrap();
-    writer.shutdown();
-    let old = Connection::open(&path).unwrap();
-    let meta = |key: &str| {
-        old.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, i64>(0)).unwrap()
-    };
-    let second = START as i64;
-    assert!(
-        meta("coarse_until") <= second && second < meta("rolled_until"),
-        "the wider cells hold it already"
-    );
-    for (level, width) in LEVELS.iter().enumerate().skip(1) {
-        old.execute(
-            "INSERT INTO cell SELECT ?1, kind, bucket - bucket % ?2, series, data FROM cell WHERE level = 0",
-            [level as i64, *width],
-        )
-        .unwrap();
-    }
-    old.execute_batch("DELETE FROM meta WHERE key = 'coarse_until'; PRAGMA user_version = 4").unwrap();
-    old.execute_batch(WITHOUT_VERSION_6).unwrap();
-    drop(old);
-
-    let (writer, reader) = Store::open(&path, options(&clock)).unwrap();
-    for (after, more) in [(4.0, 0), (5.0, 1), (9.0, 2), (30.0, 3), (90.0, 4)] {
-        clock.set(START + after);
-        if more > 0 {
-            writer.send(rows(START + after, 1, 1));
-        }
-        writer.flush().unwrap();
-        for seconds in [100, 3600, 200_000] {
-            let total = reader.overview(&all(seconds)).unwrap().total_requests;
-            assert_eq!(total, 12 + more, "{seconds} s, {after} s later");
-            let slow = reader.requests(&all(seconds), None, None, Sort::Slow, 100).unwrap();
-            assert_eq!(slow.len() as u64, 12 + more, "{seconds} s, {after} s later");
-        }
-    }
-    writer.shutdown();
-}
-
-/// Tables and indices with their columns, without the comments.
-fn schema(conn: &Connection) -> Vec<String> {
-    let mut statement = conn
-        .prepare(
-            "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || c.pk FROM sqlite_schema m, pragma_table_info(m.name) c
-             ORDER BY m.name, c.cid",
-        )
-        .unwrap();
-    statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod openapi;
 mod rows;
 mod security;
 mod support;
+mod versions;

@@ -6,11 +6,7 @@ use apm_agent::store::{DiscoveredRoute, Scope, Sort, SourceScan};
 use apm_core::loss::Loss;
 use apm_core::record::SlowSql;
 
-use crate::support::{START, TestStore, ca, call, ev, event, qu, query, sa, sample};
-
-fn all(seconds: u32) -> Scope {
-    Scope { service: None, seconds }
-}
+use crate::support::{START, TestStore, all, ca, call, ev, event, qu, query, sa, sample};
 
 #[test]
 fn the_file_is_for_its_owner_only() {

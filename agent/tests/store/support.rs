@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use apm_agent::store::{Options, Reader, Store, Writer};
+use apm_agent::store::{Options, Reader, Scope, Store, Writer};
 use apm_core::record::{Call, Event, ProcessSample, Query, Record};
 use apm_core::sql::Normalised;
 use tempfile::TempDir;
@@ -153,4 +153,16 @@ pub(crate) fn qu(query: Query) -> Record {
 
 pub(crate) fn sa(sample: ProcessSample) -> Record {
     Record::Sample(Box::new(sample))
+}
+
+/// All services.
+pub(crate) fn all(seconds: u32) -> Scope {
+    Scope { service: None, seconds }
+}
+
+/// Requests of one second.
+pub(crate) fn rows(at: f64, count: u32, routes: u32) -> Vec<Record> {
+    (0..count)
+        .map(|n| ev(event(at + f64::from(n) / f64::from(count), "api", &format!("/r{}", n % routes))))
+        .collect()
 }

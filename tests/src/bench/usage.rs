@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::store::lay_out_queries;
+
 /// The agent's side of one round.
 #[derive(Clone, Debug)]
 pub(super) struct Usage {
@@ -43,7 +45,7 @@ impl Usage {
 
 /// Outgoing calls in the database at `path`.
 pub(super) fn calls(path: &Path) -> Result<u64> {
-    count(path, "SELECT count(*) FROM call WHERE status = 200")
+    count(&open(path)?, "SELECT count(*) FROM call WHERE status = 200")
 }
 
 /// Statements of the app's own in the database at `path`; the pool has others. asyncpg has prepared them while it was warmed
@@ -54,16 +56,21 @@ pub(super) fn queries(path: &Path) -> Result<u64> {
         JOIN series ON series.id = query.series
         JOIN statement ON statement.id = series.b
         WHERE statement.text = '<prepared before attach>' AND query.row_count = 1";
-    count(path, QUERY)
+    let database = open(path)?;
+    lay_out_queries(&database)?;
+    count(&database, QUERY)
 }
 
 /// Requests in the database at `path`.
 pub(super) fn requests(path: &Path) -> Result<u64> {
-    count(path, "SELECT count(*) FROM event")
+    count(&open(path)?, "SELECT count(*) FROM event")
 }
 
-fn count(path: &Path, query: &str) -> Result<u64> {
-    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+fn open(path: &Path) -> Result<Connection> {
+    Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+}
+
+fn count(database: &Connection, query: &str) -> Result<u64> {
     Ok(database.query_row(query, [], |row| row.get::<_, i64>(0))?.cast_unsigned())
 }
 

@@ -1,12 +1,14 @@
 //! `/api/request/{id}`: one request, opened.
 
-use rusqlite::{OptionalExtension, Row, params};
+use apm_core::executions::Execution;
+use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::errors::json;
 use super::requests::RequestRow;
 use super::snapshot::{SlowStatement, slow_statements};
+use crate::store::executions;
 use crate::store::id::{Packed, SLOT, key, micros, ms, row_micros, seconds};
 use crate::store::insert::target;
 use crate::store::reader::Snapshot;
@@ -188,8 +190,11 @@ impl Snapshot<'_> {
         let (mut queries, mut calls) = (Vec::new(), Vec::new());
         if let Some(id) = &request.request_id {
             // The same id may have passed through several services; a query belongs to the one that sent it.
-            for query in self.referred(target::QUERY, id, "query", "request_id")? {
-                queries.extend(self.query_row(query, &request.service)?);
+            for row in self.referred(target::QUERY, id, "executions", "request_id")? {
+                executions::read(self.conn, "SELECT data FROM executions WHERE id = ?1", [row], |query| {
+                    queries.extend(self.query_row(&query, &request.service)?);
+                    Ok(())
+                })?;
             }
             for call in self.referred(target::CALL, id, "call", "request_id")? {
                 calls.extend(self.call_row(call, &request.service)?);
@@ -249,43 +254,41 @@ impl Snapshot<'_> {
         Ok(exception.unwrap_or_default())
     }
 
-    fn query_row(&self, row: i64, service: &str) -> rusqlite::Result<Option<QueryRow>> {
+    fn query_row(&self, query: &Execution, service: &str) -> rusqlite::Result<Option<QueryRow>> {
+        let name = |id: u64| match id {
+            0 => Ok(None),
+            id => self.text(id.cast_signed()).map(Some),
+        };
         self.conn
             .prepare_cached(
-                "SELECT q.duration, sy.text, st.text, st.fingerprint, op.text, ta.text, q.row_count, c.text, sv.text,
-                    er.text, db.text, us.text, se.text, tx.text, st.control, li.text, cs.text, q.tls
-                 FROM query q JOIN series s ON s.id = q.series JOIN name n ON n.id = s.a
-                 JOIN statement st ON st.id = s.b JOIN name sy ON sy.id = st.system JOIN name op ON op.id = st.operation
-                 LEFT JOIN name ta ON ta.id = st.target LEFT JOIN name c ON c.id = q.error_code
-                 LEFT JOIN name sv ON sv.id = q.severity LEFT JOIN name er ON er.id = q.error
-                 LEFT JOIN name db ON db.id = q.database LEFT JOIN name us ON us.id = q.user
-                 LEFT JOIN name se ON se.id = q.server LEFT JOIN name tx ON tx.id = q.tx_state
-                 LEFT JOIN name li ON li.id = q.link LEFT JOIN name cs ON cs.id = q.call_site
-                 WHERE q.id = ?1 AND n.text = ?2",
+                "SELECT sy.text, st.text, st.fingerprint, op.text, ta.text, st.control
+                 FROM series s JOIN name n ON n.id = s.a JOIN statement st ON st.id = s.b
+                 JOIN name sy ON sy.id = st.system JOIN name op ON op.id = st.operation
+                 LEFT JOIN name ta ON ta.id = st.target WHERE s.id = ?1 AND n.text = ?2",
             )?
-            .query_row(params![row, service], |r| {
-                let (start, duration_ms) = span(row, r)?;
+            .query_row(params![query.series, service], |r| {
+                let (start, duration_ms) = span(query.ended.cast_signed(), query.duration.cast_signed());
                 Ok(QueryRow {
                     start,
-                    ts: seconds(row_micros(row)),
+                    ts: seconds(query.ended.cast_signed()),
                     duration_ms,
-                    system: r.get(1)?,
-                    sql: r.get(2)?,
-                    fingerprint: format!("{:016x}", r.get::<_, i64>(3)?),
-                    operation: r.get(4)?,
-                    table: r.get(5)?,
-                    rows: r.get(6)?,
-                    error_code: r.get(7)?,
-                    severity: r.get(8)?,
-                    error: r.get(9)?,
-                    database: r.get(10)?,
-                    user: r.get(11)?,
-                    server: r.get(12)?,
-                    transaction: r.get(13)?,
-                    is_transaction_control: r.get(14)?,
-                    link: r.get(15)?,
-                    call_site: r.get(16)?,
-                    tls: r.get(17)?,
+                    system: r.get(0)?,
+                    sql: r.get(1)?,
+                    fingerprint: format!("{:016x}", r.get::<_, i64>(2)?),
+                    operation: r.get(3)?,
+                    table: r.get(4)?,
+                    rows: query.rows,
+                    error_code: name(query.error_code)?,
+                    severity: name(query.severity)?,
+                    error: name(query.error)?,
+                    database: name(query.database)?,
+                    user: name(query.user)?,
+                    server: name(query.server)?,
+                    transaction: name(query.transaction)?,
+                    is_transaction_control: r.get(5)?,
+                    link: name(query.link)?,
+                    call_site: name(query.call_site)?,
+                    tls: query.tls,
                 })
             })
             .optional()
@@ -301,7 +304,7 @@ impl Snapshot<'_> {
                  WHERE c.id = ?1 AND n.text = ?2",
             )?
             .query_row(params![row, service], |r| {
-                let (start, duration_ms) = span(row, r)?;
+                let (start, duration_ms) = span(row_micros(row), r.get(0)?);
                 Ok(CallRow {
                     start,
                     ts: seconds(row_micros(row)),
@@ -322,8 +325,7 @@ impl Snapshot<'_> {
     }
 }
 
-/// Start (Unix seconds) and duration (ms) of a row whose first column is its duration.
-fn span(row: i64, r: &Row<'_>) -> rusqlite::Result<(f64, f64)> {
-    let nanos: i64 = r.get(0)?;
-    Ok((seconds(row_micros(row)) - nanos as f64 / 1e9, ms(nanos as f64)))
+/// Start (Unix seconds) and duration (ms) of what ended at a microsecond after some nanoseconds.
+fn span(ended: i64, nanos: i64) -> (f64, f64) {
+    (seconds(ended) - nanos as f64 / 1e9, ms(nanos as f64))
 }

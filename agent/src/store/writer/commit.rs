@@ -230,18 +230,21 @@ impl Work {
         let conn = self.conn.as_mut().ok_or(Failure::Closed)?;
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let rolled = rollup::rolled(&tx)?;
+        let is_late = |row| row_micros(row) < rolled.fine * 1_000_000;
         let mut late = Pending::new();
         let mut inserter = Inserter::new(&tx, &mut self.names, &mut self.ids)?;
         let mut seen = code::Batch::default();
         for item in &self.waiting {
             seen.add(item);
             if let Some((table, row)) = inserter.insert(item)?
-                && row_micros(row) < rolled.fine * 1_000_000
+                && is_late(row)
             {
                 rollup::late(&tx, table, row, &mut late)?;
             }
         }
-        inserter.finish()?;
+        for (table, row) in inserter.finish()?.into_iter().filter(|(_, row)| is_late(*row)) {
+            rollup::late(&tx, table, row, &mut late)?;
+        }
         rollup::merge(&tx, &mut self.names, late, rolled.coarse)?;
         seen.write(&tx)?;
         let mut more = false;

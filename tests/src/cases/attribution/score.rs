@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::store::lay_out_queries;
+
 /// Requests of the scored phase have ids from here on (`drive.py`).
 const FIRST: usize = 100_000;
 
@@ -154,6 +156,7 @@ fn all(connection: &Connection) -> Result<Vec<Linked>> {
          CREATE TEMP TABLE requests AS SELECT request_id, id FROM event WHERE request_id IS NOT NULL;
          CREATE INDEX temp.by_request ON requests (request_id);",
     )?;
+    lay_out_queries(connection)?;
     let mut found = Vec::new();
     for sql in [CALLS, QUERIES] {
         let mut statement = connection.prepare(sql)?;

@@ -13,6 +13,7 @@ use super::peers::Peers;
 use super::tally::Tally;
 use crate::agent::Agent;
 use crate::places::Places;
+use crate::store::lay_out_queries;
 
 /// Drivers, by their names in `drivers.py`.
 pub(super) const DRIVERS: &[&str] = &[
@@ -125,7 +126,8 @@ fn recorded(database: &rusqlite::Connection) -> Result<Vec<Query>> {
         LEFT JOIN name AS who ON who.id = query.user
         LEFT JOIN name AS state ON state.id = query.tx_state
         LEFT JOIN name AS target ON target.id = statement.target
-        ORDER BY query.id";
+        ORDER BY query.ended";
+    lay_out_queries(database)?;
     let mut statement = database.prepare(QUERY)?;
     let rows = statement.query_map([], |row| {
         Ok(Query {
