@@ -11,7 +11,7 @@ use std::sync::Arc;
 use apm_core::record::{Call, Event};
 
 /// Requests remembered after their end.
-const ENDED: usize = 32_768;
+const ENDED: usize = 28_000;
 
 /// Requests that wait for their caller, and calls that do: entries each.
 const WAITING: usize = 65_536;
@@ -110,11 +110,11 @@ impl Links {
         let chain = chain.map(|chain| self.hash(("chain", chain)));
         let id_hash = self.hash(("id", id));
         let own = self.hash((&*event.service, id));
-        for call in self.calls.take(own) {
+        for call in self.calls.take(own, |_| true) {
             found.push(call.to(&route, f64::INFINITY));
         }
         if let Some(chain) = chain {
-            for child in self.requests.take_matching(id_hash, |waiting| waiting.with == chain) {
+            for child in self.requests.take(id_hash, |waiting| waiting.with == chain) {
                 found.push(child.to(&route, event.ts));
             }
         }
@@ -196,50 +196,131 @@ impl Waiting {
     }
 }
 
-/// Values by key, several per key; the oldest go when there are too many.
+/// Values by key, several per key; the oldest go when there are too many. What was taken leaves a hole until it is the oldest.
 #[derive(Debug)]
 struct Fifo<T> {
-    values: HashMap<u64, VecDeque<T>>,
-    order: VecDeque<u64>,
+    entries: VecDeque<Entry<T>>,
+    /// The number of the first entry.
+    first: u64,
+    /// The number of each key's newest entry.
+    newest: HashMap<u64, u64>,
     cap: usize,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    key: u64,
+    /// The number of the key's entry before this one.
+    before: Option<u64>,
+    value: Option<T>,
 }
 
 impl<T> Fifo<T> {
     fn new(cap: usize) -> Self {
-        Self { values: HashMap::new(), order: VecDeque::new(), cap }
+        Self { entries: VecDeque::new(), first: 0, newest: HashMap::new(), cap }
     }
 
     /// Adds a value; true when an old one had to go for it.
     fn push(&mut self, key: u64, value: T) -> bool {
-        // Nearly every key has one value: no room for more before they come.
-        self.values.entry(key).or_insert_with(|| VecDeque::with_capacity(1)).push_back(value);
-        self.order.push_back(key);
-        if self.order.len() <= self.cap {
-            return false;
+        let mut lost = false;
+        while self.entries.len() >= self.cap || self.entries.front().is_some_and(|e| e.value.is_none()) {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            if self.newest.get(&oldest.key) == Some(&self.first) {
+                self.newest.remove(&oldest.key);
+            }
+            self.first += 1;
+            lost |= oldest.value.is_some();
         }
-        let Some(oldest) = self.order.pop_front() else { return false };
-        let Some(values) = self.values.get_mut(&oldest) else { return false };
-        let gone = values.pop_front().is_some();
-        if values.is_empty() {
-            self.values.remove(&oldest);
-        }
-        gone
+        let before = self.newest.insert(key, self.first + self.entries.len() as u64);
+        self.entries.push_back(Entry { key, before, value: Some(value) });
+        lost
     }
 
-    fn take(&mut self, key: u64) -> VecDeque<T> {
-        self.values.remove(&key).unwrap_or_default()
+    /// Where the entry with a number is, if it is still there.
+    fn at(&self, number: u64) -> Option<usize> {
+        number.checked_sub(self.first).map(|at| at as usize)
     }
 
-    fn take_matching(&mut self, key: u64, matches: impl Fn(&T) -> bool) -> VecDeque<T> {
-        let (taken, left): (VecDeque<T>, VecDeque<T>) = self.take(key).into_iter().partition(matches);
-        if !left.is_empty() {
-            self.values.insert(key, left);
+    /// Takes the values under `key` that match, oldest first.
+    fn take(&mut self, key: u64, matches: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        let mut kept: Option<usize> = None;
+        let mut next = self.newest.get(&key).copied();
+        while let Some(number) = next
+            && let Some(at) = self.at(number)
+        {
+            next = self.entries[at].before;
+            match self.entries[at].value.take_if(|value| matches(value)) {
+                Some(value) => taken.push(value),
+                // Holes are left out of the key's chain: none is passed twice.
+                None => match kept.replace(at) {
+                    Some(newer) => self.entries[newer].before = Some(number),
+                    None => drop(self.newest.insert(key, number)),
+                },
+            }
         }
+        match kept {
+            Some(oldest) => self.entries[oldest].before = None,
+            None => drop(self.newest.remove(&key)),
+        }
+        taken.reverse();
         taken
     }
 
     /// The newest value under `key` that matches.
     fn find(&self, key: u64, matches: impl Fn(&T) -> bool) -> Option<&T> {
-        self.values.get(&key)?.iter().rev().find(|value| matches(value))
+        let mut next = self.newest.get(&key).copied();
+        while let Some(at) = next.and_then(|number| self.at(number)) {
+            let entry = &self.entries[at];
+            match &entry.value {
+                Some(value) if matches(value) => return Some(value),
+                _ => next = entry.before,
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// As a plain list of keys and values, of which the oldest go.
+        #[test]
+        fn a_fifo_is_a_list(steps in prop::collection::vec((0..3_u8, 0..4_u64, 0..3_u32), 0..80), cap in 1..9_usize) {
+            let mut fifo = Fifo::new(cap);
+            // Of those taken a hole stays.
+            let mut list: VecDeque<(u64, Option<(usize, u32)>)> = VecDeque::new();
+            for (n, (step, key, mark)) in steps.into_iter().enumerate() {
+                match step {
+                    0 => {
+                        let mut lost = false;
+                        while list.len() >= cap || list.front().is_some_and(|(_, value)| value.is_none()) {
+                            lost |= list.pop_front().is_some_and(|(_, value)| value.is_some());
+                        }
+                        list.push_back((key, Some((n, mark))));
+                        prop_assert_eq!(fifo.push(key, (n, mark)), lost);
+                    }
+                    1 => {
+                        let mut taken = Vec::new();
+                        for (of, value) in &mut list {
+                            if *of == key {
+                                taken.extend(value.take_if(|value| value.1 == mark));
+                            }
+                        }
+                        prop_assert_eq!(fifo.take(key, |value| value.1 == mark), taken);
+                    }
+                    _ => {
+                        let is_it = |(of, value): &&(u64, Option<(usize, u32)>)| *of == key && value.is_some_and(|v| v.1 == mark);
+                        let found = list.iter().rev().find(is_it).and_then(|(_, value)| value.as_ref());
+                        prop_assert_eq!(fifo.find(key, |value| value.1 == mark), found);
+                    }
+                }
+                prop_assert!(fifo.newest.len() <= fifo.entries.len() && fifo.entries.len() <= cap);
+            }
+        }
     }
 }

@@ -47,9 +47,11 @@ pub use link::LinkCounts;
 pub use names::{NameFailure, Unresolved};
 pub use raised::{Raised, Seen};
 
-/// Requests remembered, open or lately ended: what a hash table of 65,536 places takes, less what may come in the second
-/// until the next look.
-const REQUESTS_MAX: usize = 48_000;
+/// Requests remembered, open or lately ended. A hash table of 65,536 places stays as it is while it is not half full:
+/// beyond, the places of those that went would make it grow.
+const REQUESTS_MAX: usize = 28_000;
+/// Of open ones there may be more.
+const OPEN_MAX: usize = 2 * REQUESTS_MAX;
 /// How long a request is remembered after its end: what it left running in the background still belongs to it.
 const REMEMBERED: Duration = Duration::from_secs(120);
 /// How long a call without a request waits for the response that tells whose it was.
@@ -201,26 +203,30 @@ impl Correlator {
         }
         self.exceptions.forget_old(now);
         self.pairs.tick(now);
-        while let Some(&(seen, request)) = self.order.front() {
-            let Some(work) = self.requests.get(&request) else {
-                self.order.pop_front();
-                continue;
-            };
-            let over = work.ended().is_some_and(|ended| now.since(ended) > REMEMBERED);
-            if !over && self.requests.len() <= REQUESTS_MAX {
-                if work.ended().is_none() && now.since(seen) > REMEMBERED {
-                    // Long-lived (a stream, a WebSocket): look again later, others wait behind it.
-                    self.order.pop_front();
-                    self.order.push_back((now, request));
-                    continue;
-                }
-                break;
-            }
-            self.order.pop_front();
-            self.requests.remove(&request);
-        }
+        self.forget_requests(now);
         if self.responders.len() > REQUESTS_MAX {
             self.responders.clear();
+        }
+    }
+
+    fn forget_requests(&mut self, now: Time) {
+        for _ in 0..self.order.len() {
+            let Some(&(seen, request)) = self.order.front() else { break };
+            let known = self.requests.len();
+            let is_old = |since| now.since(since) > REMEMBERED;
+            match self.requests.get(&request).map(Work::ended) {
+                None => {}
+                Some(Some(ended)) if known > REQUESTS_MAX || is_old(ended) => {
+                    self.requests.remove(&request);
+                }
+                Some(None) if known > OPEN_MAX => {
+                    self.requests.remove(&request);
+                }
+                // Open, however long (a stream, a WebSocket): looked at again later, others wait behind it.
+                Some(None) if known > REQUESTS_MAX || is_old(seen) => self.order.push_back((now, request)),
+                Some(_) => break,
+            }
+            self.order.pop_front();
         }
     }
 
@@ -309,7 +315,7 @@ impl Correlator {
             }
             self.name(started.origin.request, started.time, conn.pid, &started.correlation, around);
         }
-        let Some((caller, called)) = self.pairs.meet(conn, role, started) else { return };
+        let Some((caller, called)) = self.pairs.meet(conn, role, &started) else { return };
         if caller == 0 || called == 0 {
             return;
         }

@@ -23,7 +23,7 @@ impl Surroundings for World {
     }
 }
 
-fn info(role: Role, peer: &str) -> Info {
+pub(super) fn info(role: Role, peer: &str) -> Info {
     Info {
         id: ConnId(1),
         key: 1,
@@ -307,6 +307,25 @@ fn both_ends_of_a_socket_join_a_request_to_the_call_that_made_it() {
         assert_eq!(front.parent_id, None);
         assert_eq!(rig.correlator.links().socket_pair, 1);
     }
+}
+
+#[test]
+fn an_open_request_outlasts_any_number_that_end_meanwhile() {
+    let mut rig = Rig::new();
+    let headers = Correlation { request_id: Some("slow".into()), ..Correlation::default() };
+    rig.start(Role::Server, "10.0.0.1:80", "10.0.0.2:81", 1, "/slow", headers.clone());
+    let of = |request| origin(request, 1, 2, [0; 3]);
+    rig.feed(finished(Role::Client, of(1), Origin::default(), sql(1, false)));
+    for request in 2..2 * REQUESTS_MAX as u64 {
+        rig.start(Role::Server, "10.0.0.1:80", "10.0.0.2:81", request, "/", Correlation::default());
+        rig.feed(finished(Role::Server, of(request), of(request), http("/", Correlation::default())));
+        rig.correlator.tick(Time(request), &World, &mut rig.out);
+        assert!(rig.correlator.requests.len() <= REQUESTS_MAX);
+    }
+    rig.out.clear();
+    rig.feed(finished(Role::Server, of(1), of(1), http("/slow", headers)));
+    assert_eq!(rig.events()[0].request_id.as_deref(), Some("slow"));
+    assert_eq!(rig.events()[0].db_query_count, Some(1));
 }
 
 #[test]
