@@ -3,7 +3,7 @@
 use zerocopy::FromBytes;
 
 use crate::{
-    Bound, Changed, Connecting, Data, Named, Opened, Process, Queued, Raised, Stack, Unresolved, kind,
+    Begun, Bound, Changed, Connecting, Data, Named, Opened, Process, Queued, Raised, Stack, Unresolved, kind,
 };
 
 /// A decoded event; payloads borrow from the record.
@@ -27,6 +27,8 @@ pub enum Event<'a> {
     Named(&'a Named),
     /// A call stack that chunks name from now on.
     Stack(&'a Stack),
+    /// Code runs in a context that other code has made.
+    Begun(Begun),
     /// Bytes wait to be written.
     Queued(Queued),
     /// A name could not be resolved.
@@ -60,6 +62,7 @@ pub fn decode(record: &[u8]) -> Option<Event<'_>> {
         kind::UNRESOLVED => {
             Unresolved::ref_from_prefix(record).ok().map(|(event, _)| Event::Unresolved(event))
         }
+        kind::BEGUN => Begun::read_from_prefix(record).ok().map(|(event, _)| Event::Begun(event)),
         kind::STACK => Stack::ref_from_prefix(record).ok().map(|(event, _)| Event::Stack(event)),
         _ => None,
     }

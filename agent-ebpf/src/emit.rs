@@ -69,7 +69,7 @@ pub unsafe fn output(event: *mut c_void, len: u64, urgent: bool) -> bool {
 
 /// Writes a whole fixed-size event. By reference: taken by value it would lie on the stack twice.
 #[inline(always)]
-fn whole<T: IntoBytes + Immutable>(event: &mut T, urgent: bool) -> bool {
+pub fn whole<T: IntoBytes + Immutable>(event: &mut T, urgent: bool) -> bool {
     // SAFETY: a value on the stack, written with its own size.
     unsafe { output(core::ptr::from_mut(event).cast(), size_of::<T>() as u64, urgent) }
 }

@@ -15,7 +15,7 @@ pub use raised::{
     ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, LOCAL_TEXT_MAX, LOCALS_MAX, Muted, Raised, RaisedFrame,
     RaisedLocal, RaisedValue, Raising, TEXT_MAX, raised_flags, relation, seen_at, unwinding,
 };
-pub use stack::{STACK_MAX, Stack, Stacks, frame_shape};
+pub use stack::{Begun, STACK_MAX, Stack, Stacks, frame_shape};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Most bytes of a chunk's start in one event. One less than a power of two, so that it is a mask as well.
@@ -64,6 +64,8 @@ pub mod kind {
     pub const UNRESOLVED: u32 = 10;
     /// Bytes wait to be written to a connection: [`super::Queued`].
     pub const QUEUED: u32 = 11;
+    /// Two call stacks that chunks name as one from now on: [`super::Begun`].
+    pub const BEGUN: u32 = 12;
 }
 
 /// Flags of [`Data`].

@@ -41,6 +41,8 @@ pub mod python_flags {
     pub const THREADS_ONLY: u32 = 2;
     /// `frame` leads to a `_PyCFrame` that holds the pointer to the frame (3.11 and 3.12).
     pub const FRAME_WITHIN: u32 = 4;
+    /// Contexts remember the call stack that made them: a library sends from tasks of its own.
+    pub const MAKERS: u32 = 8;
 }
 
 /// Where a CPython process keeps what tells which code runs: the value of the map `PYTHONS`, keyed by tgid.

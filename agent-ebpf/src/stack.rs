@@ -41,6 +41,22 @@ pub struct Stacks {
     pub first_line: u32,
 }
 
+/// A call stack of code that runs in a context which another stack has made. Sent once for all chunks that name both.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Begun {
+    /// [`super::kind::BEGUN`]
+    pub kind: u32,
+    /// Process.
+    pub tgid: u32,
+    /// Number of both together.
+    pub number: u64,
+    /// The stack that runs, 0 where it is empty, and the one that made the context it runs in.
+    pub runs: u64,
+    /// See `runs`.
+    pub made_by: u64,
+}
+
 /// A call stack, sent once for all chunks that name it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -5,7 +5,7 @@
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
-use apm_agent_ebpf::{RaisedFrame, STACK_MAX, Stack, Stacks, counter, frame_shape, kind};
+use apm_agent_ebpf::{Begun, RaisedFrame, STACK_MAX, Stack, Stacks, counter, frame_shape, kind};
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
     btf_maps::{HashMap, LruHashMap},
@@ -134,14 +134,29 @@ fn mix(hash: u64, value: u64) -> u64 {
 }
 
 /// Number of the stack of the current thread, whose `PyThreadState` is at `state`, of which user space is told; 0 where it
-/// is not wanted or empty.
+/// is not wanted or empty. It runs in a context that the stack of number `made_by` has made, if that is not 0.
 ///
-/// Both functions are called from here, not one by the other: the frames of a call chain share 512 bytes.
+/// The functions are called from here, not one by the other: the frames of a call chain share 512 bytes.
 #[inline(always)]
-pub fn call_stack(id: u64, state: u64) -> u64 {
+pub fn call_stack(id: u64, state: u64, made_by: u64) -> u64 {
     let number = stack_number(id, state);
     if number != 0 && STACKS_SENT.get_ptr(number).is_none() {
         send_stack(id, state, number);
+    }
+    if made_by == 0 { number } else { begun(id, number, made_by) }
+}
+
+/// Number of two stacks together.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn begun(id: u64, runs: u64, made_by: u64) -> u64 {
+    let number = mix(mix(id >> 32, runs), made_by) | 1;
+    if STACKS_SENT.get_ptr(number).is_none() {
+        let mut event = Begun { kind: kind::BEGUN, tgid: (id >> 32) as u32, number, runs, made_by };
+        if emit::whole(&mut event, false) {
+            // Where there is no room, it is sent again.
+            let _full = STACKS_SENT.insert(number, 1, 0);
+        }
     }
     number
 }

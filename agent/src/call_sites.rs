@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use apm_agent_ebpf::{RaisedFrame, Stack};
+use apm_agent_ebpf::{Begun, RaisedFrame, Stack};
 use apm_core::loss::{Loss, Losses};
 use apm_core::python::place::{Place, place};
 use rustc_hash::FxHashMap;
@@ -47,6 +47,8 @@ pub struct CallSites {
     /// Texts, so that stacks of one call site share theirs.
     texts: HashSet<Arc<str>>,
     waiting: Vec<Stack>,
+    /// Stacks of tasks, with those that made them.
+    begun: Vec<Begun>,
     /// Numbers of those that found no room there.
     refused: Vec<u64>,
     /// Processes that have ended, in this second and in the one before.
@@ -62,6 +64,15 @@ impl CallSites {
             self.waiting.push(*stack);
         } else {
             self.refused.push(stack.number);
+        }
+    }
+
+    /// A stack was told to run in a context that another has made.
+    pub fn begun(&mut self, both: Begun) {
+        if self.begun.len() < WAITING_MAX {
+            self.begun.push(both);
+        } else {
+            self.refused.push(both.number);
         }
     }
 
@@ -99,6 +110,28 @@ impl CallSites {
                     capture.forget_stack(stack.number);
                 }
             }
+        }
+        for both in std::mem::take(&mut self.begun) {
+            if !last && !interpreters.knows(both.tgid) {
+                self.begun.push(both);
+            } else {
+                self.join(&both, capture);
+            }
+        }
+    }
+
+    /// The site of a stack is that of the one that made its context, where it has none itself: it is a library's.
+    fn join(&mut self, both: &Begun, capture: &mut Capture) {
+        let site = |number: u64| match number {
+            0 => Some(None),
+            number => self.known.get(&number).map(|known| known.site.clone()),
+        };
+        match (site(both.runs), site(both.made_by)) {
+            (Some(own), Some(made_by)) => {
+                let known = Known { pid: both.tgid, site: own.or(made_by), end: None };
+                self.keep(both.number, known, capture);
+            }
+            _ => capture.forget_stack(both.number),
         }
     }
 

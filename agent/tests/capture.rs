@@ -56,6 +56,7 @@ impl Log {
                 Captured::Process(_)
                 | Captured::Raised(_)
                 | Captured::Stack(_)
+                | Captured::Begun(_)
                 | Captured::Bound { .. }
                 | Captured::Connecting(..)
                 | Captured::Queued { .. }

@@ -149,10 +149,14 @@ pub fn copied(id: u64, python: &Python, child: u64) {
         group = thread.accepting;
         request = 0;
     }
+    let is_told = python.flags & python_flags::MAKERS != 0;
+    let stack = if is_told { stacks::call_stack(id, now.state, 0) } else { 0 };
     // Last: a new record may take the place of the parent's.
     if let Some(new) = new_unit(Key { address: child, tgid: u64::from(now.tgid) }) {
         // SAFETY: a live map value, of a context that no code has entered yet.
-        unsafe { ((*new).lineage, (*new).request, (*new).group) = (lineage, request, group) };
+        unsafe {
+            ((*new).lineage, (*new).request, (*new).group, (*new).stack) = (lineage, request, group, stack)
+        };
     }
 }
 
@@ -201,7 +205,11 @@ pub fn uvloop_resolves(id: u64, python: &Python, lookup: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
     let from = now.lineage(&resolved);
-    let handover = Handover { request: resolved.request, from, stack: stacks::call_stack(id, now.state) };
+    let handover = Handover {
+        request: resolved.request,
+        from,
+        stack: stacks::call_stack(id, now.state, resolved.made_by()),
+    };
     kept(HANDOVERS.insert(Key { address: lookup + UV_RESULT, tgid: id >> 32 }, handover, 0));
 }
 
@@ -466,7 +474,11 @@ fn queues(conn: &mut Conn, python: &Python, id: u64, handle: u64, data: u64) {
         };
         piece(conn, id, handle, data, &origin);
     }
-    let stack = if conn.flags & conn_flags::SERVES == 0 { stacks::call_stack(id, now.state) } else { 0 };
+    let stack = if conn.flags & conn_flags::SERVES == 0 {
+        stacks::call_stack(id, now.state, resolved.made_by())
+    } else {
+        0
+    };
     let handover = Handover { request: resolved.request, from: lineage, stack };
     let _full = set(&QUEUED, conn.id, &handover);
     conn.flags |= conn_flags::QUEUED;

@@ -51,12 +51,20 @@ pub struct Unit {
     pub accepts: u64,
     /// 1 for a greenlet that executes one work item after the other.
     pub pool: u64,
+    /// Number of the call stack that made it; 0 where that is not wanted.
+    pub stack: u64,
 }
 
 /// A unit, or a thread, of which nothing is known. In the object's data, which the kernel copies from: a new value on the
 /// stack would take a fifth of what all functions of a call chain share.
-static NEW_UNIT: Unit =
-    Unit { lineage: Lineage { unit: 0, ancestors: [0; 3] }, request: 0, group: 0, accepts: 0, pool: 0 };
+static NEW_UNIT: Unit = Unit {
+    lineage: Lineage { unit: 0, ancestors: [0; 3] },
+    request: 0,
+    group: 0,
+    accepts: 0,
+    pool: 0,
+    stack: 0,
+};
 static NEW_THREAD: Thread = Thread {
     state: 0,
     request: 0,

@@ -185,7 +185,7 @@ pub fn outgoing(conn: &mut Conn, id: u64, what: u64, origin: &mut Origin) {
         let state = unsafe { bytes_written(conn, python, id, what, origin) };
         // From here, and not from within: the frames of a call chain share 512 bytes.
         if state != 0 {
-            origin.stack = stacks::call_stack(id, state);
+            origin.stack = stacks::call_stack(id, state, origin.stack);
         }
     }
 }
@@ -196,7 +196,7 @@ pub fn calling(id: u64, origin: &mut Origin) {
     // SAFETY: memory of the caller.
     let state = unsafe { begins_call(id, origin) };
     if state != 0 {
-        origin.stack = stacks::call_stack(id, state);
+        origin.stack = stacks::call_stack(id, state, origin.stack);
     }
 }
 
@@ -219,7 +219,8 @@ pub fn resolving(id: u64, to: u64, failed: bool, origin: &mut Origin) {
     (origin.unit, origin.ancestors, origin.stack) = (from.unit, from.ancestors, stack);
 }
 
-/// The `PyThreadState` of the running code, 0 where there is none; `origin` is set to the code.
+/// The `PyThreadState` of the running code, 0 where there is none; `origin` is set to the code, its stack to the one that
+/// made the context.
 ///
 /// # Safety
 /// `origin` must be null or the caller's.
@@ -237,10 +238,12 @@ unsafe extern "C" fn begins_call(id: u64, origin: *mut Origin) -> u64 {
     origin.in_unit = u32::from(!resolved.unit.is_null());
     origin.unit = lineage.unit;
     origin.ancestors = lineage.ancestors;
+    origin.stack = resolved.made_by();
     now.state
 }
 
-/// The `PyThreadState` of the code whose call stack is wanted; 0 if it is not.
+/// The `PyThreadState` of the code whose call stack is wanted, and in `origin` the stack that made its context; 0 if it is
+/// not.
 ///
 /// # Safety
 /// `conn` and `python` must be null or live map values, `origin` null or the caller's.
@@ -306,5 +309,10 @@ fn written(conn: &mut Conn, id: u64, python: &Python, what: u64, origin: &mut Or
     origin.unit = lineage.unit;
     origin.ancestors = lineage.ancestors;
     let begins = conn.flags & conn_flags::SERVES == 0 && what & chunk::MAY_BEGIN != 0;
-    if begins && origin.stack == 0 { now.state } else { 0 }
+    if begins && origin.stack == 0 {
+        origin.stack = resolved.made_by();
+        now.state
+    } else {
+        0
+    }
 }

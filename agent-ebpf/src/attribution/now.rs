@@ -109,6 +109,15 @@ pub struct Resolved {
     pub unit: *mut Unit,
 }
 
+impl Resolved {
+    /// Number of the call stack that made the context or greenlet; 0 where it is not known.
+    #[inline(always)]
+    pub fn made_by(&self) -> u64 {
+        // SAFETY: a live map value where it is not null.
+        if self.unit.is_null() { 0 } else { unsafe { (*self.unit).stack } }
+    }
+}
+
 impl Now {
     /// What the current thread runs.
     #[inline(always)]

@@ -70,6 +70,7 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
         }),
         wire::Event::Raised(raised) => Captured::Raised(raised),
         wire::Event::Stack(stack) => Captured::Stack(stack),
+        wire::Event::Begun(begun) => Captured::Begun(begun),
         wire::Event::Queued(event) => Captured::Queued {
             conn: ConnId(event.conn),
             pos: event.pos,

@@ -13,7 +13,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
-use apm_agent_ebpf::{Muted, Python, Raised, RaisedFrame, Raising, Stack, Stacks, counter, target_flags};
+use apm_agent_ebpf::{
+    Begun, Muted, Python, Raised, RaisedFrame, Raising, Stack, Stacks, counter, target_flags,
+};
 use apm_core::connection::{Chunk, Info};
 use apm_core::correlate::Unresolved;
 use apm_core::exchange::{ConnId, Origin};
@@ -101,6 +103,8 @@ pub enum Captured<'a> {
     Raised(&'a Raised),
     /// A call stack that chunks name from now on: see [`crate::call_sites`].
     Stack(&'a Stack),
+    /// Two of them that chunks name as one.
+    Begun(Begun),
     /// Bytes were queued, to be written at a position of a connection later.
     Queued {
         /// The connection.

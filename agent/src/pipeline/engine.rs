@@ -156,6 +156,11 @@ impl Engine {
                     call_sites.sent(stack);
                 }
             }
+            Captured::Begun(begun) => {
+                if let Some(call_sites) = &mut naming.call_sites {
+                    call_sites.begun(begun);
+                }
+            }
             Captured::Queued { conn, pos, len, by } => table.queued(conn, pos, len, by),
             Captured::Unresolved(failed) => correlator.unresolved(failed),
             Captured::Process(event) => life.push(event),

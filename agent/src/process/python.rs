@@ -104,6 +104,9 @@ pub struct PythonProcess {
     pub tls: Vec<TlsLibrary>,
     /// The C library, where its `getaddrinfo` can be probed: `facts.name_lookup`.
     pub libc: Option<MappedFile>,
+    /// It has a library that sends what the application asks of it from tasks of its own, which run later than they are made:
+    /// aiohttp does with requests that have a body, on Python before 3.12.
+    pub sends_in_tasks: bool,
     /// Set when the process has a mount or pid namespace of its own.
     pub container: Option<Container>,
     /// What its service name is derived from.

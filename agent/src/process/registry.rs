@@ -341,7 +341,9 @@ impl<S: ProcSource> Registry<S> {
         };
         *pause = (*pause * 2).min(MAX_PAUSE);
         *look_again = self.now + *pause;
-        let changed = (&process.runtime, &process.tls) != (&watched.process.runtime, &watched.process.tls);
+        let before = &watched.process;
+        let changed = (&process.runtime, &process.tls, process.sends_in_tasks)
+            != (&before.runtime, &before.tls, before.sends_in_tasks);
         // The name stays: a title that the program gives itself later must not split its figures.
         watched.process = Arc::new(process);
         changed.then(|| Decision::Changed(watched.clone()))

@@ -13,6 +13,10 @@ use super::executions;
 /// How long a connection waits for another one's lock.
 const BUSY: Duration = Duration::from_millis(500);
 
+/// Pages that connections keep in memory, MiB. The writer appends for the most part: twice as much made it no faster.
+const WRITER_CACHE: i64 = 4;
+const READER_CACHE: i64 = 2;
+
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 128;
 
@@ -93,7 +97,7 @@ impl Location {
             }
             Self::Memory(name) => open_memory(name).map_err(|e| self.error(e))?,
         };
-        set_up(&conn, 8).map_err(|e| self.error(e))?;
+        set_up(&conn, WRITER_CACHE).map_err(|e| self.error(e))?;
         if matches!(self, Self::File(_)) {
             // The log is cut back to this size after a burst. NORMAL: a power cut may lose the last second, never
             // damage the file.
@@ -122,7 +126,7 @@ impl Location {
             }
             Self::Memory(name) => open_memory(name)?,
         };
-        set_up(&conn, 4)?;
+        set_up(&conn, READER_CACHE)?;
         conn.execute_batch("PRAGMA query_only = 1")?;
         Ok(conn)
     }

@@ -111,7 +111,7 @@ fn judge(places: &Places, looped: &str, version: &str) -> Result<Verdict> {
         wrong.len(),
         wrong.join("\n")
     );
-    ensure!(right > 100 && without > 0, "only {right} calls with a site and {without} without one");
+    ensure!(right > 100, "only {right} calls with a site");
     ensure!(losses.is_empty(), "{losses:?}");
     Ok(Verdict::Passed(format!("{right} calls with their line, {without} that have none")))
 }

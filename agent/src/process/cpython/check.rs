@@ -66,7 +66,10 @@ pub fn inspect(process: &PythonProcess) -> Result<Python, Refusal> {
     let bytes_type = bytes_type.map_or(0, |address| address.wrapping_add(runtime.file.load_bias));
     let walk = || check(&memory, *layout, runtime_address, context_type);
     match settled(walk) {
-        Ok(python) => Ok(Python { bytes_type, ..python }),
+        Ok(python) => {
+            let makers = if process.sends_in_tasks { python_flags::MAKERS } else { 0 };
+            Ok(Python { bytes_type, flags: python.flags | makers, ..python })
+        }
         Err(_) if !is_mapped(process) => Err(Refusal::Gone),
         Err(Some(reason)) => Err(Refusal::Misfit(name, reason)),
         Err(None) => Err(Refusal::NotReady),

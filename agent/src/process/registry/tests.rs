@@ -68,6 +68,7 @@ impl ProcSource for Fake {
             version: Some(PythonVersion { major: 3, minor: 11, micro: None }),
             runtime: None,
             tls: Vec::new(),
+            sends_in_tasks: false,
             libc: None,
             container: None,
             naming: NamingFacts {

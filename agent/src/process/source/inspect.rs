@@ -1,7 +1,7 @@
 //! Looking at one process.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use procfs::ProcError;
 use procfs::process::Process;
@@ -63,21 +63,30 @@ pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPyth
         _ => Implementation::CPython,
     };
     let control_group = control_group(&process);
+    let version = build.and_then(|build| build.version).or_else(|| version_in_name(&exe_name));
     Ok(PythonProcess {
         id: ProcessId { pid, start: stat.starttime },
         parent: u32::try_from(stat.ppid).unwrap_or(0),
         implementation: build.map_or(named, |build| build.implementation),
-        version: build.and_then(|build| build.version).or_else(|| version_in_name(&exe_name)),
+        version,
         runtime: holder.zip(build).map(|(file, build)| PythonRuntime {
             file: file.clone(),
             runtime_address: build.runtime.map(|address| address.wrapping_add(file.load_bias)),
         }),
         tls: tls_libraries(&files),
         libc: files.iter().find(|file| file.facts.name_lookup.is_some()).cloned(),
+        sends_in_tasks: version.is_some_and(|v| (v.major, v.minor) < (3, 12))
+            && mappings.iter().any(|mapping| is_aiohttp(&mapping.path)),
         container: container(pid, &control_group),
         naming: naming(&process, pid, control_group),
         exe,
     })
+}
+
+/// `aiohttp/_http_writer.cpython-311-x86_64-linux-gnu.so`: servers have it too.
+fn is_aiohttp(library: &Path) -> bool {
+    let is_in_package = library.parent().is_some_and(|directory| directory.ends_with("aiohttp"));
+    is_in_package && base_name(library).starts_with("_http_writer.")
 }
 
 fn control_group(process: &Process) -> String {

@@ -135,10 +135,8 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
         if call.tls != secure || call.host != host {
             tally.fault("shown with another host", format_args!("{call:?} for {host}"));
         }
-        // aiohttp writes a request that has a body in a task of its own, in which no code of the app is.
         // On an HTTP/2 connection joined in mid-life, heads that follow much of a body in one write are taken for more of it.
-        let hidden = name.starts_with("aiohttp") && matches!(sent.method.as_str(), "POST" | "PUT")
-            || name == "httpx-http2" && phase.ends_with("before");
+        let hidden = name == "httpx-http2" && phase.ends_with("before");
         let site = call.call_site.as_deref();
         let is_right = app::is_site(site, "/http_clients.py", &["call"]) || hidden && site.is_none();
         if !is_right {
