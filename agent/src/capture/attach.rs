@@ -12,6 +12,8 @@ use super::CaptureError;
 
 /// Programs that are loaded at a time.
 const LOADERS_MAX: usize = 4;
+/// Programs that are taken off at a time.
+const UNLOADERS: usize = 32;
 
 /// Where a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,14 +116,38 @@ type Loaded = HashMap<String, Result<Option<u32>, String>>;
 /// must not wait for later. It works on several at a time (`bpf_check` locks for the unprivileged only).
 fn load_all(ebpf: &mut Ebpf) -> Loaded {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(LOADERS_MAX);
-    let programs = Mutex::new(ebpf.programs_mut());
     let loaded = Mutex::new(Loaded::new());
+    with_each(ebpf, threads, |name, program| {
+        let result = load(program);
+        loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), result);
+    });
+    loaded.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes every program off, wherever it is attached.
+///
+/// Before one is gone the kernel waits several times for all CPUs to pass a quiet state, tens of milliseconds each. Some of these
+/// waits are under a lock; the others are shared by those who wait at the same time.
+pub(super) fn unload_all(ebpf: &mut Ebpf) {
+    with_each(ebpf, UNLOADERS, |_, program| {
+        // One that is not loaded is as good as off.
+        let _not_loaded = match program {
+            Program::TracePoint(program) => program.unload(),
+            Program::RawTracePoint(program) => program.unload(),
+            Program::UProbe(program) => program.unload(),
+            _ => Ok(()),
+        };
+    });
+}
+
+/// Does the same to every program, several at a time.
+fn with_each(ebpf: &mut Ebpf, threads: usize, each: impl Fn(&str, &mut Program) + Sync) {
+    let programs = Mutex::new(ebpf.programs_mut());
     let work = || {
         loop {
             let next = programs.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((name, program)) = next else { break };
-            let result = load(program);
-            loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), result);
+            each(name, program);
         }
     };
     std::thread::scope(|scope| {
@@ -130,8 +156,6 @@ fn load_all(ebpf: &mut Ebpf) -> Loaded {
         }
         work();
     });
-    drop(programs);
-    loaded.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn attach(ebpf: &mut Ebpf, probe: &Probe, loaded: &mut Loaded) -> Result<Option<u32>, String> {

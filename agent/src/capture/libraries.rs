@@ -113,11 +113,6 @@ impl Libraries {
         known.map(|library| library.pids.insert(pid)).is_some()
     }
 
-    /// Takes all probes off.
-    pub(super) fn detach_all(&mut self, ebpf: &mut Ebpf) {
-        detach(ebpf, self.0.drain().flat_map(|(_, library)| library.links).collect());
-    }
-
     /// The process is gone: files that no other watched one maps are left alone again.
     pub(super) fn forget(&mut self, ebpf: &mut Ebpf, pid: u32) {
         let unused = self.0.extract_if(|_, library| {

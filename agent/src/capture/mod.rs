@@ -144,7 +144,7 @@ pub struct Capture {
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        self.libraries.detach_all(&mut self.ebpf);
+        attach::unload_all(&mut self.ebpf);
     }
 }
 
