@@ -29,6 +29,8 @@ use crate::supervisor::Supervisor;
 const FLUSH: Duration = Duration::from_millis(10);
 /// The same when nothing has come for a while.
 const FLUSH_IDLE: Duration = Duration::from_millis(40);
+/// Seconds after which memory that is free goes back to the kernel: it lies scattered among what is remembered.
+const GIVES_BACK: u64 = 60;
 /// Looks without an event after which the thread counts as idle.
 const IDLE_AFTER: u32 = 100;
 
@@ -156,13 +158,17 @@ fn turn(
     stop: &AtomicBool,
     supervisor: &mut Supervisor,
 ) {
-    let mut quiet = 0;
+    let (mut quiet, mut seconds) = (0, 0_u64);
     let mut records: Vec<Record> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         supervisor.alive(capture::now().0);
         engine.wait(if quiet > IDLE_AFTER { FLUSH_IDLE } else { FLUSH });
         quiet = if engine.step(&mut records) == 0 { quiet.saturating_add(1) } else { 0 };
         if engine.second(&mut records) {
+            seconds += 1;
+            if seconds.is_multiple_of(GIVES_BACK) {
+                footprint::give_back_memory();
+            }
             let status = engine.status();
             publish.send_replace(Arc::new(status::live(&status, status.losses.clone())));
         }

@@ -2,6 +2,7 @@
 
 use apm_core::record::{Call, Event, ProcessSample, Query, Record};
 use rusqlite::{CachedStatement, Connection, ErrorCode, params};
+use serde::Serialize;
 
 use super::dictionary::{Dictionary, cut};
 use super::executions;
@@ -361,11 +362,18 @@ fn clamp(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
+/// A slow statement as it is stored.
+#[derive(Serialize)]
+struct Slow<'a> {
+    sql: &'a str,
+    ms: f64,
+}
+
 /// The slowest statements as JSON; `None` where there are none.
 fn slow_statements(event: &Event) -> Option<String> {
     if event.db_slow.is_empty() {
         return None;
     }
-    let slow: Vec<_> = event.db_slow.iter().map(|s| serde_json::json!({"sql": s.sql, "ms": s.ms})).collect();
-    Some(serde_json::Value::from(slow).to_string())
+    let slow: Vec<_> = event.db_slow.iter().map(|s| Slow { sql: &s.sql, ms: s.ms }).collect();
+    serde_json::to_string(&slow).ok()
 }

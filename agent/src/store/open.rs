@@ -13,8 +13,8 @@ use super::executions;
 /// How long a connection waits for another one's lock.
 const BUSY: Duration = Duration::from_millis(500);
 
-/// Pages that connections keep in memory, MiB. The writer appends for the most part: twice as much made it no faster.
-const WRITER_CACHE: i64 = 4;
+/// Pages that connections keep in memory, MiB. The writer appends for the most part: 8 made it no faster than 2.
+const WRITER_CACHE: i64 = 3;
 const READER_CACHE: i64 = 2;
 
 /// Prepared statements kept per connection.
