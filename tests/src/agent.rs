@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::port::free_port;
 use crate::process::{Process, until};
+use crate::store;
 
 /// How long an agent may take to load its probes and attach.
 const START: Duration = Duration::from_secs(20);
@@ -178,9 +179,7 @@ pub(crate) fn events(path: &Path) -> Result<Vec<Event>> {
         JOIN name AS route ON route.id = series.c
         LEFT JOIN name AS error ON error.id = event.error
         ORDER BY event.id";
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let database = rusqlite::Connection::open_with_flags(path, flags)?;
-    database.busy_timeout(Duration::from_secs(5))?;
+    let database = store::open(path)?;
     let mut statement = database.prepare(QUERY)?;
     let rows = statement.query_map([], |row| {
         Ok(Event {

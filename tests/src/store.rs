@@ -1,9 +1,20 @@
-//! What the store holds packed, laid out for SQL.
+//! The agent's store as the tests read it: by SQL, with what it holds packed laid out.
 
-use anyhow::Result;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
 use apm_core::executions::unpack;
 use rusqlite::types::Value;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
+
+/// Opens the store's file to be read.
+pub(crate) fn open(path: &Path) -> Result<Connection> {
+    let store = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    store.busy_timeout(Duration::from_secs(5))?;
+    Ok(store)
+}
 
 /// Makes a temporary table `query` of the executions of statements in the store, a row each in the order of their end. Texts
 /// are numbers of table `name`, NULL where there is none.

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use apm_core::executions::{Execution, MOST, pack, unpack};
 use apm_core::record::Query;
-use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params};
 
 use super::dictionary::{Dictionary, Statement};
-use super::id::{self, RowIds, SLOT, key, micros, nanos, row_micros};
-use super::insert::{query_failed, row, target};
+use super::id::{self, RowIds, micros, nanos, row_micros};
+use super::insert::{INSERT_REF, packed, query_failed, reference, row, target};
 use super::series::Kind;
 
 const INSERT: &str = "INSERT INTO executions (id, request_id, data) VALUES (?1, ?2, ?3)";
@@ -68,8 +67,7 @@ impl<'q> Batch<'q> {
         let mut rows: Vec<_> = self
             .rows
             .into_iter()
-            .flat_map(|((_, request), mut executions)| {
-                executions.sort_by_key(|execution| execution.ended);
+            .flat_map(|((_, request), executions)| {
                 executions.chunks(MOST).map(|chunk| (request, chunk.to_vec())).collect::<Vec<_>>()
             })
             .collect();
@@ -78,17 +76,17 @@ impl<'q> Batch<'q> {
     }
 }
 
-/// Inserts a row; `request_id` as the store has ids.
+/// Inserts a row, and puts its executions in the order of their end.
 pub(crate) fn insert(
     conn: &Connection,
     ids: &mut RowIds,
-    request_id: impl rusqlite::ToSql,
+    request_id: Option<&str>,
     executions: &mut [Execution],
 ) -> rusqlite::Result<i64> {
-    let first = executions.iter().map(|execution| execution.ended).min().unwrap_or(0);
     let data = pack(executions);
+    let first = executions.first().map_or(0, |execution| execution.ended);
     let mut insert = conn.prepare_cached(INSERT)?;
-    row(ids, first.cast_signed(), |id| insert.execute(params![id, request_id, data]))
+    row(ids, first.cast_signed(), |id| insert.execute(params![id, packed(request_id), data]))
 }
 
 fn is_same_statement(a: &Query, b: &Query) -> bool {
@@ -108,23 +106,20 @@ fn series(conn: &Connection, names: &mut Dictionary, query: &Query) -> rusqlite:
     names.series(conn, Kind::Statement, key).map(i64::cast_unsigned)
 }
 
+/// The executions of one second by request.
+type Rows = HashMap<Option<String>, Vec<Execution>>;
+
 /// Moves what versions up to 6 kept as a row for each execution.
 pub(crate) fn migrate(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     tx.execute("DELETE FROM ref WHERE target = ?1", [target::QUERY])?;
     let mut ids = RowIds::default();
-    let mut write = |rows: Vec<(Value, Vec<Execution>)>| -> rusqlite::Result<()> {
-        let mut refer =
-            tx.prepare_cached("INSERT OR IGNORE INTO ref (slot, key, target, row) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut refer = tx.prepare(INSERT_REF)?;
+    let mut write = |rows: Rows| -> rusqlite::Result<()> {
         for (request, executions) in rows {
             for executions in executions.chunks(MOST) {
-                let id = insert(tx, &mut ids, &request, &mut executions.to_vec())?;
-                if let Some(text) = id::unpack((&request).into()) {
-                    refer.execute(params![
-                        row_micros(id) / 1_000_000 / SLOT,
-                        key(&text),
-                        target::QUERY,
-                        id
-                    ])?;
+                let id = insert(tx, &mut ids, request.as_deref(), &mut executions.to_vec())?;
+                if let Some(request) = &request {
+                    refer.execute(reference(target::QUERY, id, request))?;
                 }
             }
         }
@@ -135,9 +130,7 @@ pub(crate) fn migrate(tx: &Transaction<'_>) -> rusqlite::Result<()> {
             error_code, severity, error, request_id FROM query ORDER BY id",
     )?;
     let mut old = old.query([])?;
-    // The rows of one second, few enough to be looked through.
-    let mut rows = Vec::<(Value, Vec<Execution>)>::new();
-    let mut at = HashMap::<Vec<u8>, usize>::new();
+    let mut rows = Rows::new();
     let mut second = 0;
     while let Some(row) = old.next()? {
         let number = |at: usize| row.get::<_, Option<i64>>(at).map(|n| n.unwrap_or(0).cast_unsigned());
@@ -145,7 +138,6 @@ pub(crate) fn migrate(tx: &Transaction<'_>) -> rusqlite::Result<()> {
         if second != ended / 1_000_000 {
             second = ended / 1_000_000;
             write(std::mem::take(&mut rows))?;
-            at.clear();
         }
         let execution = Execution {
             ended: ended.cast_unsigned(),
@@ -165,17 +157,7 @@ pub(crate) fn migrate(tx: &Transaction<'_>) -> rusqlite::Result<()> {
             severity: number(14)?,
             error: number(15)?,
         };
-        let request: Value = row.get(16)?;
-        let of = match &request {
-            Value::Blob(bytes) => [&[0], bytes.as_slice()].concat(),
-            Value::Text(text) => [&[1], text.as_bytes()].concat(),
-            _ => Vec::new(),
-        };
-        let at = *at.entry(of).or_insert(rows.len());
-        if at == rows.len() {
-            rows.push((request, Vec::new()));
-        }
-        rows[at].1.push(execution);
+        rows.entry(id::unpack(row.get_ref(16)?)).or_default().push(execution);
     }
     write(rows)?;
     tx.execute_batch("DROP TABLE query")

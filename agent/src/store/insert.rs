@@ -26,6 +26,17 @@ pub(crate) mod target {
     pub(crate) const QUERY: i64 = 3;
 }
 
+/// A row of `ref`.
+pub(crate) type Reference = (i64, i64, i64, i64);
+
+pub(crate) const INSERT_REF: &str =
+    "INSERT OR IGNORE INTO ref (slot, key, target, row) VALUES (?1, ?2, ?3, ?4)";
+
+/// Says that the row `row` of a table, which is [`target`], carries `id`.
+pub(crate) fn reference(target: i64, row: i64, id: &str) -> Reference {
+    (row_micros(row) / 1_000_000 / SLOT, key(cut(id, MAX_ID)), target, row)
+}
+
 /// Tables whose rows are rolled up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Table {
@@ -65,7 +76,7 @@ pub(crate) struct Inserter<'a> {
     /// For the end.
     queries: executions::Batch<'a>,
     /// Rows of `ref`, for the end.
-    refs: Vec<(i64, i64, i64, i64)>,
+    refs: Vec<Reference>,
     event: CachedStatement<'a>,
     call: CachedStatement<'a>,
     link: CachedStatement<'a>,
@@ -107,14 +118,12 @@ impl<'a> Inserter<'a> {
         let mut rows = Vec::new();
         for (request, mut executions) in std::mem::take(&mut self.queries).into_rows() {
             let ids = &mut self.ids[Table::Query as usize];
-            let id = executions::insert(self.conn, ids, packed(request), &mut executions)?;
+            let id = executions::insert(self.conn, ids, request, &mut executions)?;
             self.refer(target::QUERY, id, request);
             rows.push((Table::Query, id));
         }
         self.refs.sort_unstable();
-        let mut insert = self
-            .conn
-            .prepare_cached("INSERT OR IGNORE INTO ref (slot, key, target, row) VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert = self.conn.prepare_cached(INSERT_REF)?;
         for one in self.refs {
             insert.execute(one)?;
         }
@@ -328,7 +337,7 @@ impl<'a> Inserter<'a> {
 
     fn refer(&mut self, target: i64, row: i64, id: Option<&str>) {
         if let Some(id) = id {
-            self.refs.push((row_micros(row) / 1_000_000 / SLOT, key(cut(id, MAX_ID)), target, row));
+            self.refs.push(reference(target, row, id));
         }
     }
 }
@@ -354,7 +363,7 @@ pub(crate) fn row(
     }
 }
 
-fn packed(id: Option<&str>) -> Option<Packed<'_>> {
+pub(crate) fn packed(id: Option<&str>) -> Option<Packed<'_>> {
     id.map(|id| Packed(cut(id, MAX_ID)))
 }
 

@@ -81,6 +81,10 @@ def in_thread():
     (lambda: shop.connection.request("GET", mark()))()
     shop.connection.getresponse().read()
     urllib.request.urlopen(BASE + mark()).read()
+    # No code of the app runs in a thread of the pool.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(shop.connection.request, "GET", mark(site=False)).result()
+    shop.connection.getresponse().read()
 
 
 # Tasks

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use crate::store::lay_out_queries;
+use crate::store::{lay_out_queries, open};
 
 /// The agent's side of one round.
 #[derive(Clone, Debug)]
@@ -64,10 +64,6 @@ pub(super) fn queries(path: &Path) -> Result<u64> {
 /// Requests in the database at `path`.
 pub(super) fn requests(path: &Path) -> Result<u64> {
     count(&open(path)?, "SELECT count(*) FROM event")
-}
-
-fn open(path: &Path) -> Result<Connection> {
-    Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
 }
 
 fn count(database: &Connection, query: &str) -> Result<u64> {

@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use crate::store::lay_out_queries;
+use crate::store::{lay_out_queries, open};
 
 /// Requests of the scored phase have ids from here on (`drive.py`).
 const FIRST: usize = 100_000;
@@ -96,12 +96,6 @@ fn wanted(kind: &str, at: usize, kinds: usize, requests: usize) -> usize {
 struct Linked {
     carries: (String, usize),
     link: Option<(Option<String>, String)>,
-}
-
-fn open(database: &Path) -> Result<Connection> {
-    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    Ok(connection)
 }
 
 /// Kind and id in the name or address of a host that no connection could be made to (`work.py`).

@@ -6,13 +6,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde::Deserialize;
 
 use super::peers::Peers;
 use crate::agent::Agent;
 use crate::places::Places;
 use crate::process::{Process, until};
+use crate::store;
 
 /// Durations may differ by this much, in milliseconds, or by this part.
 const TOLERANCE_MS: f64 = 1.0;
@@ -95,8 +96,7 @@ pub(super) fn run(
     let figures = settled(&agent, &log);
     let losses = agent.losses()?;
     agent.stop()?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let database = Connection::open_with_flags(agent.store().join("apm.db"), flags)?;
+    let database = store::open(&agent.store().join("apm.db"))?;
     Ok(Run { log, database, losses, figures, _scratch: scratch })
 }
 
