@@ -64,15 +64,27 @@ enum Task {
     },
     /// Measure what watching costs
     Bench {
-        /// Rounds, each bare and watched
+        /// Rounds, each with an agent of its own
         #[arg(long)]
         rounds: u32,
-        /// Seconds per measurement
+        /// Pairs of bare and watched in each
         #[arg(long)]
-        seconds: u32,
+        pairs: u32,
         /// Only workloads whose name contains this
         #[arg(long)]
         only: Option<String>,
+        /// Where the report goes, as Markdown
+        #[arg(long)]
+        report: PathBuf,
+    },
+    /// Measure what each part of watching costs
+    BenchFeatures {
+        /// Rounds of each in turn
+        #[arg(long)]
+        rounds: u32,
+        /// Pairs of bare and watched in each
+        #[arg(long)]
+        pairs: u32,
         /// Where the report goes, as Markdown
         #[arg(long)]
         report: PathBuf,
@@ -146,8 +158,11 @@ fn main() -> ExitCode {
             let cases = if harness { cases::harness() } else { cases::all() };
             Ok(runner::run(&cases, filter.as_deref(), jobs.max(1), &places(long, write_docs)))
         }
-        Task::Bench { rounds, seconds, only, report } => {
-            bench::run(&places(false, false), rounds, seconds, only.as_deref(), &report)
+        Task::Bench { rounds, pairs, only, report } => {
+            bench::run(&places(false, false), rounds, bench::Pairs::of(pairs), only.as_deref(), &report)
+        }
+        Task::BenchFeatures { rounds, pairs, report } => {
+            bench::features::run(&places(false, false), rounds, bench::Pairs::of(pairs), &report)
         }
         Task::BenchExceptions { rounds, report } => {
             bench::exceptions::run(&places(false, false), rounds, &report)

@@ -11,6 +11,15 @@ use crate::{agent, packages, places, python, shell};
 /// Parts that need no load. Only the first needs privileges.
 #[derive(Clone, Copy, Subcommand)]
 pub(crate) enum Part {
+    /// What each part of watching costs a request that does nothing. Four minutes a round
+    Features {
+        /// Rounds of each in turn
+        #[arg(long, default_value_t = 4)]
+        rounds: u32,
+        /// Pairs of bare and watched in each, half a second long
+        #[arg(long, default_value_t = 100)]
+        pairs: u32,
+    },
     /// Exceptions that an application handles, where the agent looks at them on their way
     Exceptions {
         /// Rounds, each with an application and an agent of its own
@@ -64,6 +73,13 @@ pub(crate) enum Part {
 /// Runs a part.
 pub(crate) fn part(part: Part) -> Result<()> {
     match part {
+        Part::Features { rounds, pairs } => {
+            packages::require(LOADED)?;
+            let arguments = [("--rounds", rounds.to_string()), ("--pairs", pairs.to_string())];
+            let report = by_harness("features", &arguments)?;
+            publish("docs/performance.md", "features", &report)?;
+            publish("README.md", "features", &report)
+        }
         Part::Exceptions { rounds } => {
             let report = by_harness("exceptions", &[("--rounds", rounds.to_string())])?;
             publish("docs/performance.md", "exceptions", &report)
@@ -144,20 +160,15 @@ fn on_pythons() -> Result<Command> {
     Ok(harness)
 }
 
+/// What the servers under load need, those that they call, and the load.
+const LOADED: &[&str] =
+    &["python3", "python3-venv", "wrk", "postgresql", "openssl", "libpq-dev", "libc6-dev", "gcc"];
+
 /// What watching costs.
-pub(crate) fn overhead(rounds: u32, seconds: u32, only: Option<&str>) -> Result<()> {
-    packages::require(&[
-        "python3",
-        "python3-venv",
-        "wrk",
-        "postgresql",
-        "openssl",
-        "libpq-dev",
-        "libc6-dev",
-        "gcc",
-    ])?;
+pub(crate) fn overhead(rounds: u32, pairs: u32, only: Option<&str>) -> Result<()> {
+    packages::require(LOADED)?;
     let mut bench = on_pythons()?;
-    bench.arg("bench").args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
+    bench.arg("bench").args(["--rounds", &rounds.to_string(), "--pairs", &pairs.to_string()]);
     if let Some(only) = only {
         bench.args(["--only", only]);
     }

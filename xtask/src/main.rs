@@ -74,12 +74,12 @@ enum Task {
     /// Measure what watching costs a FastAPI app, or another part, and write the tables to docs/performance.md and README.md
     #[command(args_conflicts_with_subcommands = true)]
     Bench {
-        /// Rounds, each bare and watched
-        #[arg(long, default_value_t = 5)]
+        /// Rounds, each with an agent of its own
+        #[arg(long, default_value_t = 4)]
         rounds: u32,
-        /// Seconds of load per measurement
-        #[arg(long, default_value_t = 8)]
-        seconds: u32,
+        /// Pairs of bare and watched in each, half a second long, and as much time for latency
+        #[arg(long, default_value_t = 80)]
+        pairs: u32,
         /// Only workloads whose name contains this, as `/db`; nothing is written then
         #[arg(long)]
         only: Option<String>,
@@ -120,9 +120,7 @@ fn main() -> ExitCode {
         Task::Ebpf { check } => ebpf::task(check),
         Task::Dashboard => dashboard::build(),
         Task::Bench { part: Some(part), .. } => bench::part(part),
-        Task::Bench { rounds, seconds, only, part: None } => {
-            bench::overhead(rounds, seconds, only.as_deref())
-        }
+        Task::Bench { rounds, pairs, only, part: None } => bench::overhead(rounds, pairs, only.as_deref()),
         Task::Fuzz { seconds } => fuzz::task(seconds),
         Task::Vmtest { kernel, record } => vm::task(kernel.as_deref(), record),
         Task::Dist => dist::task(),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::report::machine;
-use super::usage;
+use super::{usage, write};
 use crate::agent::Agent;
 use crate::cases::outgoing::listening;
 use crate::places::Places;
@@ -64,8 +64,7 @@ pub(crate) fn run(places: &Places, rounds: u32, output: &Path) -> Result<bool> {
         println!("{line}");
         writeln!(report, "{line}")?;
     }
-    std::fs::write(output, &report).with_context(|| format!("cannot write {}", output.display()))?;
-    Ok(true)
+    write(output, &report)
 }
 
 fn sorted(turns: &[Turn], figure: fn(&Turn) -> f64) -> Vec<f64> {

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::report::machine;
+use super::write;
 use crate::agent::Agent;
 use crate::places::Places;
 use crate::port::free_port;
@@ -57,9 +58,7 @@ pub(crate) fn run(places: &Places, rounds: u32, output: &Path) -> Result<bool> {
             added(muted)
         )?;
     }
-    std::fs::write(output, &report).with_context(|| format!("cannot write {}", output.display()))?;
-    println!("\n{report}");
-    Ok(true)
+    write(output, &report)
 }
 
 fn median(rounds: &[Round], at: usize) -> f64 {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::report::machine;
 use super::stage::OPTIONS;
-use super::{CONNECTIONS, peak_memory_mb, usage};
+use super::{CONNECTIONS, peak_memory_mb, usage, write};
 use crate::agent::Agent;
 use crate::cases::outgoing::listening;
 use crate::places::Places;
@@ -59,9 +59,7 @@ pub(crate) fn run(places: &Places, requests: u64, output: &Path) -> Result<bool>
         if named.is_empty() { "none" } else { &named },
         machine(&python)?
     );
-    fs::write(output, &report).with_context(|| format!("cannot write {}", output.display()))?;
-    println!("\n{report}");
-    Ok(true)
+    write(output, &report)
 }
 
 /// Loads the app for some seconds. Gives the number of requests answered.

@@ -1,6 +1,6 @@
 //! The agent beside SDKs that live in the app's process: the same app and load, each in turn, all telemetry to a sink here.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::medians::median;
 use super::report::machine;
 use super::wrk::{Load, Wrk};
-use super::{CONNECTIONS, PACE, measure, peak_memory_mb, usage};
+use super::{CONNECTIONS, PACE, pause, peak_memory_mb, usage, write};
 use crate::agent::Agent;
 use crate::cases::outgoing::{certificate, listening};
 use crate::places::Places;
@@ -66,9 +67,7 @@ pub(crate) fn run(places: &Places, rounds: u32, seconds: u32, output: &Path) -> 
         }
     }
     let report = report(&all, &versions, rounds, &machine(&python)?)?;
-    std::fs::write(output, &report).with_context(|| format!("cannot write {}", output.display()))?;
-    println!("\n{report}");
-    Ok(true)
+    write(output, &report)
 }
 
 /// Takes all telemetry.
@@ -112,20 +111,20 @@ fn turn(places: &Places, python: &Path, sink: &Sink, name: &str, seconds: u32) -
     let agent = (name == AGENT).then(|| Agent::watch(&places.agent, pid, scratch.path())).transpose()?;
     let agent_pid = agent.as_ref().map(|agent| agent.process.pid());
     let url = format!("http://127.0.0.1:{port}/ping");
-    let script = places.apps().join("bench/paced.lua");
-    let warm = Wrk { url: url.clone(), seconds: 2, script: script.clone() }.saturate()?;
+    let scripts = places.apps().join("bench");
+    let warm = Wrk { url: url.clone(), seconds: 2, scripts: scripts.clone() }.saturate()?;
     let bytes = sink.bytes()?;
     let cpu = || -> Result<[Duration; 2]> {
         Ok([usage::cpu(pid)?, agent_pid.map_or(Ok(Duration::ZERO), usage::cpu)?])
     };
     let before = cpu()?;
-    let pause = Duration::from_secs_f64(f64::from(CONNECTIONS) / (PACE * warm.rate));
-    let side = measure(&Wrk { url, seconds, script }, pause, pid)?;
+    let wrk = Wrk { url, seconds, scripts };
+    let (full, paced, alone) = (wrk.saturate()?, wrk.pace(pause(warm.rate))?, wrk.alone()?);
     let after = cpu()?;
     let (app_mb, agent_mb) = (peak_memory_mb(pid)?, agent_pid.map_or(Ok(0.0), peak_memory_mb)?);
     drop(agent);
     app.stop(libc::SIGTERM, END)?;
-    let requests = side.requests() as f64;
+    let requests = (full.requests + paced.requests + alone.requests) as f64;
     let sent = (sink.bytes()? - bytes) as f64 / requests;
     let in_process = name != AGENT && name != "bare";
     ensure!(
@@ -134,16 +133,7 @@ fn turn(places: &Places, python: &Path, sink: &Sink, name: &str, seconds: u32) -
         app.output()
     );
     let [app_us, agent_us] = [0, 1].map(|at| (after[at] - before[at]).as_secs_f64() * 1e6 / requests);
-    Ok(Turn {
-        full: side.saturated,
-        paced: side.paced,
-        alone: side.alone,
-        app_us,
-        agent_us,
-        app_mb,
-        agent_mb,
-        sent,
-    })
+    Ok(Turn { full, paced, alone, app_us, agent_us, app_mb, agent_mb, sent })
 }
 
 /// The pinned version of each contender's package.
@@ -168,9 +158,9 @@ fn report(all: &[Vec<Turn>], versions: &[String], rounds: u32, machine: &str) ->
     );
     report += "| | requests/s | of bare | p50, ms | p99, ms | p99 at 70 %, ms | p50, one after the other, us | app's CPU per request, us | agent's | app's memory, MB | agent's | sent per request, bytes |\n";
     report += "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
-    let bare = median(&all[0], |turn| turn.full.rate);
+    let bare = median(all[0].iter().map(|turn| turn.full.rate));
     for (((name, _), version), turns) in CONTENDERS.iter().zip(versions).zip(all) {
-        let of = |figure: fn(&Turn) -> f64| median(turns, figure);
+        let of = |figure: fn(&Turn) -> f64| median(turns.iter().map(figure));
         let rate = of(|turn| turn.full.rate);
         write!(report, "| {name}{version} | {rate:.0} | {:.2} ", rate / bare)?;
         write!(report, "| {:.2} | {:.2} ", of(|turn| turn.full.p50_ms), of(|turn| turn.full.p99_ms))?;
@@ -184,10 +174,4 @@ fn report(all: &[Vec<Turn>], versions: &[String], rounds: u32, machine: &str) ->
         writeln!(report, "| {} |", only(sent > 0.0, format!("{sent:.0}")))?;
     }
     Ok(report)
-}
-
-fn median(turns: &[Turn], figure: impl Fn(&Turn) -> f64) -> f64 {
-    let mut figures: Vec<f64> = turns.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -7,62 +7,69 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::usage::{self, Usage};
-use super::wrk::Load;
+use super::flow::Full;
+use super::medians::{Median, median};
+use super::stage::Served;
+use super::twins::{Calm, Pair, Round};
+use super::usage;
 use super::{CONNECTIONS, PACE};
-
-/// One side of a round.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Side {
-    pub(super) saturated: Load,
-    pub(super) paced: Load,
-    pub(super) alone: Load,
-    /// CPU time of the app per request at full load, microseconds.
-    pub(super) app_us: f64,
-}
-
-impl Side {
-    /// All that were answered.
-    pub(super) fn requests(&self) -> u64 {
-        self.saturated.requests + self.paced.requests + self.alone.requests
-    }
-}
-
-/// One round: the app bare and watched.
-#[derive(Clone, Debug)]
-pub(super) struct Round {
-    pub(super) bare: Side,
-    pub(super) watched: Side,
-    pub(super) usage: Usage,
-}
+use crate::agent::Agent;
+use crate::places::Places;
 
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bare, watched) = (&self.bare, &self.watched);
-        write!(f, "{:.0} -> {:.0} rps, ", bare.saturated.rate, watched.saturated.rate)?;
-        write!(
-            f,
-            "p99 {:.2} -> {:.2} ms, alone {:.0} -> {:.0} us, {} lost, {} calls or statements lost",
-            bare.paced.p99_ms,
-            watched.paced.p99_ms,
-            bare.alone.p50_ms * 1e3,
-            watched.alone.p50_ms * 1e3,
-            self.usage.lost(),
-            self.usage.not_made()
-        )
+        let [rate, app] = [RATE, APP].map(|figure| Figure::of(&self.full, figure));
+        let [p99, alone] = [P99, ALONE].map(|figure| Figure::of(&self.calm, figure));
+        write!(f, "{:.0} -> {:.0} rps ({}), ", rate.bare, rate.watched, rate.ratio.shown(3))?;
+        write!(f, "app's CPU {}, p99 {:.2} -> {:.2} ms, ", app.ratio.shown(3), p99.bare, p99.watched)?;
+        write!(f, "alone {:.0} -> {:.0} us, ", alone.bare, alone.watched)?;
+        write!(f, "{} lost, {} calls or statements lost", self.usage.lost(), self.usage.not_made())
     }
 }
 
-impl Round {
-    /// Watched rate by bare rate.
-    fn ratio(&self) -> f64 {
-        self.watched.saturated.rate / self.bare.saturated.rate
-    }
+/// Requests per second at full load.
+pub(super) const RATE: fn(&Full) -> f64 = |full| full.rate;
+/// CPU time of the app per request, microseconds.
+pub(super) const APP: fn(&Full) -> f64 = |full| full.app_us;
+/// Latency at [`PACE`], milliseconds.
+const P99: fn(&Calm) -> f64 = |calm| calm.paced.p99_ms;
+const P50: fn(&Calm) -> f64 = |calm| calm.paced.p50_ms;
+/// Median latency of one request after the other, microseconds.
+pub(super) const ALONE: fn(&Calm) -> f64 = |calm| calm.alone.p50_ms * 1e3;
 
-    /// What a request takes longer where none other waits, microseconds.
-    fn added_us(&self) -> f64 {
-        (self.watched.alone.p50_ms - self.bare.alone.p50_ms) * 1e3
+/// A figure over pairs: medians.
+pub(super) struct Figure {
+    pub(super) bare: f64,
+    pub(super) watched: f64,
+    /// Of watched by bare in each pair.
+    pub(super) ratio: Median,
+    /// Of watched less bare in each pair.
+    pub(super) added: f64,
+}
+
+impl Figure {
+    /// Over all of `pairs`.
+    pub(super) fn of<'a, T: 'a>(pairs: impl IntoIterator<Item = &'a Pair<T>>, figure: fn(&T) -> f64) -> Self {
+        let values: Vec<[f64; 2]> =
+            pairs.into_iter().map(|pair| [figure(&pair.bare), figure(&pair.watched)]).collect();
+        let median = |of: fn(&[f64; 2]) -> f64| Median::of(values.iter().map(of));
+        Self {
+            bare: median(|pair| pair[0]).value,
+            watched: median(|pair| pair[1]).value,
+            ratio: median(|pair| pair[1] / pair[0]),
+            added: median(|pair| pair[1] - pair[0]).value,
+        }
     }
+}
+
+/// A figure at full load over the pairs of all rounds.
+fn full(rounds: &[Round], figure: fn(&Full) -> f64) -> Figure {
+    Figure::of(rounds.iter().flat_map(|round| &round.full), figure)
+}
+
+/// A figure of latency likewise.
+fn calm(rounds: &[Round], figure: fn(&Calm) -> f64) -> Figure {
+    Figure::of(rounds.iter().flat_map(|round| &round.calm), figure)
 }
 
 /// Processors, kernel and Python.
@@ -85,13 +92,31 @@ pub(super) struct Report {
     began: [u64; 2],
     /// Part of the processors' time that others took meanwhile.
     stolen: f64,
+    /// What a write and a read take of a process that is not watched, nanoseconds, without and beside an agent.
+    bystander: Pair<f64>,
     workloads: Vec<(&'static str, Vec<Round>)>,
 }
 
 impl Report {
     /// An empty report that knows the machine.
     pub(super) fn new(python: &Path) -> Result<Self> {
-        Ok(Self { machine: machine(python)?, began: usage::stolen()?, stolen: 0.0, workloads: Vec::new() })
+        Ok(Self {
+            machine: machine(python)?,
+            began: usage::stolen()?,
+            stolen: 0.0,
+            bystander: Pair { bare: f64::NAN, watched: f64::NAN },
+            workloads: Vec::new(),
+        })
+    }
+
+    /// Measures what an agent that watches `server` costs this process.
+    pub(super) fn bystander(&mut self, places: &Places, server: &Served) -> Result<()> {
+        let scratch = places.scratch()?;
+        let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
+        self.bystander.watched = usage::write_and_read_ns()?;
+        agent.stop()?;
+        self.bystander.bare = usage::write_and_read_ns()?;
+        Ok(())
     }
 
     /// To be called when all is measured.
@@ -110,37 +135,20 @@ impl Report {
     }
 }
 
-/// Median over the rounds.
-fn median(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> f64 {
-    let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    match figures.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => figures[middle],
-        _ => f64::midpoint(figures[middle - 1], figures[middle]),
-    }
-}
-
 /// The first workload in detail.
 fn detail(f: &mut fmt::Formatter<'_>, name: &str, rounds: &[Round]) -> fmt::Result {
     let pace = PACE * 100.0;
-    writeln!(f, "| `{name}` | bare | watched | ratio |\n|---|---:|---:|---:|")?;
-    let mut row = |what: &str, digits: usize, figure: fn(&Side) -> f64| {
-        let bare = median(rounds, |round| figure(&round.bare));
-        let watched = median(rounds, |round| figure(&round.watched));
-        let ratio = median(rounds, |round| figure(&round.watched) / figure(&round.bare));
-        writeln!(f, "| {what} | {bare:.digits$} | {watched:.digits$} | {ratio:.2} |")
+    writeln!(f, "| `{name}` | bare | watched | ratio (95 % confidence) |\n|---|---:|---:|---:|")?;
+    let mut row = |what: &str, digits: usize, Figure { bare, watched, ratio, .. }: Figure| {
+        writeln!(f, "| {what} | {bare:.digits$} | {watched:.digits$} | {} |", ratio.shown(3))
     };
-    row("throughput, requests/s", 0, |side| side.saturated.rate)?;
-    row("p50 at full load, ms", 2, |side| side.saturated.p50_ms)?;
-    row("p99 at full load, ms", 2, |side| side.saturated.p99_ms)?;
-    row(&format!("p50 at {pace:.0} % load, ms"), 2, |side| side.paced.p50_ms)?;
-    row(&format!("p99 at {pace:.0} % load, ms"), 2, |side| side.paced.p99_ms)?;
-    row("p50 of one request after the other, ms", 3, |side| side.alone.p50_ms)?;
-    row("app's CPU per request at full load, us", 1, |side| side.app_us)?;
-    let cpu = median(rounds, |round| round.usage.cpu_per_request_us());
-    let memory = median(rounds, |round| round.usage.memory_mb);
+    row("throughput, requests/s", 0, full(rounds, RATE))?;
+    row("app's CPU per request at full load, us", 0, full(rounds, APP))?;
+    row(&format!("p50 at {pace:.0} % load, ms"), 2, calm(rounds, P50))?;
+    row(&format!("p99 at {pace:.0} % load, ms"), 2, calm(rounds, P99))?;
+    row("p50 of one request after the other, us", 0, calm(rounds, ALONE))?;
+    let cpu = median(rounds.iter().map(|round| round.usage.cpu_per_request_us()));
+    let memory = median(rounds.iter().map(|round| round.usage.memory_mb));
     let requests: u64 = rounds.iter().map(|round| round.usage.answered).sum();
     let lost: u64 = rounds.iter().map(|round| round.usage.lost()).sum();
     writeln!(f, "| agent's CPU per request, us | | {cpu:.1} | |")?;
@@ -148,71 +156,72 @@ fn detail(f: &mut fmt::Formatter<'_>, name: &str, rounds: &[Round]) -> fmt::Resu
     writeln!(f, "| requests without an event | | {lost} of {requests} | |")
 }
 
+/// A line of the workload `name`.
+fn line(f: &mut fmt::Formatter<'_>, name: &str, rounds: &[Round]) -> fmt::Result {
+    let (rate, app) = (full(rounds, RATE), full(rounds, APP));
+    let (p99, alone) = (calm(rounds, P99), calm(rounds, ALONE));
+    write!(f, "| `{name}` | {:.0} | {:.0} | {} ", rate.bare, rate.watched, rate.ratio.shown(2))?;
+    write!(f, "| {} | {:.0} | {:.0} ", app.ratio.shown(2), alone.bare, alone.added)?;
+    write!(f, "| {:.2} | {:.2} | {} ", p99.bare, p99.watched, p99.ratio.shown(2))?;
+    let cpu = median(rounds.iter().map(|round| round.usage.cpu_per_request_us()));
+    let missing: u64 = rounds.iter().map(|round| round.usage.lost() + round.usage.not_made()).sum();
+    writeln!(f, "| {cpu:.1} | {missing} |")
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pace = PACE * 100.0;
         let Some((first, rounds)) = self.workloads.first() else { return Ok(()) };
+        let (count, per_round) =
+            (rounds.len(), rounds.first().map_or([0, 0], |one| [one.full.len(), one.calm.len()]));
         writeln!(
             f,
-            "FastAPI on one uvicorn worker (uvloop, httptools), `wrk` with {CONNECTIONS} connections on the same"
+            "Two equal servers, FastAPI on one uvicorn worker each (uvloop, httptools), one of them watched, and `wrk` with {CONNECTIONS} \
+             connections on the same machine. The machine's speed drifts, so they are asked in turn: for a fifth of a second each at full \
+             load, {} times in each of {count} rounds, and for a second each at {pace:.0} % of it and by one connection, {} times. Each is \
+             watched in every other round. Medians, those of ratios over the ratios of neighbours. {}; others on its host took {:.0} % of the \
+             processors' time meanwhile. The bare server pays as well for the tests that end a probe early: a write and a read of a process \
+             that is not watched take {:.0} ns where there is no agent, {:.0} ns beside one.\n",
+            per_round[0],
+            per_round[1],
+            self.machine,
+            self.stolen * 100.0,
+            self.bystander.bare,
+            self.bystander.watched
         )?;
-        writeln!(
-            f,
-            "machine, which the app's PostgreSQL and the server it calls share; {} rounds, bare and watched in",
-            rounds.len()
-        )?;
-        writeln!(f, "alternation; medians. {}; others on its host took", self.machine)?;
-        writeln!(f, "{:.0} % of the processors' time meanwhile.\n", self.stolen * 100.0)?;
         detail(f, first, rounds)?;
         if self.workloads.len() > 1 {
             writeln!(f, "\nThe same with a statement or a call per request, and through TLS:\n")?;
-            write!(f, "| | bare rps | watched rps | ratio | p50, one after the other: bare, us | added ")?;
-            write!(f, "| app's CPU, ratio ")?;
-            writeln!(
-                f,
-                "| p99 at {pace:.0} %: bare, ms | watched | agent's CPU per request, us | not recorded |"
-            )?;
-            writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")?;
-        }
-        for (name, rounds) in self.workloads.iter().filter(|_| self.workloads.len() > 1) {
-            let of = |figure: fn(&Round) -> f64| median(rounds, figure);
-            let (bare, watched) =
-                (of(|round| round.bare.saturated.rate), of(|round| round.watched.saturated.rate));
+            write!(f, "| | bare rps | watched rps | ratio | app's CPU, ratio ")?;
             write!(
                 f,
-                "| `{name}` | {bare:.0} | {watched:.0} | {:.2} | {:.0} | {:.0} | {:.2} ",
-                of(Round::ratio),
-                of(|round| round.bare.alone.p50_ms * 1e3),
-                of(Round::added_us),
-                of(|round| round.watched.app_us / round.bare.app_us)
+                "| p50, one after the other: bare, us | added | p99 at {pace:.0} %: bare, ms | watched | ratio "
             )?;
-            let missing: u64 = rounds.iter().map(|round| round.usage.lost() + round.usage.not_made()).sum();
-            let (bare, watched) =
-                (of(|round| round.bare.paced.p99_ms), of(|round| round.watched.paced.p99_ms));
-            let cpu = of(|round| round.usage.cpu_per_request_us());
-            writeln!(f, "| {bare:.2} | {watched:.2} | {cpu:.1} | {missing} |")?;
+            writeln!(f, "| agent's CPU per request, us | not recorded |")?;
+            writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")?;
+            for (name, rounds) in &self.workloads {
+                line(f, name, rounds)?;
+            }
         }
         let mut losses: Vec<String> = Vec::new();
         for round in self.workloads.iter().flat_map(|(_, rounds)| rounds) {
             losses.extend(round.usage.losses.iter().map(|(name, n)| format!("{name} {n}")));
         }
         let named = if losses.is_empty() { "none".to_owned() } else { losses.join(", ") };
-        writeln!(f, "\nLosses the agent named itself: {named}.\n\nEach round:\n")?;
-        write!(f, "| | bare rps | watched rps | ratio | app's CPU, ratio ")?;
-        write!(f, "| bare p99 at {pace:.0} %, ms | watched | ratio ")?;
-        writeln!(f, "| bare p50, one after the other, us | watched | ratio |")?;
-        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")?;
+        writeln!(f, "\nLosses the agent named itself: {named}.\n\nEach round, medians:\n")?;
+        writeln!(
+            f,
+            "| | bare rps | watched rps | ratio | app's CPU, ratio | p99 at {pace:.0} %, ratio | p50, one after the other, ratio |"
+        )?;
+        writeln!(f, "|---|---:|---:|---:|---:|---:|---:|")?;
         for (name, round) in
             self.workloads.iter().flat_map(|(name, rounds)| rounds.iter().map(move |one| (name, one)))
         {
-            let (bare, watched) = (&round.bare, &round.watched);
-            let paced = watched.paced.p99_ms / bare.paced.p99_ms;
-            write!(f, "| `{name}` | {:.0} | {:.0} ", bare.saturated.rate, watched.saturated.rate)?;
-            write!(f, "| {:.3} | {:.3} ", round.ratio(), watched.app_us / bare.app_us)?;
-            write!(f, "| {:.2} ", bare.paced.p99_ms)?;
-            write!(f, "| {:.2} | {paced:.2} ", watched.paced.p99_ms)?;
-            let alone = [bare, watched].map(|side| side.alone.p50_ms * 1e3);
-            writeln!(f, "| {:.0} | {:.0} | {:.3} |", alone[0], alone[1], alone[1] / alone[0])?;
+            let [rate, app] = [RATE, APP].map(|figure| Figure::of(&round.full, figure));
+            let [p99, alone] = [P99, ALONE].map(|figure| Figure::of(&round.calm, figure));
+            write!(f, "| `{name}` | {:.0} | {:.0} | {:.3} ", rate.bare, rate.watched, rate.ratio.value)?;
+            write!(f, "| {:.3} | {:.2} ", app.ratio.value, p99.ratio.value)?;
+            writeln!(f, "| {:.3} |", alone.ratio.value)?;
         }
         Ok(())
     }

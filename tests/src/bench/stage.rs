@@ -21,14 +21,14 @@ pub(super) struct Served {
     pub(super) port: u16,
 }
 
-/// All of them.
+/// All of them; of each that is measured there are two.
 pub(super) struct Stage {
     /// `/ping` alone.
-    pub(super) ping: Served,
+    pub(super) ping: [Served; 2],
     /// The same through TLS.
-    pub(super) ping_tls: Served,
+    pub(super) ping_tls: [Served; 2],
     /// `/db`, `/call` and their likes.
-    pub(super) calling: Served,
+    pub(super) calling: [Served; 2],
     _upstream: [Served; 2],
     _postgres: Postgres,
     _directory: TempDir,
@@ -65,9 +65,18 @@ impl Stage {
             ("BENCH_CERTIFICATE", certificate.display().to_string()),
         ];
         Ok(Self {
-            ping: start("ping", &python, "app:app", false, &[])?,
-            ping_tls: start("ping-tls", &python, "app:app", true, &[])?,
-            calling: start("calling", &outgoing, "calling:app", false, &settings)?,
+            ping: [
+                start("ping-1", &python, "app:app", false, &[])?,
+                start("ping-2", &python, "app:app", false, &[])?,
+            ],
+            ping_tls: [
+                start("ping-tls-1", &python, "app:app", true, &[])?,
+                start("ping-tls-2", &python, "app:app", true, &[])?,
+            ],
+            calling: [
+                start("calling-1", &outgoing, "calling:app", false, &settings)?,
+                start("calling-2", &outgoing, "calling:app", false, &settings)?,
+            ],
             _upstream: [upstream, upstream_tls],
             _postgres: postgres,
             _directory: directory,

@@ -13,8 +13,8 @@ pub(super) struct Wrk {
     /// What it asks for.
     pub(super) url: String,
     pub(super) seconds: u32,
-    /// The script that paces.
-    pub(super) script: PathBuf,
+    /// Where its scripts are.
+    pub(super) scripts: PathBuf,
 }
 
 /// One run of wrk.
@@ -33,36 +33,50 @@ pub(super) struct Load {
 impl Wrk {
     /// As fast as the server answers.
     pub(super) fn saturate(&self) -> Result<Load> {
-        self.run(CONNECTIONS, None)
+        parsed(&self.run(CONNECTIONS, None)?)
     }
 
     /// One request after the other: its median latency is what a request takes, whatever else the machine does now and then.
     pub(super) fn alone(&self) -> Result<Load> {
-        self.run(1, None)
+        parsed(&self.run(1, None)?)
     }
 
     /// Each connection waits `pause` on average between two requests.
     pub(super) fn pace(&self, pause: Duration) -> Result<Load> {
-        self.run(CONNECTIONS, Some(pause))
+        parsed(&self.run(CONNECTIONS, Some(("paced.lua", &format!("{:.3}", pause.as_secs_f64() * 1e3))))?)
     }
 
-    fn run(&self, connections: u32, pause: Option<Duration>) -> Result<Load> {
+    /// Bytes that it reads for each answer, TLS included.
+    pub(super) fn answer_bytes(&self) -> Result<f64> {
+        // One connection: what a handshake takes is little beside its answers.
+        let text = self.run(1, Some(("counted.lua", "")))?;
+        let bytes = text.lines().find_map(|line| line.strip_prefix("bytes per answer: "));
+        Ok(bytes.with_context(|| format!("cannot read what wrk says:\n{text}"))?.parse()?)
+    }
+
+    /// What wrk prints: with a script, and its argument.
+    fn run(&self, connections: u32, script: Option<(&str, &str)>) -> Result<String> {
         let mut command = Command::new("wrk");
         command.args(["-t1", "--latency", &format!("-c{connections}"), &format!("-d{}s", self.seconds)]);
-        if pause.is_some() {
-            command.arg("-s").arg(&self.script);
+        if let Some((script, _)) = script {
+            command.arg("-s").arg(self.scripts.join(script));
         }
         command.arg(&self.url);
-        if let Some(pause) = pause {
-            command.args(["--", &format!("{:.3}", pause.as_secs_f64() * 1e3)]);
+        if let Some((_, argument)) = script {
+            command.args(["--", argument]);
         }
         let done = command.output().context("cannot start wrk; install it: apt-get install wrk")?;
-        let text = String::from_utf8_lossy(&done.stdout);
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
         ensure!(done.status.success(), "wrk ended with {}:\n{text}", done.status);
-        ensure!(!text.contains("Non-2xx"), "the app answered with errors:\n{text}");
-        ensure!(!text.contains("Socket errors"), "requests failed:\n{text}");
-        parse(&text).with_context(|| format!("cannot read what wrk says:\n{text}"))
+        Ok(text)
     }
+}
+
+/// What wrk prints at its end, if all went well.
+pub(super) fn parsed(text: &str) -> Result<Load> {
+    ensure!(!text.contains("Non-2xx"), "the app answered with errors:\n{text}");
+    ensure!(!text.contains("Socket errors"), "requests failed:\n{text}");
+    parse(text).with_context(|| format!("cannot read what wrk says:\n{text}"))
 }
 
 fn parse(text: &str) -> Option<Load> {

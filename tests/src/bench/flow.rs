@@ -1,0 +1,88 @@
+//! Load that can be halted and let on again at once, to compare two servers within a fraction of a second.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::CONNECTIONS;
+use super::usage;
+use super::wrk::parsed;
+use crate::process::Process;
+
+/// Of one measurement. What a machine's speed does within it, it does to both servers.
+const SLICE: Duration = Duration::from_millis(200);
+/// After letting on, until the answers are read that came while nobody looked; and after halting, until the server has answered
+/// what was asked last.
+const SETTLES: Duration = Duration::from_millis(25);
+/// Longer than any round: a flow ends with its round.
+const LONG: &str = "-d3600s";
+
+/// A wrk that has kept-alive connections to a server, halted except while it is measured.
+pub(super) struct Flow {
+    wrk: Process,
+    /// The server's.
+    pid: u32,
+    /// Bytes that wrk reads for each answer.
+    answer: f64,
+}
+
+/// What a server did in a slice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full {
+    /// Requests answered per second.
+    pub(super) rate: f64,
+    /// CPU time of the app per request, microseconds.
+    pub(super) app_us: f64,
+}
+
+impl Flow {
+    /// A flow of requests for `url` to the server `pid`, whose answers have so many bytes; wrk writes to `log`.
+    pub(super) fn start(url: &str, pid: u32, answer: f64, log: &Path) -> Result<Self> {
+        let mut command = Command::new("wrk");
+        // Its own patience is shorter than a pause may be.
+        command.args(["-t1", "--latency", LONG, "--timeout", "60s", &format!("-c{CONNECTIONS}"), url]);
+        let flow = Self { wrk: Process::start("wrk", &mut command, log)?, pid, answer };
+        // All connections are made, and the app has come to speed.
+        thread::sleep(Duration::from_secs(1));
+        flow.halt();
+        Ok(flow)
+    }
+
+    /// Lets it on for a slice.
+    pub(super) fn slice(&mut self) -> Result<Full> {
+        self.wrk.check_alive()?;
+        self.wrk.signal(libc::SIGCONT);
+        thread::sleep(SETTLES);
+        let (begin, answers, cpu) = (Instant::now(), self.answers()?, usage::cpu(self.pid)?);
+        thread::sleep(SLICE);
+        let (took, answers, cpu) = (begin.elapsed(), self.answers()? - answers, usage::cpu(self.pid)? - cpu);
+        self.halt();
+        Ok(Full { rate: answers / took.as_secs_f64(), app_us: cpu.as_secs_f64() * 1e6 / answers })
+    }
+
+    /// Ends it; gives the number of requests that were answered in all.
+    pub(super) fn end(mut self) -> Result<u64> {
+        self.wrk.signal(libc::SIGCONT);
+        // The signal must find its first thread awake, which is the one that it ends.
+        thread::sleep(SETTLES);
+        self.wrk.stop(libc::SIGINT, Duration::from_secs(10))?;
+        Ok(parsed(&self.wrk.output())?.requests)
+    }
+
+    /// Answers that were read since it began, and a constant: `rchar` of proc_pid_io(5) counts what read(2) gave, of sockets too,
+    /// and what else wrk reads it has read at its start.
+    fn answers(&self) -> Result<f64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.wrk.pid()))?;
+        let bytes = io.lines().find_map(|line| line.strip_prefix("rchar: ")).context("no rchar in io")?;
+        Ok(bytes.parse::<f64>()? / self.answer)
+    }
+
+    fn halt(&self) {
+        self.wrk.signal(libc::SIGSTOP);
+        thread::sleep(SETTLES);
+    }
+}
