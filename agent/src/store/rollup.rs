@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use apm_core::aggregate::{Cell, Floors, LEVELS, Rolled};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::dictionary::Dictionary;
 use super::id::{SLOT, first_row};
@@ -98,6 +98,7 @@ fn coarsen(conn: &Connection, from: i64, to: i64) -> rusqlite::Result<()> {
     let mut seconds = conn.prepare_cached(
         "SELECT bucket, series, data FROM cell WHERE level = 0 AND kind = ?1 AND bucket >= ?2 AND bucket < ?3",
     )?;
+    let mut cells = Cells::new(conn)?;
     for kind in 1..=Kind::LAST {
         let mut tens = BTreeMap::<(i64, i64), Cell>::new();
         let mut rows = seconds.query(params![kind, from, to])?;
@@ -113,7 +114,7 @@ fn coarsen(conn: &Connection, from: i64, to: i64) -> rusqlite::Result<()> {
                 wider.entry((bucket - bucket.rem_euclid(*width), *series)).or_default().merge(cell);
             }
             for ((bucket, series), cell) in &wider {
-                write(conn, [level as i64, kind, *bucket, *series], cell)?;
+                cells.write([level as i64, kind, *bucket, *series], cell)?;
             }
             finer = wider;
         }
@@ -146,40 +147,56 @@ pub(crate) fn merge(
     pending: Pending,
     coarse: i64,
 ) -> rusqlite::Result<()> {
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let mut cells = Cells::new(conn)?;
     for ((second, kind, key), cell) in pending {
         let series = names.series(conn, kind, key)?;
         let levels = if second < coarse { LEVELS.len() } else { 1 };
         for (level, width) in LEVELS.iter().enumerate().take(levels) {
-            write(conn, [level as i64, kind as i64, second - second.rem_euclid(*width), series], &cell)?;
+            cells.write([level as i64, kind as i64, second - second.rem_euclid(*width), series], &cell)?;
         }
     }
     Ok(())
 }
 
-/// Writes a cell (level, kind, bucket, series), or adds it to the one that is there.
-fn write(conn: &Connection, at: [i64; 4], cell: &Cell) -> rusqlite::Result<()> {
-    let [level, kind, bucket, series] = at;
-    let is_new = conn
-        .prepare_cached(
-            "INSERT OR IGNORE INTO cell (level, kind, bucket, series, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![level, kind, bucket, series, cell.encode()])?;
-    if is_new == 1 {
-        return Ok(());
+/// Writes cells.
+struct Cells<'a> {
+    insert: CachedStatement<'a>,
+    select: CachedStatement<'a>,
+    update: CachedStatement<'a>,
+}
+
+impl<'a> Cells<'a> {
+    fn new(conn: &'a Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            insert: conn.prepare_cached(
+                "INSERT OR IGNORE INTO cell (level, kind, bucket, series, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
+            select: conn.prepare_cached(
+                "SELECT data FROM cell WHERE level = ?1 AND kind = ?2 AND bucket = ?3 AND series = ?4",
+            )?,
+            update: conn.prepare_cached(
+                "UPDATE cell SET data = ?5 WHERE level = ?1 AND kind = ?2 AND bucket = ?3 AND series = ?4",
+            )?,
+        })
     }
-    let mut merged = cell.clone();
-    conn.prepare_cached(
-        "SELECT data FROM cell WHERE level = ?1 AND kind = ?2 AND bucket = ?3 AND series = ?4",
-    )?
-    .query_row(at, |row| {
-        add(&mut merged, row.get_ref(0)?.as_blob()?);
+
+    /// Writes a cell (level, kind, bucket, series), or adds it to the one that is there.
+    fn write(&mut self, at: [i64; 4], cell: &Cell) -> rusqlite::Result<()> {
+        let [level, kind, bucket, series] = at;
+        if self.insert.execute((level, kind, bucket, series, cell.encode()))? == 1 {
+            return Ok(());
+        }
+        let mut merged = cell.clone();
+        self.select.query_row(at, |row| {
+            add(&mut merged, row.get_ref(0)?.as_blob()?);
+            Ok(())
+        })?;
+        self.update.execute((level, kind, bucket, series, merged.encode()))?;
         Ok(())
-    })?;
-    conn.prepare_cached(
-        "UPDATE cell SET data = ?5 WHERE level = ?1 AND kind = ?2 AND bucket = ?3 AND series = ?4",
-    )?
-    .execute(params![level, kind, bucket, series, merged.encode()])?;
-    Ok(())
+    }
 }
 
 /// Adds an encoded cell. One that cannot be read is as good as none.
