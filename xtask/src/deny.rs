@@ -1,5 +1,7 @@
 //! `cargo xtask deny`: what we depend on is what `deny.toml` allows.
 
+mod advisories;
+
 use std::process::Command;
 
 use anyhow::Result;
@@ -12,15 +14,13 @@ const CARGO_DENY: &str = "0.20.2";
 
 /// The task.
 pub(crate) fn task() -> Result<()> {
-    if let Outcome::Skipped(why) = check()? {
-        println!("vulnerabilities are not looked for: {why}");
-    }
+    check()?;
     println!("licences, sources and versions of all dependencies are as deny.toml allows");
     Ok(())
 }
 
-/// Licences, sources and versions, from what is on this machine; then vulnerabilities, which are skipped where the list of
-/// them cannot be fetched.
+/// Licences, sources and versions, from what is on this machine; then vulnerabilities: today's where RustSec's database can be
+/// fetched, and else those that were known when our own list was last brought up to date.
 pub(crate) fn check() -> Result<Outcome> {
     let program = tools::cargo("cargo-deny", CARGO_DENY, &[])?;
     let deny = |arguments: &[&str]| {
@@ -30,7 +30,11 @@ pub(crate) fn check() -> Result<Outcome> {
     };
     deny(&["check", "bans", "licenses", "sources"])?;
     if deny(&["fetch", "db"]).is_err() {
-        return Ok(Outcome::Skipped("the advisory database cannot be fetched".to_owned()));
+        let crates = advisories::check()?;
+        println!(
+            "      RustSec's database cannot be fetched; {crates} crates are free of what xtask/advisories.toml lists"
+        );
+        return Ok(Outcome::Ran(Tally::PASS));
     }
     deny(&["check", "--disable-fetch", "advisories"])?;
     Ok(Outcome::Ran(Tally::PASS))

@@ -24,6 +24,7 @@ const FEATURES: [(&str, &[&str]); 4] = [
 pub(crate) fn run(places: &Places, rounds: u32, pairs: Pairs, output: &Path) -> Result<bool> {
     let stage = Stage::start(places)?;
     let twins = Twins { places, servers: &stage.ping, scheme: "http", path: "/ping", does: Does::Nothing };
+    twins.warm_up()?;
     let mut measured: [Vec<Pair<Full>>; FEATURES.len()] = Default::default();
     for number in 1..=rounds {
         for ((name, options), all) in FEATURES.iter().zip(&mut measured) {
@@ -33,7 +34,7 @@ pub(crate) fn run(places: &Places, rounds: u32, pairs: Pairs, output: &Path) -> 
         }
     }
     let mut report = format!(
-        "`/ping` of two equal servers, one of them watched, asked in turn for a fifth of a second each by `wrk` with {CONNECTIONS} connections, \
+        "`/ping` of two equal servers, one of them watched, asked in turn for a fifth of a second or more each by `wrk` with {CONNECTIONS} connections, \
          {} pairs for each line; medians and their 95 % confidence intervals. {}.\n\n\
          | what is on | options | requests/s of bare | app's CPU per request of bare |\n|---|---|--:|--:|\n",
         rounds * pairs.full,

@@ -11,13 +11,16 @@ use anyhow::{Context, Result};
 use super::CONNECTIONS;
 use super::usage;
 use super::wrk::parsed;
-use crate::process::Process;
+use crate::process::{Process, until};
 
-/// Of one measurement. What a machine's speed does within it, it does to both servers.
+/// Of one measurement at least. What a machine's speed does within it, it does to both servers.
 const SLICE: Duration = Duration::from_millis(200);
-/// After letting on, until the answers are read that came while nobody looked; and after halting, until the server has answered
-/// what was asked last.
-const SETTLES: Duration = Duration::from_millis(25);
+/// A slice has so many requests of each connection at least: they begin together, and must have spread by its end.
+const EACH: f64 = 10.0;
+/// Looks at whether a halted server still works.
+const LOOK: Duration = Duration::from_millis(5);
+/// A server that works has this much of that time.
+const WORKS: Duration = Duration::from_millis(1);
 /// Longer than any round: a flow ends with its round.
 const LONG: &str = "-d3600s";
 
@@ -28,6 +31,8 @@ pub(super) struct Flow {
     pid: u32,
     /// Bytes that wrk reads for each answer.
     answer: f64,
+    /// How long a request of each connection takes at full load.
+    all: Duration,
 }
 
 /// What a server did in a slice.
@@ -45,10 +50,15 @@ impl Flow {
         let mut command = Command::new("wrk");
         // Its own patience is shorter than a pause may be.
         command.args(["-t1", "--latency", LONG, "--timeout", "60s", &format!("-c{CONNECTIONS}"), url]);
-        let flow = Self { wrk: Process::start("wrk", &mut command, log)?, pid, answer };
+        let mut flow =
+            Self { wrk: Process::start("wrk", &mut command, log)?, pid, answer, all: Duration::ZERO };
         // All connections are made, and the app has come to speed.
         thread::sleep(Duration::from_secs(1));
-        flow.halt();
+        let begin = flow.answers()?;
+        thread::sleep(SLICE);
+        let rate = (flow.answers()? - begin) / SLICE.as_secs_f64();
+        flow.all = Duration::from_secs_f64(f64::from(CONNECTIONS) / rate.max(f64::from(CONNECTIONS)));
+        flow.halt()?;
         Ok(flow)
     }
 
@@ -56,11 +66,12 @@ impl Flow {
     pub(super) fn slice(&mut self) -> Result<Full> {
         self.wrk.check_alive()?;
         self.wrk.signal(libc::SIGCONT);
-        thread::sleep(SETTLES);
+        // First it reads the answers that came when it was halted.
+        thread::sleep(self.all.max(4 * LOOK));
         let (begin, answers, cpu) = (Instant::now(), self.answers()?, usage::cpu(self.pid)?);
-        thread::sleep(SLICE);
+        thread::sleep(SLICE.max(self.all.mul_f64(EACH)));
         let (took, answers, cpu) = (begin.elapsed(), self.answers()? - answers, usage::cpu(self.pid)? - cpu);
-        self.halt();
+        self.halt()?;
         Ok(Full { rate: answers / took.as_secs_f64(), app_us: cpu.as_secs_f64() * 1e6 / answers })
     }
 
@@ -68,7 +79,7 @@ impl Flow {
     pub(super) fn end(mut self) -> Result<u64> {
         self.wrk.signal(libc::SIGCONT);
         // The signal must find its first thread awake, which is the one that it ends.
-        thread::sleep(SETTLES);
+        thread::sleep(LOOK);
         self.wrk.stop(libc::SIGINT, Duration::from_secs(10))?;
         Ok(parsed(&self.wrk.output())?.requests)
     }
@@ -81,8 +92,13 @@ impl Flow {
         Ok(bytes.parse::<f64>()? / self.answer)
     }
 
-    fn halt(&self) {
+    /// Halts it, and waits until the server has answered what was asked last.
+    fn halt(&self) -> Result<()> {
         self.wrk.signal(libc::SIGSTOP);
-        thread::sleep(SETTLES);
+        until(Duration::from_secs(10), "a server to answer what it was asked", || {
+            let before = usage::cpu(self.pid)?;
+            thread::sleep(LOOK);
+            Ok((usage::cpu(self.pid)? - before < WORKS).then_some(()))
+        })
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn run(
         };
         let &Workload { name, scheme, path, does } = workload;
         let twins = Twins { places, servers, scheme, path, does };
+        twins.warm_up()?;
         for number in 1..=rounds {
             let round = twins.round(number, pairs, &[])?;
             println!("{name}: round {number}/{rounds}: {round}");

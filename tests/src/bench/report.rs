@@ -19,10 +19,13 @@ use crate::places::Places;
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [rate, app] = [RATE, APP].map(|figure| Figure::of(&self.full, figure));
-        let [p99, alone] = [P99, ALONE].map(|figure| Figure::of(&self.calm, figure));
         write!(f, "{:.0} -> {:.0} rps ({}), ", rate.bare, rate.watched, rate.ratio.shown(3))?;
-        write!(f, "app's CPU {}, p99 {:.2} -> {:.2} ms, ", app.ratio.shown(3), p99.bare, p99.watched)?;
-        write!(f, "alone {:.0} -> {:.0} us, ", alone.bare, alone.watched)?;
+        write!(f, "app's CPU {}, ", app.ratio.shown(3))?;
+        if !self.calm.is_empty() {
+            let [p99, alone] = [P99, ALONE].map(|figure| Figure::of(&self.calm, figure));
+            write!(f, "p99 {:.2} -> {:.2} ms, ", p99.bare, p99.watched)?;
+            write!(f, "alone {:.0} -> {:.0} us, ", alone.bare, alone.watched)?;
+        }
         write!(f, "{} lost, {} calls or statements lost", self.usage.lost(), self.usage.not_made())
     }
 }
@@ -177,7 +180,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "Two equal servers, FastAPI on one uvicorn worker each (uvloop, httptools), one of them watched, and `wrk` with {CONNECTIONS} \
-             connections on the same machine. The machine's speed drifts, so they are asked in turn: for a fifth of a second each at full \
+             connections on the same machine. The machine's speed drifts, so they are asked in turn: for a fifth of a second or more each at full \
              load, {} times in each of {count} rounds, and for a second each at {pace:.0} % of it and by one connection, {} times. Each is \
              watched in every other round. Medians, those of ratios over the ratios of neighbours. {}; others on its host took {:.0} % of the \
              processors' time meanwhile. The bare server pays as well for the tests that end a probe early: a write and a read of a process \

@@ -12,8 +12,18 @@ use crate::port::free_port;
 use crate::process::Process;
 
 /// Of uvicorn.
-pub(super) const OPTIONS: &[&str] =
-    &["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"];
+pub(super) const OPTIONS: &[&str] = &[
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+    "--no-access-log",
+    "--log-level",
+    "warning",
+    // A halted load must find its connections again.
+    "--timeout-keep-alive",
+    "60",
+];
 
 /// A server that listens.
 pub(super) struct Served {

@@ -75,6 +75,14 @@ impl Pairs {
 }
 
 impl Twins<'_> {
+    /// Loads both before anything is measured: what is made once, as prepared statements, is made without an agent.
+    pub(super) fn warm_up(&self) -> Result<()> {
+        for server in self.servers {
+            self.wrk(server, 2).saturate()?;
+        }
+        Ok(())
+    }
+
     /// The round `number`, by an agent with `options`.
     pub(super) fn round(&self, number: u32, pairs: Pairs, options: &[&str]) -> Result<Round> {
         let [one, other] = self.servers;
