@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::medians::median;
 use super::report::machine;
 use super::{usage, write};
 use crate::agent::Agent;
@@ -50,8 +51,8 @@ pub(crate) fn run(places: &Places, rounds: u32, output: &Path) -> Result<bool> {
     );
     for workers in WORKERS {
         let turns = (0..rounds).map(|_| turn(places, &python, workers)).collect::<Result<Vec<_>>>()?;
-        let of = |figure: fn(&Turn) -> f64| sorted(&turns, figure)[turns.len() / 2];
-        let most = |figure: fn(&Turn) -> f64| sorted(&turns, figure)[turns.len() - 1] * 1e3;
+        let of = |figure: fn(&Turn) -> f64| median(turns.iter().map(figure));
+        let most = |figure: fn(&Turn) -> f64| turns.iter().map(figure).fold(f64::NAN, f64::max) * 1e3;
         let line = format!(
             "| {workers} | {:.2} | {:.2} | {:.2} | {:.1} | {:.1} | {:.0} |",
             of(|turn| turn.answers),
@@ -65,12 +66,6 @@ pub(crate) fn run(places: &Places, rounds: u32, output: &Path) -> Result<bool> {
         writeln!(report, "{line}")?;
     }
     write(output, &report)
-}
-
-fn sorted(turns: &[Turn], figure: fn(&Turn) -> f64) -> Vec<f64> {
-    let mut figures: Vec<f64> = turns.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    figures
 }
 
 fn turn(places: &Places, python: &Path, workers: usize) -> Result<Turn> {

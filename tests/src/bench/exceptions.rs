@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::medians::median;
 use super::report::machine;
 use super::write;
 use crate::agent::Agent;
@@ -49,7 +50,8 @@ pub(crate) fn run(places: &Places, rounds: u32, output: &Path) -> Result<bool> {
     report += "| exception | traceback entries | bare | watched | on their way | the same, muted | added per entry | muted |\n";
     report += "|---|--:|--:|--:|--:|--:|--:|--:|\n";
     for ((_, words, entries), rounds) in WAYS.iter().zip(&all) {
-        let [bare, watched, first, muted] = [0, 1, 2, 3].map(|at| median(rounds, at));
+        let [bare, watched, first, muted] =
+            [0, 1, 2, 3].map(|at| median(rounds.iter().map(|round| round[at])));
         let added = |ns: f64| (ns - watched) / entries;
         writeln!(
             report,
@@ -59,12 +61,6 @@ pub(crate) fn run(places: &Places, rounds: u32, output: &Path) -> Result<bool> {
         )?;
     }
     write(output, &report)
-}
-
-fn median(rounds: &[Round], at: usize) -> f64 {
-    let mut figures: Vec<f64> = rounds.iter().map(|round| round[at]).collect();
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn measure(places: &Places, python: &Path, way: &str) -> Result<Round> {

@@ -38,7 +38,7 @@ pub(super) const APP: fn(&Full) -> f64 = |full| full.app_us;
 const P99: fn(&Calm) -> f64 = |calm| calm.paced.p99_ms;
 const P50: fn(&Calm) -> f64 = |calm| calm.paced.p50_ms;
 /// Median latency of one request after the other, microseconds.
-pub(super) const ALONE: fn(&Calm) -> f64 = |calm| calm.alone.p50_ms * 1e3;
+const ALONE: fn(&Calm) -> f64 = |calm| calm.alone.p50_ms * 1e3;
 
 /// A figure over pairs: medians.
 pub(super) struct Figure {
