@@ -5,12 +5,21 @@ use aya_ebpf::helpers::bpf_get_smp_processor_id;
 
 use crate::{
     emit,
-    kernel::{Sock, read},
+    kernel::{Sock, Socket, read},
     maps::{CONNS, OFF_SK_ERR, count},
 };
 
 /// `Conn::run` of a connection over which nothing has moved yet.
 pub const NO_RUN: u16 = 2;
+
+/// The connection of a socket that is in the table and that user space knows.
+#[inline(always)]
+pub fn known(socket: Socket) -> Option<*mut Conn> {
+    let conn = CONNS.get_ptr_mut(socket.key)?;
+    // SAFETY: a live map value; other CPUs may write to it, fields are words.
+    let (inode, flags) = unsafe { ((*conn).inode, (*conn).flags) };
+    (inode == socket.inode && flags & conn_flags::ANNOUNCED != 0).then_some(conn)
+}
 
 /// The connection of `sock`, entered into the table if it is not there or belongs to an earlier socket at that address.
 #[inline(always)]

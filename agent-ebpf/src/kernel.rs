@@ -74,6 +74,21 @@ pub struct Sock {
 /// The stream socket that `fd` of the current process names, if it is one.
 #[inline(always)]
 pub fn stream_socket(fd: u64) -> Option<Sock> {
+    stream(socket(fd)?)
+}
+
+/// A socket, of whatever kind.
+#[derive(Clone, Copy)]
+pub struct Socket {
+    /// Address of its `struct sock`.
+    pub key: u64,
+    /// Inode of the socket file.
+    pub inode: u64,
+}
+
+/// The socket that `fd` of the current process names, if it is one.
+#[inline(always)]
+pub fn socket(fd: u64) -> Option<Socket> {
     let fd = fd as u32;
     // SAFETY: typed by the verifier, from the current task on; a task that ends has no files, which reads as no descriptors.
     let (max, fds): (u32, u64) = unsafe {
@@ -98,12 +113,19 @@ pub fn stream_socket(fd: u64) -> Option<Sock> {
     if key == 0 {
         return None;
     }
+    let inode: u64 = read(inode, OFF_INODE_INO.load())?;
+    Some(Socket { key, inode })
+}
+
+/// The socket, if it is a stream of a family that is looked at.
+#[inline(always)]
+pub fn stream(socket: Socket) -> Option<Sock> {
+    let Socket { key, inode } = socket;
     let family: u16 = read(key, OFF_SK_FAMILY.load())?;
     let kind: u16 = read(key, OFF_SK_TYPE.load())?;
     use apm_agent_ebpf::family as f;
     if kind != SOCK_STREAM || !matches!(family, f::UNIX | f::INET | f::INET6) {
         return None;
     }
-    let inode: u64 = read(inode, OFF_INODE_INO.load())?;
     Some(Sock { key, inode, family })
 }

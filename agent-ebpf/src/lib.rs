@@ -446,6 +446,10 @@ pub mod conn_flags {
     pub const STATEMENTS: u16 = 1 << 8;
     /// The process has closed a descriptor of it: what else stands for it there may stand for another connection now.
     pub const LET_GO: u16 = 1 << 9;
+    /// uvloop reads it: what it writes of a response after its head tells nothing of who wrote that.
+    pub const UVLOOP: u16 = 1 << 10;
+    /// Up to the position `queued`, code of another unit than the writing one may have queued what is written.
+    pub const BACKLOG: u16 = 1 << 11;
 }
 
 /// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.

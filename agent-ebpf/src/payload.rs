@@ -240,10 +240,13 @@ fn start(shape: Shape, total: u64) -> (u64, u64) {
     }
 }
 
-/// Does a response begin here that tells of a failure of the server?
+/// Does a response begin here that tells of a failure of the server? `first` are its [`first_bytes`].
 #[inline(always)]
-pub fn fails(conn: &Conn, shape: Shape, total: u64) -> bool {
+pub fn fails(conn: &Conn, shape: Shape, total: u64, first: u64) -> bool {
     if matches!(conn.by, opened_by::CONNECT | opened_by::TLS_CONNECT) {
+        return false;
+    }
+    if conn.request != 0 && !begins_response(first) {
         return false;
     }
     let (base, len) = start(shape, total);
@@ -251,15 +254,30 @@ pub fn fails(conn: &Conn, shape: Shape, total: u64) -> bool {
     if conn.request == 0 { stream_fails(base, len) != 0 } else { exceptions::is_failure(base) }
 }
 
-/// For which request the bytes are moved; to be asked once per chunk, with what [`plan`] said of it.
+/// Does a response of HTTP/1 begin with these bytes, lower ones first?
 #[inline(always)]
-pub fn origin(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64, plan: &Plan, to: &mut Origin) {
+pub fn begins_response(first: u64) -> bool {
+    first << 24 == const { u64::from_le_bytes(*b"\0\0\0HTTP/") }
+}
+
+/// For which request the bytes are moved; to be asked once per chunk, with what [`plan`] said of it. `first` gives its
+/// [`first_bytes`].
+#[inline(always)]
+pub fn origin(
+    conn: &mut Conn,
+    id: u64,
+    write: bool,
+    first: impl FnOnce() -> u64,
+    total: u64,
+    plan: &Plan,
+    to: &mut Origin,
+) {
     if write {
         // uvloop's own writes change nothing, and who wrote a response is told by how it begins.
-        let follows = conn_flags::SERVES | conn_flags::QUEUED | conn_flags::WHOLE;
         if !plan.run_starts
-            && conn.flags & follows == conn_flags::SERVES | conn_flags::QUEUED
-            && first_bytes(shape, total) << 24 != const { u64::from_le_bytes(*b"\0\0\0HTTP/") }
+            && conn.flags & (conn_flags::SERVES | conn_flags::WHOLE) == conn_flags::SERVES
+            && conn.flags & (conn_flags::QUEUED | conn_flags::UVLOOP) != 0
+            && !begins_response(first())
         {
             attribution::nowhere(to);
             return;
@@ -272,7 +290,7 @@ pub fn origin(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64, p
         }
         attribution::outgoing(conn, id, what, to);
     } else {
-        let first = if plan.run_starts { first_bytes(shape, total) } else { 0 };
+        let first = if plan.run_starts { first() } else { 0 };
         attribution::inbound(conn, id, first, total, to);
     }
 }
@@ -327,28 +345,22 @@ pub fn opens_http2(address: u64) -> bool {
     start == Ok(*b"PRI ")
 }
 
-/// Does a response begin here? Several may be written in one run.
+/// Copies what parsers need of the `total` bytes that the call moved, and writes the event. `written` are the [`first_bytes`]
+/// of a write; those of a read are looked at where a run begins only.
 #[inline(always)]
-pub fn response_begins(address: u64) -> bool {
-    // SAFETY: the helper checks the address.
-    let start = unsafe { bpf_probe_read_user(address as *const [u8; 5]) };
-    start == Ok(*b"HTTP/")
-}
-
-/// Copies what parsers need of the `total` bytes that the call moved, and writes the event.
-#[inline(always)]
-pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> Option<()> {
+pub fn send(conn: &mut Conn, id: u64, write: bool, written: u64, shape: Shape, total: u64) -> Option<()> {
     // SAFETY: this CPU's own value.
     let s = unsafe { &mut *SCRATCH.get_ptr_mut(0)? };
+    let first = || if write { written } else { first_bytes(shape, total) };
     let plan = plan(conn, write, total, || match shape {
-        Shape::Buffer(base) => write && response_begins(base),
+        Shape::Buffer(_) => write && begins_response(written),
         _ => false,
     });
     if plan.run_starts {
-        pieces::look(conn, write, plan.pos, total, || first_bytes(shape, total));
+        pieces::look(conn, write, plan.pos, total, first);
     }
     // Before anything is copied, and into the event at once: the verifier then walks the rest once.
-    origin(conn, id, write, shape, total, &plan, &mut s.data.origin);
+    origin(conn, id, write, first, total, &plan, &mut s.data.origin);
     let wanted = pieces::wanted(conn, write);
     let inside = pieces::account(conn, write, plan.run_starts, total);
     // Field by field: built as a whole, it would lie on the stack first.
@@ -359,7 +371,6 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, shape: Shape, total: u64) -> 
     s.data.conn = conn.id;
     s.data.pos = plan.pos;
     let large = wanted && !pieces::fits(shape, total);
-    let first = || first_bytes(shape, total);
     if large && !(write && pieces::is_one_message(conn, plan.run_starts, inside, first, total)) {
         pieces::send(s, write, shape, total);
         return Some(());

@@ -1,20 +1,41 @@
 //! Fuzzing every target of `fuzz/`.
 
+use std::ffi::OsString;
 use std::num::NonZero;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
 use crate::steps::{Outcome, Tally};
 use crate::{places, shell};
 
+mod corpus;
+
 const CARGO_FUZZ: &str = "0.13.1";
 
 /// `cargo xtask fuzz`
-pub(crate) fn task(seconds: u32) -> Result<()> {
-    println!("{}", run(seconds)?.line()?);
+pub(crate) fn task(seconds: u32, target: Option<&str>, keep: bool) -> Result<()> {
+    let (cargo_fuzz, mut targets) = built()?;
+    if let Some(only) = target {
+        if !targets.iter().any(|target| target == only) {
+            bail!("no fuzz target {only}; there are {}", targets.join(", "));
+        }
+        targets.retain(|target| target == only);
+    }
+    let outcome = run_all(&cargo_fuzz, &targets, seconds)?;
+    if keep {
+        for target in &targets {
+            let directory = corpus::unpack(target)?;
+            let mut command = fuzz(&cargo_fuzz);
+            command.args(["cmin", "--sanitizer", "none"]).args(target_dir()).arg(target).arg(&directory);
+            shell::quiet(&mut command)?;
+            let (kept, all) = corpus::keep(target, &directory)?;
+            println!("      {target}: {kept} inputs kept of {all} that reach different code");
+        }
+    }
+    println!("{}", outcome.line()?);
     Ok(())
 }
 
@@ -24,23 +45,26 @@ pub(crate) fn run(seconds: u32) -> Result<Outcome> {
         return Ok(Outcome::Skipped("no fuzz/Cargo.toml".to_owned()));
     }
     let (cargo_fuzz, targets) = built()?;
+    run_all(&cargo_fuzz, &targets, seconds)
+}
+
+fn run_all(cargo_fuzz: &Path, targets: &[String], seconds: u32) -> Result<Outcome> {
     let mut tally = Tally::default();
     let mut failures = Vec::new();
     // A target keeps one processor busy.
     let at_once = thread::available_parallelism().map_or(1, NonZero::get);
     for targets in targets.chunks(at_once) {
-        let commands = targets.iter().map(|target| {
-            let mut command = fuzz(&cargo_fuzz);
-            command.args(["run", "--sanitizer", "none"]).args(target_dir()).arg(target);
-            command
-                .args(["--", "-timeout=10", "-rss_limit_mb=2048"])
-                .arg(format!("-max_total_time={seconds}"));
-            (target, thread::spawn(move || shell::quiet(&mut command)))
+        if seconds >= 60 {
+            println!("      {} for {seconds} s", targets.join(" and "));
+        }
+        let runs = targets.iter().map(|target| {
+            let (cargo_fuzz, name) = (cargo_fuzz.to_owned(), target.clone());
+            (target, thread::spawn(move || fuzzed(&cargo_fuzz, &name, seconds)))
         });
-        for (target, run) in commands.collect::<Vec<_>>() {
+        for (target, run) in runs.collect::<Vec<_>>() {
             match run.join().expect("a command's output is read without a panic") {
-                Ok(()) => {
-                    println!("      ok {target}, {seconds} s");
+                Ok(figures) => {
+                    println!("      ok {target}, {seconds} s{figures}");
                     tally.passed += 1;
                 }
                 Err(error) => {
@@ -52,6 +76,31 @@ pub(crate) fn run(seconds: u32) -> Result<Outcome> {
         }
     }
     Ok(Outcome::of(tally, failures))
+}
+
+/// Fuzzes one target, from its corpus on. Returns what it came to in words.
+fn fuzzed(cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<String> {
+    let mut command = fuzz(cargo_fuzz);
+    command.args(["run", "--sanitizer", "none"]).args(target_dir()).arg(target).arg(corpus::unpack(target)?);
+    command
+        .args(["--", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
+        .arg(format!("-max_total_time={seconds}"));
+    let done = command.stdin(Stdio::null()).output().context("cannot start cargo-fuzz")?;
+    let told = String::from_utf8_lossy(&done.stderr);
+    if !done.status.success() {
+        bail!("{target} ended with {}\n{}{told}", done.status, String::from_utf8_lossy(&done.stdout));
+    }
+    Ok(figures(&told).unwrap_or_default())
+}
+
+/// Inputs and edges reached, from what libFuzzer printed.
+fn figures(told: &str) -> Option<String> {
+    let after = |text: &str| {
+        let (_, rest) = told.rsplit_once(text)?;
+        rest.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let (inputs, edges) = (after("stat::number_of_executed_units:")?, after(" cov: ")?);
+    Some(format!(": {inputs} inputs, {edges} edges reached"))
 }
 
 /// Installs cargo-fuzz and builds the targets, if there are any.
@@ -75,7 +124,7 @@ fn built() -> Result<(PathBuf, Vec<String>)> {
 /// cargo-fuzz under the toolchain in use. Its coverage flags are unstable: on a stable compiler the bootstrap
 /// variable admits them, which spares every contributor a second toolchain. The code is safe Rust, so the
 /// sanitizers, which do need nightly, are left out.
-fn fuzz(cargo_fuzz: &PathBuf) -> Command {
+fn fuzz(cargo_fuzz: &Path) -> Command {
     let mut command = Command::new(cargo_fuzz);
     command
         .arg("fuzz")
@@ -85,7 +134,7 @@ fn fuzz(cargo_fuzz: &PathBuf) -> Command {
     command
 }
 
-fn target_dir() -> [std::ffi::OsString; 2] {
+fn target_dir() -> [OsString; 2] {
     ["--target-dir".into(), places::target().join("fuzz").into()]
 }
 
@@ -102,4 +151,17 @@ fn installed() -> Result<PathBuf> {
         shell::quiet(&mut install)?;
     }
     Ok(binary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::figures;
+
+    #[test]
+    fn what_libfuzzer_prints_at_its_end_is_read() {
+        let told = "#2 INITED cov: 12 ft: 13 corp: 1/1b\n#524288 pulse  cov: 431 ft: 1200 corp: 300/12Kb\n\
+            stat::number_of_executed_units: 600123\nstat::average_exec_per_sec:     75015\n";
+        assert_eq!(figures(told).unwrap(), ": 600123 inputs, 431 edges reached");
+        assert_eq!(figures("thread panicked"), None);
+    }
 }

@@ -91,6 +91,11 @@ enum Task {
         /// Seconds per target
         #[arg(long, default_value_t = 60)]
         seconds: u32,
+        /// Keep the inputs that reach different code in fuzz/corpus, where every run begins
+        #[arg(long)]
+        keep: bool,
+        /// Only this target
+        target: Option<String>,
     },
     /// Load the probes and watch a server inside Debian's kernels, emulated by qemu
     Vmtest {
@@ -121,7 +126,7 @@ fn main() -> ExitCode {
         Task::Dashboard => dashboard::build(),
         Task::Bench { part: Some(part), .. } => bench::part(part),
         Task::Bench { rounds, pairs, only, part: None } => bench::overhead(rounds, pairs, only.as_deref()),
-        Task::Fuzz { seconds } => fuzz::task(seconds),
+        Task::Fuzz { seconds, keep, target } => fuzz::task(seconds, target.as_deref(), keep),
         Task::Vmtest { kernel, record } => vm::task(kernel.as_deref(), record),
         Task::Dist => dist::task(),
         Task::Ci => suite::ci(),

@@ -30,6 +30,7 @@ pub(crate) fn prepare() -> Result<Vec<&'static str>> {
     if let Some(python) = interpreter(CLIENTS_ON) {
         clients(&python)?;
         environment(APPLICATIONS, "applications.txt", &python)?;
+        aside(APPLICATIONS, "uvloop-0.22", "applications-uvloop.txt", &[])?;
     }
     Ok(absent)
 }
@@ -48,20 +49,17 @@ pub(crate) fn peers() -> Result<()> {
 /// The environment of the tests of outgoing traffic: psycopg2 twice, from its wheel and from source.
 fn clients(python: &Path) -> Result<()> {
     environment("outgoing", "outgoing.txt", python)?;
-    let source = home("outgoing").join("psycopg2-source");
-    if !source.exists() {
-        let wanted = places::root().join("tests/requirements/outgoing-source.txt");
-        let mut pip = Command::new(home("outgoing").join("bin/python"));
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-binary",
-            "psycopg2",
-        ]);
-        shell::quiet(pip.arg("--target").arg(&source).arg("--requirement").arg(&wanted))?;
+    aside("outgoing", "psycopg2-source", "outgoing-source.txt", &["--no-binary", "psycopg2"])
+}
+
+/// Packages of another version than those of the environment `name`, in a directory of it.
+fn aside(name: &str, directory: &str, requirements: &str, options: &[&str]) -> Result<()> {
+    let target = home(name).join(directory);
+    if !target.exists() {
+        let wanted = places::root().join("tests/requirements").join(requirements);
+        let mut pip = Command::new(home(name).join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(options);
+        shell::quiet(pip.arg("--target").arg(&target).arg("--requirement").arg(&wanted))?;
     }
     Ok(())
 }

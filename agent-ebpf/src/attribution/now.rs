@@ -43,7 +43,7 @@ pub fn half(address: u64) -> u32 {
 /// Both must be null or live map values.
 #[unsafe(no_mangle)]
 #[inline(never)]
-unsafe extern "C" fn thread_state(python: *const Python, thread: *mut Thread) -> u64 {
+unsafe extern "C" fn thread_state(id: u64, python: *const Python, thread: *mut Thread) -> u64 {
     if python.is_null() || thread.is_null() {
         return 0;
     }
@@ -52,7 +52,9 @@ unsafe extern "C" fn thread_state(python: *const Python, thread: *mut Thread) ->
     // What CPython takes for a thread's identity (`PyThread_get_thread_ident`).
     let me = kernel::thread_pointer();
     let offset = u64::from(python.thread_id);
-    if thread.state != 0 && word(thread.state + offset) == me {
+    // The first thread of a process has one as long as the interpreter runs. Others may have one after the other, or none.
+    let is_first = id as u32 == (id >> 32) as u32;
+    if thread.state != 0 && (is_first || word(thread.state + offset) == me) {
         return thread.state;
     }
     if python.state_slot != 0 {
@@ -129,7 +131,7 @@ impl Now {
             return Some(now);
         }
         // SAFETY: a live map value.
-        let state = unsafe { thread_state(python, thread) };
+        let state = unsafe { thread_state(id, python, thread) };
         if state == 0 {
             return Some(now);
         }
@@ -144,6 +146,9 @@ impl Now {
             unsafe { bpf_probe_read_user(context as *const ContextHead) }.unwrap_or([0; 6]);
         if head[1] != python.context_type {
             count(counter::NO_CONTEXT);
+            // The interpreter may have been started anew.
+            // SAFETY: a live map value.
+            unsafe { (*thread).state = 0 };
             return Some(now);
         }
         now.context = context;

@@ -125,7 +125,10 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     if conn.flags & conn_flags::BOUND == 0 && call.socket != 0 && emit::bound(conn.id, call.socket, id) {
         conn.flags |= conn_flags::BOUND;
     }
-    let plan = payload::plan(conn, write, total, || write && payload::response_begins(call.buffer));
+    let shape = Shape::Buffer(call.buffer);
+    let written = if write { payload::first_bytes(shape, total) } else { 0 };
+    let first = || if write { written } else { payload::first_bytes(shape, total) };
+    let plan = payload::plan(conn, write, total, || write && payload::begins_response(written));
     if plan.pos == 0 && payload::opens_http2(call.buffer) {
         conn.flags |= if write { conn_flags::WHOLE } else { conn_flags::WHOLE | conn_flags::SERVES };
     }
@@ -143,13 +146,12 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         origin: attribution::NOWHERE,
     };
     let buffer = call.buffer;
-    let shape = Shape::Buffer(buffer);
-    if write && payload::fails(conn, shape, total) {
+    if write && payload::fails(conn, shape, total, written) {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
-    payload::origin(conn, id, write, shape, total, &plan, &mut data.origin);
+    payload::origin(conn, id, write, first, total, &plan, &mut data.origin);
     if plan.run_starts {
-        pieces::look(conn, write, plan.pos, total, || payload::first_bytes(shape, total));
+        pieces::look(conn, write, plan.pos, total, first);
     }
     // Start and end together hold a whole TLS record (RFC 8446, 5.1: 16 KiB), which is all that a read gives: HTTP/2 must
     // not miss a byte of it.
@@ -157,7 +159,6 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     let wanted = pieces::wanted(conn, write);
     let inside = pieces::account(conn, write, plan.run_starts, total);
     let large = write && total > 16384 && wanted;
-    let first = || payload::first_bytes(shape, total);
     if large && !pieces::is_one_message(conn, plan.run_starts, inside, first, total) {
         return in_pieces(conn, &mut data, buffer, total as u32, MOST as u32);
     }

@@ -7,7 +7,7 @@ use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, pr
 use super::{tls_binding, watched};
 use crate::{
     connection, emit, exceptions,
-    kernel::{Args, stream_socket, syscall_args},
+    kernel::{Args, socket, stream, syscall_args},
     payload::{self, Shape},
 };
 
@@ -61,9 +61,12 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
     if write && args.0[0] == STDERR && ret > 0 {
         exceptions::look_at_exception(id, 0, u64::from(seen_at::STDERR));
     }
-    let sock = stream_socket(args.0[0])?;
+    let socket = socket(args.0[0])?;
     let shape = shape(&args)?;
-    let conn = connection::of(&sock, id, opened_by::DATA)?;
+    let conn = match connection::known(socket) {
+        Some(conn) => conn,
+        None => connection::of(&stream(socket)?, id, opened_by::DATA)?,
+    };
     // SAFETY: a live map value; fields are words, and threads that share one socket are ordered by the kernel's lock.
     let conn = unsafe { &mut *conn };
     conn.tgid = (id >> 32) as u32;
@@ -83,10 +86,11 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
         }
         return None;
     }
-    if write && payload::fails(conn, shape, ret as u64) {
+    let first = if write { payload::first_bytes(shape, ret as u64) } else { 0 };
+    if write && payload::fails(conn, shape, ret as u64, first) {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
-    payload::send(conn, id, write, shape, ret as u64)?;
+    payload::send(conn, id, write, first, shape, ret as u64)?;
     if conn.flags & conn_flags::TLS != 0 {
         tls_binding::ciphertext(conn, id, write, shape);
     }

@@ -4,12 +4,13 @@
 
 As `drive.py`, but for `http://` it speaks HTTP/2 from the first byte (RFC 9113, 3.3), or with UPGRADED in the environment
 asks for it with the first request of each connection (RFC 7540, 3.2). Of the connections, two stay the same from before
-`ready` is printed, the others are made anew for each round of requests.
+`ready` is printed, the others are made anew for each round of requests. With SLOW in the environment it reads little at a time.
 """
 
 import asyncio
 import itertools
 import os
+import socket
 import sys
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ import httpx
 
 CONNECTIONS, STREAMS = 5, 10
 FIRST = 100_000
+SLOW_BYTES, SLOW_SECONDS = 16384, 0.002
 
 
 class Upgraded:
@@ -29,6 +31,8 @@ class Upgraded:
         self.at = urlsplit(base)
         self.lock = asyncio.Lock()
         self.answers, self.statuses = {}, {}
+        self.socket = socket.socket()
+        self.socket.setblocking(False)
         self.h2 = self.writer = None
 
     async def get(self, path):
@@ -41,7 +45,10 @@ class Upgraded:
         return SimpleNamespace(status_code=int(await answer), http_version="HTTP/2", text="")
 
     async def open(self, path):
-        reader, self.writer = await asyncio.open_connection(self.at.hostname, self.at.port)
+        if "SLOW" in os.environ:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BYTES)
+        await asyncio.get_running_loop().sock_connect(self.socket, (self.at.hostname, self.at.port))
+        reader, self.writer = await asyncio.open_connection(sock=self.socket, limit=SLOW_BYTES)
         self.reader = reader
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         settings = self.h2.initiate_upgrade_connection().decode()
@@ -62,6 +69,8 @@ class Upgraded:
 
     async def read(self):
         while data := await self.reader.read(65536):
+            if "SLOW" in os.environ:
+                await asyncio.sleep(SLOW_SECONDS)
             for event in self.h2.receive_data(data):
                 if isinstance(event, h2.events.ResponseReceived):
                     self.statuses[event.stream_id] = dict(event.headers)[":status"]

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what watching costs the watched app, and what the agent itself takes.
 
+mod apart;
 pub(crate) mod attach;
 pub(crate) mod exceptions;
 pub(crate) mod features;

@@ -182,7 +182,7 @@ impl fmt::Display for Report {
             "Two equal servers, FastAPI on one uvicorn worker each (uvloop, httptools), one of them watched, and `wrk` with {CONNECTIONS} \
              connections on the same machine. The machine's speed drifts, so they are asked in turn: for a fifth of a second or more each at full \
              load, {} times in each of {count} rounds, and for a second each at {pace:.0} % of it and by one connection, {} times. Each is \
-             watched in every other round. Medians, those of ratios over the ratios of neighbours. {}; others on its host took {:.0} % of the \
+             watched in every other round, and they share no file with code: on the watched server's files the other would pay for traps, too. Medians, those of ratios over the ratios of neighbours. {}; others on its host took {:.0} % of the \
              processors' time meanwhile. The bare server pays as well for the tests that end a probe early: a write and a read of a process \
              that is not watched take {:.0} ns where there is no agent, {:.0} ns beside one.\n",
             per_round[0],

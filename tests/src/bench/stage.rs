@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use tempfile::TempDir;
 
+use super::apart::Apart;
 use crate::cases::outgoing::{Postgres, certificate, listening};
 use crate::places::Places;
 use crate::port::free_port;
@@ -31,7 +32,7 @@ pub(super) struct Served {
     pub(super) port: u16,
 }
 
-/// All of them; of each that is measured there are two.
+/// All of them; of each that is measured there are two, which share no file with code.
 pub(super) struct Stage {
     /// `/ping` alone.
     pub(super) ping: [Served; 2],
@@ -53,7 +54,13 @@ impl Stage {
         postgres.sql("shop", "INSERT INTO items (note) VALUES ('of the benchmark')")?;
         let python = places.any_python()?;
         let outgoing = places.clients()?;
-        let start = |name: &str, python: &Path, app: &str, tls: bool, settings: &[(&str, String)]| {
+        type Settings<'a> = &'a [(&'a str, String)];
+        let start = |name: &str,
+                     python: &Path,
+                     app: &str,
+                     tls: bool,
+                     settings: Settings<'_>,
+                     apart: Option<&Apart>| {
             let port = free_port()?;
             let mut command = Command::new(python);
             command.args(["-m", "uvicorn", app, "--host", "127.0.0.1", "--port", &port.to_string()]);
@@ -62,12 +69,24 @@ impl Stage {
             if tls {
                 command.arg("--ssl-certfile").arg(&certificate).arg("--ssl-keyfile").arg(&key);
             }
+            if let Some(apart) = apart {
+                command = apart.start(&command);
+            }
             let log: PathBuf = directory.path().join(name).with_extension("log");
             let process = listening(name, &mut command, &log, &[port])?;
             Ok::<_, anyhow::Error>(Served { process, port })
         };
-        let upstream = start("upstream", &python, "app:app", false, &[])?;
-        let upstream_tls = start("upstream-tls", &python, "app:app", true, &[])?;
+        let twins = |name: &str, python: &Path, app: &str, tls: bool, settings: Settings<'_>| {
+            let one = start(&format!("{name}-1"), python, app, tls, settings, None)?;
+            let apart = Apart::of(one.process.pid(), &directory.path().join(name))?;
+            let other = start(&format!("{name}-2"), python, app, tls, settings, Some(&apart))?;
+            Ok::<_, anyhow::Error>([one, other])
+        };
+        let ping = twins("ping", &python, "app:app", false, &[])?;
+        // What is called runs beside the one and the other, and is not to be slowed by what they are watched by.
+        let apart = Apart::of(ping[0].process.pid(), &directory.path().join("upstream"))?;
+        let upstream = start("upstream", &python, "app:app", false, &[], Some(&apart))?;
+        let upstream_tls = start("upstream-tls", &python, "app:app", true, &[], Some(&apart))?;
         let settings = [
             ("BENCH_DATABASE", format!("postgres://apm:secret@127.0.0.1:{}/shop", postgres.port)),
             ("BENCH_UPSTREAM", format!("http://127.0.0.1:{}", upstream.port)),
@@ -75,18 +94,9 @@ impl Stage {
             ("BENCH_CERTIFICATE", certificate.display().to_string()),
         ];
         Ok(Self {
-            ping: [
-                start("ping-1", &python, "app:app", false, &[])?,
-                start("ping-2", &python, "app:app", false, &[])?,
-            ],
-            ping_tls: [
-                start("ping-tls-1", &python, "app:app", true, &[])?,
-                start("ping-tls-2", &python, "app:app", true, &[])?,
-            ],
-            calling: [
-                start("calling-1", &outgoing, "calling:app", false, &settings)?,
-                start("calling-2", &outgoing, "calling:app", false, &settings)?,
-            ],
+            ping,
+            ping_tls: twins("ping-tls", &python, "app:app", true, &[])?,
+            calling: twins("calling", &outgoing, "calling:app", false, &settings)?,
             _upstream: [upstream, upstream_tls],
             _postgres: postgres,
             _directory: directory,

@@ -30,6 +30,8 @@ pub enum Role {
     UvloopConnects,
     /// uvloop's `UVStream._buffer_write(self, data)`
     UvloopWrites,
+    /// uvloop's `UVBaseTransport._maybe_pause_protocol(self)`, called where it could not write all that it was given
+    UvloopKeeps,
     /// libuv's `uv_getaddrinfo(loop, lookup, ..)`
     UvloopResolves,
     /// greenlet's `Greenlet::g_switchstack(result, this)`
@@ -134,13 +136,18 @@ pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<Function>
             &[(Role::GeventPuts, "__pyx_f_6gevent_14_gevent_cqueue_11SimpleQueue_put")],
         ),
         Library::Uvloop => {
+            let writes = if writes_at_once(process.id.pid, found) {
+                (Role::UvloopKeeps, "__pyx_f_6uvloop_4loop_15UVBaseTransport__maybe_pause_protocol")
+            } else {
+                (Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write")
+            };
             let mut functions = by_symbol(
                 &found.access,
                 &[
                     (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_on_read"),
                     (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_buffered_on_read"),
                     (Role::UvloopConnects, "__pyx_f_6uvloop_4loop_15UVBaseTransport__call_connection_made"),
-                    (Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write"),
+                    writes,
                 ],
             )?;
             // Without it, names that do not resolve have no request.
@@ -156,6 +163,29 @@ pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<Function>
             ],
         ),
     }
+}
+
+/// Does this uvloop write what it is given before it returns, as long as the socket takes it? From 0.23 on it does; before, its
+/// loop writes it later. Its file `_version.py` tells which it is, if it is still that of the library in memory.
+fn writes_at_once(pid: u32, found: &Found) -> bool {
+    let root = Path::new("/proc").join(pid.to_string()).join("root");
+    let Ok(path) = found.path.strip_prefix("/") else { return false };
+    let library = root.join(path);
+    let is_it = FileKey::of(&library).is_ok_and(|key| key == found.key);
+    is_it
+        && std::fs::read_to_string(library.with_file_name("_version.py"))
+            .is_ok_and(|text| version(&text).is_some_and(|version| version >= WRITES_AT_ONCE))
+}
+
+/// The first uvloop that writes at once.
+const WRITES_AT_ONCE: (u32, u32) = (0, 23);
+
+/// Major and minor version, from `__version__ = '0.23.0'`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let assigned = text.lines().find_map(|line| line.strip_prefix("__version__ = "))?;
+    let mut parts = assigned.trim().trim_matches(['\'', '"']).split('.');
+    let mut number = || parts.next()?.parse().ok();
+    Some((number()?, number()?))
 }
 
 /// Functions of a `_queue` that is linked into the interpreter (Debian's `python3`); empty where it is not.
@@ -241,4 +271,21 @@ fn by_symbol(access: &Path, wanted: &[(Role, &str)]) -> Result<Vec<Function>, St
             Ok(Function { role: *role, offset, size })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_uvloop_is_read_from_its_file() {
+        let text = "# The release automation\n\n__version__ = '0.23.0'\n";
+        assert_eq!(version(text), Some((0, 23)));
+        assert_eq!(version("__version__ = \"1.0\"\n"), Some((1, 0)));
+        assert_eq!(version("__version__ = '0.22.1.dev0'"), Some((0, 22)));
+        assert!((0, 22) < WRITES_AT_ONCE && WRITES_AT_ONCE <= (1, 0));
+        for none in ["", "__version__ = '23'", "__version__ = get()", "x = '0.23.0'"] {
+            assert_eq!(version(none), None, "{none}");
+        }
+    }
 }
