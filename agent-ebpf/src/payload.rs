@@ -240,13 +240,10 @@ fn start(shape: Shape, total: u64) -> (u64, u64) {
     }
 }
 
-/// Does a response begin here that tells of a failure of the server? `first` are its [`first_bytes`].
+/// Does a response begin here that tells of a failure of the server?
 #[inline(always)]
-pub fn fails(conn: &Conn, shape: Shape, total: u64, first: u64) -> bool {
+pub fn fails(conn: &Conn, shape: Shape, total: u64) -> bool {
     if matches!(conn.by, opened_by::CONNECT | opened_by::TLS_CONNECT) {
-        return false;
-    }
-    if conn.request != 0 && !begins_response(first) {
         return false;
     }
     let (base, len) = start(shape, total);
@@ -343,6 +340,14 @@ pub fn opens_http2(address: u64) -> bool {
     // SAFETY: the helper checks the address.
     let start = unsafe { bpf_probe_read_user(address as *const [u8; 4]) };
     start == Ok(*b"PRI ")
+}
+
+/// Does a response begin here? Several may be written in one run.
+#[inline(always)]
+pub fn response_begins(address: u64) -> bool {
+    // SAFETY: the helper checks the address.
+    let start = unsafe { bpf_probe_read_user(address as *const [u8; 5]) };
+    start == Ok(*b"HTTP/")
 }
 
 /// Copies what parsers need of the `total` bytes that the call moved, and writes the event. `written` are the [`first_bytes`]

@@ -441,8 +441,7 @@ pub fn uvloop_queues(id: u64, python: &Python, transport: u64, data: u64) {
         return;
     }
     // If it begins the response of a request that fails, its exception is at hand now, and not when it is written.
-    let (shape, len) = (Shape::Buffer(data + BYTES), word(data + SIZE));
-    if payload::fails(conn, shape, len, payload::first_bytes(shape, len)) {
+    if payload::fails(conn, Shape::Buffer(data + BYTES), word(data + SIZE)) {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
     // SAFETY: live map values.

@@ -126,9 +126,9 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         conn.flags |= conn_flags::BOUND;
     }
     let shape = Shape::Buffer(call.buffer);
-    let written = if write { payload::first_bytes(shape, total) } else { 0 };
-    let first = || if write { written } else { payload::first_bytes(shape, total) };
-    let plan = payload::plan(conn, write, total, || write && payload::begins_response(written));
+    // Read anew each time: Linux 6.1 would walk the rest for each thing that may be known of one value.
+    let first = || payload::first_bytes(shape, total);
+    let plan = payload::plan(conn, write, total, || write && payload::response_begins(call.buffer));
     if plan.pos == 0 && payload::opens_http2(call.buffer) {
         conn.flags |= if write { conn_flags::WHOLE } else { conn_flags::WHOLE | conn_flags::SERVES };
     }
@@ -146,7 +146,7 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
         origin: attribution::NOWHERE,
     };
     let buffer = call.buffer;
-    if write && payload::fails(conn, shape, total, written) {
+    if write && payload::fails(conn, shape, total) {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
     payload::origin(conn, id, write, first, total, &plan, &mut data.origin);

@@ -87,7 +87,8 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
         return None;
     }
     let first = if write { payload::first_bytes(shape, ret as u64) } else { 0 };
-    if write && payload::fails(conn, shape, ret as u64, first) {
+    let may_fail = write && (conn.request == 0 || payload::begins_response(first));
+    if may_fail && payload::fails(conn, shape, ret as u64) {
         exceptions::look_at_exception(id, conn.request, u64::from(seen_at::RESPONSE));
     }
     payload::send(conn, id, write, first, shape, ret as u64)?;
