@@ -448,8 +448,6 @@ pub mod conn_flags {
     pub const LET_GO: u16 = 1 << 9;
     /// uvloop reads it: what it writes of a response after its head tells nothing of who wrote that.
     pub const UVLOOP: u16 = 1 << 10;
-    /// Up to the position `queued`, code of another unit than the writing one may have queued what is written.
-    pub const BACKLOG: u16 = 1 << 11;
 }
 
 /// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.

@@ -43,6 +43,9 @@ pub mod python_flags {
     pub const FRAME_WITHIN: u32 = 4;
     /// Contexts remember the call stack that made them: a library sends from tasks of its own.
     pub const MAKERS: u32 = 8;
+    /// The program is the interpreter: its first thread has one thread state, from its start to its end. Another program may
+    /// give its threads one after the other.
+    pub const PROGRAM: u32 = 16;
 }
 
 /// Where a CPython process keeps what tells which code runs: the value of the map `PYTHONS`, keyed by tgid.

@@ -155,7 +155,6 @@ fn points(function: &Function) -> impl Iterator<Item = Point> {
         Role::UvloopReads => &["uvloop_read", "uvloop_read_return"],
         Role::UvloopConnects => &["uvloop_connection", "uvloop_connection_return"],
         Role::UvloopWrites => &["uvloop_write"],
-        Role::UvloopKeeps => &["uvloop_kept"],
         Role::UvloopResolves => &["uvloop_lookup"],
         Role::GreenletSwitches => &["greenlet_switch"],
         Role::GreenletMade => &["greenlet_new"],

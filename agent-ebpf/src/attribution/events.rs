@@ -6,7 +6,7 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 use super::{
     frames::is_work_item,
     maps::*,
-    now::{Now, Resolved, half, word},
+    now::{Now, half, word},
     python,
 };
 use crate::{
@@ -465,83 +465,18 @@ fn queues(conn: &mut Conn, python: &Python, id: u64, handle: u64, data: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
     let lineage = now.lineage(&resolved);
-    if may_carry_streams(conn) {
-        piece(conn, id, handle, data, &origin(&resolved, &lineage));
+    if conn.request == 0 && conn.by != opened_by::CONNECT && conn.flags & conn_flags::STATEMENTS == 0 {
+        let in_unit = u32::from(!resolved.unit.is_null());
+        let origin = Origin {
+            request: resolved.request,
+            unit: lineage.unit,
+            ancestors: lineage.ancestors,
+            stack: 0,
+            how: resolved.how,
+            in_unit,
+        };
+        piece(conn, id, handle, data, &origin);
     }
-    remember(conn, id, &now, &resolved, lineage);
-    conn.flags |= conn_flags::QUEUED;
-}
-
-/// `UVStream._buffer_size` of uvloop 0.17 to 0.23: bytes that it has not given to libuv yet.
-const UV_BUFFERED: u64 = 0x130;
-
-/// uvloop could not write all that its transport was given, and keeps the rest for later.
-#[inline(always)]
-pub fn uvloop_keeps(id: u64, python: &Python, transport: u64) {
-    let handle = word(transport + UV_HANDLE);
-    let Some(conn) = stream(id, handle) else { return };
-    let bytes = word(handle + UV_WAITING) + word(transport + UV_BUFFERED);
-    // SAFETY: live map values.
-    unsafe { kept_back(conn, python, id, bytes) };
-}
-
-/// The last `bytes` that a connection was given wait.
-///
-/// # Safety
-/// `conn` and `python` must be null or live map values.
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn kept_back(conn: *mut Conn, python: *const Python, id: u64, bytes: u64) -> u32 {
-    if !conn.is_null() && !python.is_null() {
-        // SAFETY: by the caller, not null.
-        unsafe { keeps(&mut *conn, &*python, id, bytes) };
-    }
-    0
-}
-
-#[inline(always)]
-fn keeps(conn: &mut Conn, python: &Python, id: u64, bytes: u64) {
-    // As in `uvloop_queues`.
-    if conn.flags & (conn_flags::TLS | conn_flags::IGNORED) != 0 {
-        return;
-    }
-    let from = if conn.queued < conn.written { conn.written } else { conn.queued };
-    let end = conn.written + bytes;
-    if end <= from || bytes > 1 << 40 {
-        return;
-    }
-    let Some(now) = Now::of(id, python) else { return };
-    let resolved = now.resolve();
-    let lineage = now.lineage(&resolved);
-    if may_carry_streams(conn) || conn.flags & conn_flags::WHOLE != 0 {
-        emit::queued(conn.id, id, from, end - from, &origin(&resolved, &lineage));
-    }
-    remember(conn, id, &now, &resolved, lineage);
-    conn.queued = end;
-    conn.flags |= conn_flags::BACKLOG;
-}
-
-/// Where no request of HTTP/1 was read, and nothing of ours is sent, it may.
-#[inline(always)]
-fn may_carry_streams(conn: &Conn) -> bool {
-    conn.request == 0 && conn.by != opened_by::CONNECT && conn.flags & conn_flags::STATEMENTS == 0
-}
-
-#[inline(always)]
-fn origin(resolved: &Resolved, lineage: &Lineage) -> Origin {
-    Origin {
-        request: resolved.request,
-        unit: lineage.unit,
-        ancestors: lineage.ancestors,
-        stack: 0,
-        how: resolved.how,
-        in_unit: u32::from(!resolved.unit.is_null()),
-    }
-}
-
-/// Remembers who queued what is to be written to a connection.
-#[inline(always)]
-fn remember(conn: &Conn, id: u64, now: &Now, resolved: &Resolved, lineage: Lineage) {
     let stack = if conn.flags & conn_flags::SERVES == 0 {
         stacks::call_stack(id, now.state, resolved.made_by())
     } else {
@@ -549,4 +484,5 @@ fn remember(conn: &Conn, id: u64, now: &Now, resolved: &Resolved, lineage: Linea
     };
     let handover = Handover { request: resolved.request, from: lineage, stack };
     let _full = set(&QUEUED, conn.id, &handover);
+    conn.flags |= conn_flags::QUEUED;
 }

@@ -272,9 +272,7 @@ fn written(conn: &mut Conn, id: u64, python: &Python, what: u64, origin: &mut Or
     origin.request = resolved.request;
     origin.how = resolved.how;
     let mut queued = false;
-    // What lies behind a backlog was written by the running code itself.
-    if (conn.flags & conn_flags::QUEUED != 0
-        || conn.flags & conn_flags::BACKLOG != 0 && conn.written <= conn.queued)
+    if conn.flags & conn_flags::QUEUED != 0
         && resolved.request == 0
         && let Some(by) = QUEUED.get_ptr(conn.id)
     {

@@ -52,9 +52,8 @@ unsafe extern "C" fn thread_state(id: u64, python: *const Python, thread: *mut T
     // What CPython takes for a thread's identity (`PyThread_get_thread_ident`).
     let me = kernel::thread_pointer();
     let offset = u64::from(python.thread_id);
-    // The first thread of a process has one as long as the interpreter runs. Others may have one after the other, or none.
-    let is_first = id as u32 == (id >> 32) as u32;
-    if thread.state != 0 && (is_first || word(thread.state + offset) == me) {
+    let keeps_it = python.flags & python_flags::PROGRAM != 0 && id as u32 == (id >> 32) as u32;
+    if thread.state != 0 && (keeps_it || word(thread.state + offset) == me) {
         return thread.state;
     }
     if python.state_slot != 0 {
@@ -146,9 +145,6 @@ impl Now {
             unsafe { bpf_probe_read_user(context as *const ContextHead) }.unwrap_or([0; 6]);
         if head[1] != python.context_type {
             count(counter::NO_CONTEXT);
-            // The interpreter may have been started anew.
-            // SAFETY: a live map value.
-            unsafe { (*thread).state = 0 };
             return Some(now);
         }
         now.context = context;

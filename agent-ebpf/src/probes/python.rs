@@ -123,8 +123,6 @@ enter! {
     uvloop_write: |id, python, ctx| {
         attribution::uvloop_queues(id, python, argument(&ctx, 0), argument(&ctx, 1))
     };
-    /// `uvloop.loop.UVBaseTransport._maybe_pause_protocol(self)`
-    uvloop_kept: |id, python, ctx| attribution::uvloop_keeps(id, python, argument(&ctx, 0));
     /// `uv_getaddrinfo(loop, lookup, ..)`
     uvloop_lookup: |id, python, ctx| attribution::uvloop_resolves(id, python, argument(&ctx, 1));
     /// `PyTraceBack_Here(frame)`: an exception leaves a function.

@@ -5,6 +5,7 @@ use apm_agent_ebpf::{Python, python_flags};
 use super::layout::{Layout, OBJECT_TYPE, THREAD_NEXT, TSS_FIRST_BLOCK, TSS_FIRST_BLOCK_KEYS, debug_offsets};
 use super::maps::mapped_code;
 use super::memory::Memory;
+use crate::process::elf::is_python_name;
 use crate::process::{Implementation, PythonProcess};
 
 /// Thread states that are checked.
@@ -68,7 +69,9 @@ pub fn inspect(process: &PythonProcess) -> Result<Python, Refusal> {
     match settled(walk) {
         Ok(python) => {
             let makers = if process.sends_in_tasks { python_flags::MAKERS } else { 0 };
-            Ok(Python { bytes_type, flags: python.flags | makers, ..python })
+            let name = process.exe.file_name().and_then(|name| name.to_str());
+            let program = if name.is_some_and(is_python_name) { python_flags::PROGRAM } else { 0 };
+            Ok(Python { bytes_type, flags: python.flags | makers | program, ..python })
         }
         Err(_) if !is_mapped(process) => Err(Refusal::Gone),
         Err(Some(reason)) => Err(Refusal::Misfit(name, reason)),

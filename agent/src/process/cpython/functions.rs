@@ -30,8 +30,6 @@ pub enum Role {
     UvloopConnects,
     /// uvloop's `UVStream._buffer_write(self, data)`
     UvloopWrites,
-    /// uvloop's `UVBaseTransport._maybe_pause_protocol(self)`, called where it could not write all that it was given
-    UvloopKeeps,
     /// libuv's `uv_getaddrinfo(loop, lookup, ..)`
     UvloopResolves,
     /// greenlet's `Greenlet::g_switchstack(result, this)`
@@ -136,20 +134,18 @@ pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<Function>
             &[(Role::GeventPuts, "__pyx_f_6gevent_14_gevent_cqueue_11SimpleQueue_put")],
         ),
         Library::Uvloop => {
-            let writes = if writes_at_once(process.id.pid, found) {
-                (Role::UvloopKeeps, "__pyx_f_6uvloop_4loop_15UVBaseTransport__maybe_pause_protocol")
-            } else {
-                (Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write")
-            };
             let mut functions = by_symbol(
                 &found.access,
                 &[
                     (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_on_read"),
                     (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_buffered_on_read"),
                     (Role::UvloopConnects, "__pyx_f_6uvloop_4loop_15UVBaseTransport__call_connection_made"),
-                    writes,
                 ],
             )?;
+            if !writes_at_once(process.id.pid, found) {
+                let writes = [(Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write")];
+                functions.extend(by_symbol(&found.access, &writes)?);
+            }
             // Without it, names that do not resolve have no request.
             let lookups = by_symbol(&found.access, &[(Role::UvloopResolves, "uv_getaddrinfo")]);
             functions.extend(lookups.unwrap_or_default());
