@@ -102,7 +102,7 @@ enum Task {
         /// Only this kernel: 6.1 or 6.12
         #[arg(long)]
         kernel: Option<String>,
-        /// Write the verifier's instruction counts to agent-ebpf/verifier.toml
+        /// Write the verifier's instruction counts to agent-ebpf/verifier.toml, as root those of this machine's kernel too
         #[arg(long)]
         record: bool,
     },

@@ -55,6 +55,25 @@ pub(crate) fn task(kernel: Option<&str>, record: bool) -> Result<()> {
     if !failed.is_empty() {
         bail!("failed in Linux {}", failed.join(" and "));
     }
+    if record && kernel.is_none() {
+        remember_own()?;
+    }
+    Ok(())
+}
+
+/// Records the counts of the kernel that runs here, which takes root.
+fn remember_own() -> Result<()> {
+    let mut test = shell::cargo();
+    test.args(["test", "--locked", "--package", "apm-agent", "--test", "verifier", "--", "--nocapture"]);
+    let told = shell::output(test.env("VERIFIER_RECORD", "1"))?;
+    let series = |line: &str| Some(line.strip_prefix("verified ")?.split_whitespace().next()?.to_owned());
+    match told.lines().find_map(series) {
+        Some(series) => {
+            remember(&series, &told)?;
+            println!("Linux {series}, of this machine: recorded");
+        }
+        None => println!("the kernel of this machine is not recorded: that needs root"),
+    }
     Ok(())
 }
 
