@@ -19,7 +19,8 @@ and between requests, httpx and aiohttp; statements between psycopg and asyncpg.
 into a global queue for others: nothing tells whose it is, and the agent says so. Servers named `pipelined` get three
 requests at once on each connection, those named `h2` (with TLS) and `h2c` ten streams at a time on each of five, `upgraded`
 ones on connections that begin as HTTP/1. `failing` and `failing_def` ask for a name that does not resolve, an address that
-refuses and one that is silent; the id is in the name and the address.
+refuses and one that is silent; the id is in the name and the address. Servers named `0.22` run the last uvloop whose loop writes
+later what it is given, the others 0.23; the clients of `backlog` read slowly.
 
 Not attributed: what a greenlet or task that answers several pipelined requests starts in others; PyPy and free-threaded
 builds, beyond what their threads tell.
