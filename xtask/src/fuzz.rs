@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::steps::{Outcome, Tally};
 use crate::{places, shell};
@@ -85,11 +85,7 @@ fn fuzzed(cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<String> {
     command
         .args(["--", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"])
         .arg(format!("-max_total_time={seconds}"));
-    let done = command.stdin(Stdio::null()).output().context("cannot start cargo-fuzz")?;
-    let told = String::from_utf8_lossy(&done.stderr);
-    if !done.status.success() {
-        bail!("{target} ended with {}\n{}{told}", done.status, String::from_utf8_lossy(&done.stdout));
-    }
+    let (_, told) = shell::outputs(&mut command)?;
     Ok(figures(&told).unwrap_or_default())
 }
 

@@ -30,14 +30,18 @@ pub(crate) fn quiet(command: &mut Command) -> Result<()> {
 
 /// Runs `command` and gives back what it printed on standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
+    outputs(command).map(|(out, _)| out)
+}
+
+/// Runs `command` and gives back what it printed on standard output and standard error.
+pub(crate) fn outputs(command: &mut Command) -> Result<(String, String)> {
     let done =
         command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", text(command)))?;
-    let out = String::from_utf8_lossy(&done.stdout).into_owned();
+    let [out, err] = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     if !done.status.success() {
-        let err = String::from_utf8_lossy(&done.stderr);
         bail!("{} ended with {}\n{out}{err}", text(command), done.status);
     }
-    Ok(out)
+    Ok((out, err))
 }
 
 /// Runs `command` with its errors and its output on ours; gives back what it printed on standard output.
