@@ -1,7 +1,7 @@
 //! Probes on functions of files that processes map (TLS libraries, Python): once per file, for as long as a watched
 //! process maps it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use iced_x86::Register;
 
 use super::attach::chain;
 use super::openssl;
-use super::sites::{self, Code, Held, Keeps};
+use super::sites::{self, Code, Extents, Function, Held, Keeps};
 use crate::process::{FileKey, TlsLibrary};
 
 /// Files probed at a time.
@@ -90,15 +90,12 @@ impl Libraries {
             return Err(format!("{FILES_MAX} libraries are probed already"));
         }
         let mut probed = Library::default();
-        let mut code = points.first().and_then(|point| Code::open(access, point.offset).ok());
-        for point in points {
-            for placed in places(ebpf, point, access, code.as_mut()) {
-                match attach(ebpf, &placed, access) {
-                    Ok(link) => probed.links.push((placed.program, link)),
-                    Err(reason) => {
-                        detach(ebpf, probed.links);
-                        return Err(format!("{} at {:#x}: {reason}", placed.program, placed.site));
-                    }
+        for placed in places(ebpf, points, access) {
+            match attach(ebpf, &placed, access) {
+                Ok(link) => probed.links.push((placed.program, link)),
+                Err(reason) => {
+                    detach(ebpf, probed.links);
+                    return Err(format!("{} at {:#x}: {reason}", placed.program, placed.site));
                 }
             }
         }
@@ -145,19 +142,78 @@ struct Placed {
 /// Programs that take the function's result from a register within it, by the one that takes it at the return.
 const HELD: [(&str, &str); 1] = [("python_context", "python_context_held")];
 
+/// The program that takes the result within the function.
+fn held_by(point: &Point) -> Option<&'static str> {
+    HELD.iter().find(|(at_return, _)| *at_return == point.program).map(|(_, within)| *within)
+}
+
+/// Where the programs of points go.
+fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Vec<Placed> {
+    let code = points.first().and_then(|point| Code::open(access, point.offset).ok());
+    let Some(mut code) = code else {
+        let plain = |point: &Point| Placed { program: point.program, site: point.offset, cookie: None };
+        return points.iter().map(plain).collect();
+    };
+    let any_held = points.iter().any(|point| held_by(point).is_some());
+    let extents = if any_held { Extents::read(access) } else { Extents::default() };
+    let mut places: Vec<Placed> = Vec::new();
+    let shared = shared(points, &mut code, &extents);
+    for (within, function, held) in &shared {
+        tracing::debug!("{}: {within} in the function at {function:#x}, at {held:x?}", access.display());
+        places.extend(held.iter().map(|held| placed(within, held)));
+    }
+    let shared = shared.into_iter().map(|(_, function, _)| function).collect();
+    for point in points {
+        places.extend(place(ebpf, point, access, &mut code, &extents, &shared));
+    }
+    places
+}
+
+fn placed(program: &'static str, held: &Held) -> Placed {
+    Placed { program, site: held.site, cookie: Some(register_number(held.register)) }
+}
+
+fn function<'a>(point: &Point, extents: &'a Extents) -> Function<'a> {
+    let Point { offset, size, .. } = *point;
+    Function { start: offset, size: if size > 0 { size } else { extents.size(offset) }, extents }
+}
+
+/// Functions whose result several of those hand on whose own is held, with the program and its sites: what returns the result
+/// of two that make the same does nothing else. One whose result a single function hands on may serve any purpose.
+fn shared(points: &[Point], code: &mut Code<File>, extents: &Extents) -> Vec<(&'static str, u64, Vec<Held>)> {
+    let mut found: BTreeMap<(&str, u64), usize> = BTreeMap::new();
+    for point in points {
+        let Some(within) = held_by(point) else { continue };
+        for of in function(point, extents).hands_on(code) {
+            *found.entry((within, of)).or_default() += 1;
+        }
+    }
+    let several = found.into_iter().filter(|&(_, count)| count > 1);
+    several
+        .filter_map(|((within, start), _)| {
+            let function = Function { start, size: extents.size(start), extents };
+            Some((within, start, function.held(code, &BTreeSet::new())?))
+        })
+        .collect()
+}
+
 /// Where the program of a point goes: to one instruction, or in its place another to where the result is held, which spares
-/// the second trap of a probe at the return.
-fn places(ebpf: &mut Ebpf, point: &Point, access: &Path, code: Option<&mut Code<File>>) -> Vec<Placed> {
+/// the second trap of a probe at the return; nowhere, if the function hands on what a `shared` one returns.
+fn place(
+    ebpf: &mut Ebpf,
+    point: &Point,
+    access: &Path,
+    code: &mut Code<File>,
+    extents: &Extents,
+    shared: &BTreeSet<u64>,
+) -> Vec<Placed> {
     let Point { program: name, offset, size } = *point;
-    let Some(code) = code else { return vec![Placed { program: name, site: offset, cookie: None }] };
     let of = format!("{}: {name} of the function at {offset:#x}", access.display());
-    if let Some((_, within)) = HELD.iter().find(|(at_return, _)| *at_return == name)
-        && size > 0
-        && let Some(held) = sites::held(code, offset, size)
+    if let Some(within) = held_by(point)
+        && let Some(held) = function(point, extents).held(code, shared)
     {
         tracing::debug!("{of}, as {within} at {held:x?}");
-        let cookie = |held: &Held| Some(register_number(held.register));
-        return held.iter().map(|h| Placed { program: within, site: h.site, cookie: cookie(h) }).collect();
+        return held.iter().map(|held| placed(within, held)).collect();
     }
     let keeps = match program(ebpf, name).map(|program| program.kind()) {
         Ok(ProbeKind::Return) => Keeps::ReturnAddress,

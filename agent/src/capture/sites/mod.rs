@@ -7,11 +7,13 @@
 //! what the probe reads.
 
 mod code;
+mod extents;
 mod held;
 mod inner;
 
 pub(super) use code::Code;
-pub(super) use held::{Held, held};
+pub(super) use extents::Extents;
+pub(super) use held::{Function, Held};
 pub(super) use inner::{inner, leads_to};
 
 use std::io::{Read, Seek};

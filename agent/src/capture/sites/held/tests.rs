@@ -1,4 +1,5 @@
 use std::io::Cursor;
+use std::slice::from_ref;
 
 use super::*;
 
@@ -23,10 +24,18 @@ fn jmp(distance: i8) -> [u8; 2] {
 }
 
 fn sites(parts: &[&[u8]]) -> Option<Vec<(u64, Register)>> {
+    let size = parts.concat().len() as u64;
+    sites_in(parts, from_ref(&(0..size)), &[])
+}
+
+/// The same of the first of several `pieces`, of which those that begin at `shared` return for others, too.
+fn sites_in(parts: &[&[u8]], pieces: &[Range<u64>], shared: &[u64]) -> Option<Vec<(u64, Register)>> {
     let bytes = parts.concat();
-    let size = bytes.len() as u64;
-    let mut code = Code::new(Cursor::new(bytes), 0..size);
-    Some(held(&mut code, 0, size)?.iter().map(|held| (held.site, held.register)).collect())
+    let mut code = Code::new(Cursor::new(bytes.clone()), 0..bytes.len() as u64);
+    let extents = Extents::new(pieces.to_vec());
+    let function = Function { start: 0, size: pieces[0].end, extents: &extents };
+    let held = function.held(&mut code, &shared.iter().copied().collect())?;
+    Some(held.iter().map(|held| (held.site, held.register)).collect())
 }
 
 #[test]
@@ -79,6 +88,85 @@ fn register_that_a_call_may_change_is_not_followed() {
 }
 
 #[test]
+fn no_site_is_needed_where_a_test_has_found_0() {
+    // call; mov %rax,%rbx; test %rax,%rax; je out; call; out: mov %rbx,%rax; ret
+    let parts = [CALL, MOV_RBX_RAX, TEST_RAX, &je(5), CALL, MOV_RAX_RBX, RET];
+    assert_eq!(sites(&parts), Some(vec![(13, Register::RBX)]), "the second call, but not the jump past it");
+    // The other way round: jne work; jmp out; work: call; out: ..
+    let parts = [CALL, MOV_RBX_RAX, TEST_RAX, &[0x75, 2], &jmp(5), CALL, MOV_RAX_RBX, RET];
+    assert_eq!(sites(&parts), Some(vec![(15, Register::RBX)]));
+    // What is tested must be the value, or its copy, and all of it.
+    let compared = [CALL, &[0x48, 0x39, 0xc3], TEST_RAX, &je(5), CALL, MOV_RAX_RBX, RET];
+    assert_eq!(sites(&compared), None, "cmp %rax,%rbx");
+    let half = [CALL, MOV_RBX_RAX, &[0x85, 0xc0], &je(5), CALL, MOV_RAX_RBX, RET];
+    assert_eq!(sites(&half), Some(vec![(10, Register::RBX)]), "test %eax,%eax: the jump itself");
+    let signed = [CALL, MOV_RBX_RAX, TEST_RAX, &[0x7e, 5], CALL, MOV_RAX_RBX, RET];
+    assert_eq!(sites(&signed), Some(vec![(11, Register::RBX)]), "jle, likewise");
+}
+
+#[test]
+fn site_where_ways_part_stands_for_those_behind_it() {
+    // As in 3.8: mov 8(%rdi),%rbx; jne aside; L: mov %rbx,%rax; ret   aside: call; jmp L
+    let parts = [PUSH_RBX, LOAD_RBX, &[0x75, 4], MOV_RAX_RBX, RET, CALL, &jmp(-11)];
+    assert_eq!(sites(&parts), Some(vec![(5, Register::RBX)]));
+}
+
+#[test]
+fn rare_part_that_lies_elsewhere_is_followed() {
+    // call; mov %rax,%rbx; test %rax,%rax; je rare; call; mov %rbx,%rax; ret   rare: xor %eax,%eax; ret
+    let parts = [CALL, MOV_RBX_RAX, TEST_RAX, &je(10), CALL, MOV_RAX_RBX, RET, &[0x90], XOR_EAX, RET];
+    assert_eq!(sites_in(&parts, &[0..22, 23..26], &[]), Some(vec![(13, Register::RBX)]));
+    assert_eq!(sites_in(&parts, from_ref(&(0..22)), &[]), None, "nothing is known of what lies there");
+    // rare: call; ret
+    let parts = [CALL, MOV_RBX_RAX, TEST_RAX, &je(10), CALL, MOV_RAX_RBX, RET, &[0x90], CALL, RET];
+    assert_eq!(sites_in(&parts, &[0..22, 23..29], &[]), None, "the rare part returns something");
+}
+
+/// What the first of several `pieces` hands on.
+fn hands_on(parts: &[&[u8]], pieces: &[Range<u64>]) -> Vec<u64> {
+    let bytes = parts.concat();
+    let mut code = Code::new(Cursor::new(bytes.clone()), 0..bytes.len() as u64);
+    let extents = Extents::new(pieces.to_vec());
+    let function = Function { start: 0, size: pieces[0].end, extents: &extents };
+    function.hands_on(&mut code).into_iter().collect()
+}
+
+#[test]
+fn function_that_ends_in_another_hands_on_what_that_returns() {
+    // jmp other   other: call; mov %rax,%rbx; je out; out: mov %rbx,%rax; ret
+    let parts = [&jmp(0)[..], CALL, MOV_RBX_RAX, &je(0), MOV_RAX_RBX, RET];
+    let pieces = [0..2, 2..16];
+    assert_eq!(hands_on(&parts, &pieces), [2]);
+    assert_eq!(hands_on(&parts, &pieces[..1]), NONE, "where it ends is not known");
+    assert_eq!(sites_in(&parts, &pieces, &[]), None, "what the other returns may be anything");
+    assert_eq!(sites_in(&parts, &pieces, &[2]), Some(vec![]), "the other has sites of its own");
+}
+
+const NONE: [u64; 0] = [];
+/// Where [`CALL`] leads from the start of a function.
+const MADE: u64 = 261;
+
+#[test]
+fn result_that_is_left_alone_is_handed_on() {
+    // call; mov %rax,%rbx; test %rbx,%rbx; js out; call; out: mov %rbx,%rax; ret
+    let test_rbx = &[0x48, 0x85, 0xdb];
+    let parts = [CALL, MOV_RBX_RAX, test_rbx, &[0x78, 5], CALL, MOV_RAX_RBX, RET];
+    assert_eq!(hands_on(&parts, from_ref(&(0..22))), [MADE]);
+    assert_eq!(sites_in(&parts, from_ref(&(0..22)), &[MADE]), Some(vec![]));
+    assert_eq!(hands_on(&[CALL, RET], from_ref(&(0..6))), [MADE]);
+    // Where it is written to, it may be mere memory: mov %rdx,0x18(%rax); mov %rdx,0x18(%rbx)
+    assert_eq!(hands_on(&[CALL, &[0x48, 0x89, 0x50, 0x18], RET], from_ref(&(0..10))), NONE);
+    let parts = [CALL, MOV_RBX_RAX, &[0x48, 0x89, 0x53, 0x18], MOV_RAX_RBX, RET];
+    assert_eq!(hands_on(&parts, from_ref(&(0..16))), NONE);
+    // Whoever it is given to may do that: mov %rbx,%rdi; call
+    let parts = [CALL, MOV_RBX_RAX, &[0x48, 0x89, 0xdf], CALL, MOV_RAX_RBX, RET];
+    assert_eq!(hands_on(&parts, from_ref(&(0..20))), NONE);
+    // On another way it is made otherwise: call; je out; mov 8(%rdi),%rax; out: ret
+    let parts = [CALL, &je(4), &[0x48, 0x8b, 0x47, 0x08], RET];
+    assert_eq!(hands_on(&parts, from_ref(&(0..12))), NONE);
+}
+
+#[test]
 fn half_a_register_is_no_copy() {
     // mov %ebx,%eax
     assert_eq!(sites(&[CALL, MOV_RBX_RAX, &je(0), &[0x89, 0xd8], RET]), None);
@@ -101,9 +189,9 @@ fn ways_that_cannot_be_told_prove_nothing() {
     assert_eq!(sites(&parts), Some(vec![(5, Register::RAX)]), "what stands last does not return");
 }
 
-/// The interpreters of this machine: what is proven of them is printed, and must be emulated instructions of the function.
+/// The interpreters of this machine: it is proven of each where a copied context is held.
 #[test]
-fn sites_in_real_interpreters_are_emulated_instructions_of_the_function() {
+fn copied_context_is_held_in_real_interpreters() {
     let home = std::env::var_os("HOME").map_or_else(|| "/".into(), std::path::PathBuf::from);
     let versions = std::fs::read_dir(home.join(".pyenv/versions")).into_iter().flatten().flatten();
     let libraries = versions.flat_map(|version| std::fs::read_dir(version.path().join("lib")));
@@ -112,22 +200,34 @@ fn sites_in_real_interpreters_are_emulated_instructions_of_the_function() {
     files.push("/usr/bin/python3".into());
     for file in files {
         let Ok(bytes) = std::fs::read(&file) else { continue };
-        let Some((start, size)) = copies_context(&bytes) else { continue };
+        let functions = ["PyContext_CopyCurrent", "PyContext_Copy"].map(|name| place(&bytes, name));
+        let [Some((start, size)), Some((other, _))] = functions else { continue };
+        let extents = Extents::read(&file);
+        assert_eq!(extents.size(start), size, "the table of the unwinder and the symbol agree");
         let mut code = Code::open(&file, start).unwrap();
-        let held = held(&mut code, start, size);
-        println!("{}: {held:x?}", file.display());
-        for Held { site, .. } in held.unwrap_or_default() {
-            assert!((start..start + size).contains(&site));
-            assert!(super::super::is_emulated(&mut code, site));
+        let function = |start| Function { start, size: extents.size(start), extents: &extents };
+        let both = [start, other].map(|start| function(start).hands_on(&mut code));
+        let shared: BTreeSet<u64> = &both[0] & &both[1];
+        let holders = if shared.is_empty() { BTreeSet::from([start]) } else { shared };
+        println!("{}: {start:#x} {holders:x?}", file.display());
+        for &holder in &holders {
+            let held = function(holder).held(&mut code, &BTreeSet::new());
+            let held = held.unwrap_or_else(|| panic!("not proven for {holder:#x} of {}", file.display()));
+            for Held { site, register } in held {
+                println!("    {site:#x} {register:?}");
+                assert!(super::super::is_emulated(&mut code, site));
+            }
         }
+        let held = function(start).held(&mut code, &holders).expect("it is proven of what it hands on");
+        assert_eq!(held.is_empty(), !holders.contains(&start));
     }
 }
 
-/// File offset and size of `PyContext_CopyCurrent`.
-fn copies_context(file: &[u8]) -> Option<(u64, u64)> {
+/// File offset and size of an exported function.
+fn place(file: &[u8], name: &str) -> Option<(u64, u64)> {
     use object::{Object, ObjectSegment, ObjectSymbol};
     let elf = object::File::parse(file).ok()?;
-    let symbol = elf.dynamic_symbols().find(|symbol| symbol.name() == Ok("PyContext_CopyCurrent"))?;
+    let symbol = elf.dynamic_symbols().find(|symbol| symbol.name() == Ok(name))?;
     let segment =
         elf.segments().find(|s| (s.address()..s.address() + s.size()).contains(&symbol.address()))?;
     Some((segment.file_range().0 + symbol.address() - segment.address(), symbol.size()))
