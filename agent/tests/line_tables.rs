@@ -39,7 +39,7 @@ for module in [argparse, asyncio.base_events, asyncio.tasks, dataclasses, dis, i
 
 #[test]
 fn lines_equal_those_of_the_interpreter() {
-    for minor in 8..=14u8 {
+    for minor in 8..=15u8 {
         let Some(interpreter) = interpreters(&format!("3.{minor}")).pop() else {
             println!("skipped: no Python 3.{minor}");
             continue;

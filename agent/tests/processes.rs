@@ -16,7 +16,7 @@ use python::{Python, interpreters};
 
 /// Runs `test` for every Python of this machine, and says which are absent.
 fn with_each(test: impl Fn(&str, PathBuf)) {
-    for version in ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"] {
+    for version in ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15"] {
         match interpreters(version).as_slice() {
             [] => println!("skipped: no Python {version} on this machine"),
             found => found.iter().for_each(|path| test(version, path.clone())),

@@ -11,7 +11,7 @@ use crate::process::{
 };
 
 /// Series of CPython whose structures are known.
-const ATTRIBUTABLE: std::ops::RangeInclusive<u8> = 8..=14;
+const ATTRIBUTABLE: std::ops::RangeInclusive<u8> = 8..=15;
 
 /// A Python process, as shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -102,7 +102,7 @@ fn pythons() -> Vec<(String, PathBuf)> {
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let minor: u8 = name.strip_prefix("3.")?.split('.').next()?.parse().ok()?;
-            (8..=14).contains(&minor).then(|| (name, entry.path().join("bin/python3")))
+            (8..=15).contains(&minor).then(|| (name, entry.path().join("bin/python3")))
         })
         .collect();
     found.push(("system".to_owned(), PathBuf::from("/usr/bin/python3")));

@@ -24,7 +24,7 @@ pub enum Refusal {
     Gone,
     /// Its layout is not known.
     #[error(
-        "{0} is not known to the agent (it knows CPython 3.8 to 3.14): calls are attributed by thread only"
+        "{0} is not known to the agent (it knows CPython 3.8 to 3.15): calls are attributed by thread only"
     )]
     Unknown(String),
     /// Its layout is not what its version promises.
@@ -130,7 +130,7 @@ fn check(
     let mut state = memory
         .word(interpreter + u64::from(layout.threads_head))
         .ok_or_else(unreadable("the first interpreter"))?;
-    let key = memory.half(runtime + u64::from(layout.tss) + 4).unwrap_or(u32::MAX);
+    let key = layout.tss.and_then(|tss| memory.half(runtime + u64::from(tss) + 4)).unwrap_or(u32::MAX);
     let slot = TSS_FIRST_BLOCK + key.min(TSS_FIRST_BLOCK_KEYS) * 16 + 8;
     let (mut threads, mut slots) = (0, 0);
     for _ in 0..THREADS_MAX {

@@ -11,8 +11,8 @@ pub struct Layout {
     pub minor: u8,
     /// `_PyRuntimeState.interpreters.head`
     pub interpreters_head: u32,
-    /// `_PyRuntimeState.gilstate.autoTSSkey` (3.12 and later: `_PyRuntimeState.autoTSSkey`)
-    pub tss: u32,
+    /// `_PyRuntimeState.gilstate.autoTSSkey` (3.12 to 3.14: `_PyRuntimeState.autoTSSkey`); from 3.15 on there is none.
+    pub tss: Option<u32>,
     /// `PyInterpreterState.threads.head` (up to 3.10: `tstate_head`)
     pub threads_head: u32,
     /// `PyThreadState.thread_id`
@@ -46,6 +46,7 @@ const fn row(minor: u8, [interpreters_head, tss, threads_head, thread_id, contex
         _ => (72, None, 8, 80),
     };
     let frames = Frames { first, within, previous, locals };
+    let tss = if tss == 0 { None } else { Some(tss) };
     Layout { minor, interpreters_head, tss, threads_head, thread_id, context, frames }
 }
 
@@ -58,6 +59,7 @@ pub const LAYOUTS: &[Layout] = &[
     row(12, [40, 1544, 72, 136, 208]),
     row(13, [632, 2160, 7344, 152, 208]),
     row(14, [808, 2336, 7344, 152, 208]),
+    row(15, [936, 0, 7336, 176, 232]),
 ];
 
 impl Layout {

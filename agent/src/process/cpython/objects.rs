@@ -68,7 +68,8 @@ const fn row(minor: u8, [exc_info, code, first_line, file, lines, class_name]: [
             current: match minor {
                 ..=10 => 88,
                 11 | 12 => 96,
-                _ => 112,
+                13 | 14 => 112,
+                _ => 136,
             },
             three: if minor <= 11 { 1 } else { 0 },
             unwinding: 0,
@@ -139,6 +140,7 @@ const LAYOUTS: &[ObjectLayout] = &[
     row(12, [104, 0, 68, 112, 136, 872]),
     row(13, [120, 0, 68, 112, 136, 872]),
     row(14, [120, 0, 68, 112, 136, 872]),
+    row(15, [144, 0, 68, 112, 136, 880]),
 ];
 
 impl ObjectLayout {
