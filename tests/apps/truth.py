@@ -150,7 +150,9 @@ def _watch_sockets():
             result = method(self, *args)
             after = time.monotonic()
             connection = _by_descriptor.get(self.fileno())
-            if connection is not None and len(args[0]) > 0:  # servers do "write" empty bodies
+            # `sendall` tells nothing. Servers do "write" empty bodies.
+            written = len(args[0]) if result is None else result
+            if connection is not None and written > 0:
                 connection.sent(before, after)
             return result
 

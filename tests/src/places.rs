@@ -7,7 +7,10 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 /// Python versions the agent is tested with.
-pub(crate) const PYTHONS: &[&str] = &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"];
+pub(crate) const PYTHONS: &[&str] = &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15"];
+
+/// How many of them every run counts on; the later ones come with `--long`.
+pub(crate) const COMMON: usize = 6;
 
 /// The Python of the clients, drivers and applications under test: `cargo xtask test` makes their environments on it.
 const CLIENTS_ON: &str = "3.11";

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::grace::Expedited;
-use crate::places::{Absent, PYTHONS, Places};
+use crate::places::{Absent, COMMON, PYTHONS, Places};
 use crate::score::DurationsDiffer;
 
 /// The agent's name for events that found no room.
@@ -83,14 +83,14 @@ impl Case {
         }
     }
 
-    /// A case for each Python, by the name `GROUP/VERSION`. All of them would take too long for every change: on the
-    /// newest and one of the others, which `nth` chooses, it always runs.
+    /// A case for each Python, by the name `GROUP/VERSION`. All of them would take too long for every change: on the newest that
+    /// is common and one of the others, which `nth` chooses, it always runs.
     pub(crate) fn on_pythons(
         group: &str,
         nth: usize,
         run: impl Fn(&Places, &'static str) -> Result<Verdict> + Copy + Send + Sync + 'static,
     ) -> Vec<Self> {
-        let last = PYTHONS.len() - 1;
+        let last = COMMON - 1;
         let always = [nth % last, last];
         let case = |(at, &version): (usize, &&'static str)| {
             let case = Self::new(format!("{group}/{version}"), move |places| run(places, version));

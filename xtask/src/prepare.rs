@@ -12,6 +12,8 @@ use crate::{agent, ebpf, fuzz, python, shell, vm};
 pub(crate) enum Part {
     /// Virtual environments of the servers under test
     Python,
+    /// Pythons newer than this machine's, from Debian's unstable (needs root)
+    Newer,
     /// The agent with its page, for release
     Agent,
     /// What builds the probes, the fuzz targets, and a kernel with its emulator
@@ -29,9 +31,9 @@ impl Part {
         // By this name a program that cargo has replaced meanwhile is found too.
         const OURSELVES: &str = "/proc/self/exe";
         match self {
-            Self::Python => {
+            Self::Python | Self::Newer => {
                 let mut command = Command::new(OURSELVES);
-                command.args(["prepare", "python"]);
+                command.args(["prepare", if matches!(self, Self::Newer) { "newer" } else { "python" }]);
                 command
             }
             Self::Agent | Self::Tools => {
@@ -50,6 +52,11 @@ pub(crate) fn task(part: Part) -> Result<()> {
         Part::Python => {
             for version in python::prepare()? {
                 println!("      Python {version} is not on this machine: its tests will be skipped");
+            }
+        }
+        Part::Newer => {
+            if let Some(why) = python::unstable::prepare()? {
+                println!("      {why}: its tests will be skipped");
             }
         }
         Part::Agent => {

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use crate::steps::{Outcome, Tally};
 use crate::{places, shell};
 
+pub(crate) mod unstable;
+
 /// Versions the agent is tested with; each has its pinned packages in `tests/requirements`.
 pub(crate) const VERSIONS: &[&str] = &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"];
 

@@ -15,13 +15,14 @@ const SEED: &str = "20261128";
 
 /// Everything, or with a filter the tests whose name contains it.
 pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result<()> {
-    let mut steps = Steps::new(if filter.is_some() { 7 } else { 15 + 4 * usize::from(long) });
+    let mut steps = Steps::new(if filter.is_some() { 7 } else { 15 + 5 * usize::from(long) });
     steps.step("Debian packages", || {
         Ok(packages::install(packages::TEST_PACKAGES)?
             .map_or(Outcome::Ran(Tally::default()), Outcome::Skipped))
     });
     // Packages come from the network, while compilers keep the processors busy.
     let environments = steps.beside("Python environments", || Part::Python.quietly());
+    let newer = (long && filter.is_none()).then(|| steps.beside("newer Pythons", || Part::Newer.quietly()));
     if filter.is_none() {
         checks(&mut steps);
     }
@@ -30,6 +31,9 @@ pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result
         Ok(Outcome::Ran(Tally::default()))
     });
     steps.join(environments);
+    if let Some(newer) = newer {
+        steps.join(newer);
+    }
     // Most of the time of the unit tests is spent waiting for the kernel to take probes off, and much of that of the page's
     // tests waiting for a browser.
     let built = steps.beside("agent, release build", || Part::Agent.quietly());
@@ -100,6 +104,9 @@ fn unit_tests(long: bool, filter: Option<&str>) -> Result<Outcome> {
         if let Some(home) = python::applications().filter(|_| long) {
             // Attribution as the probes tell it, for every server: the end-to-end tests judge the same by what is stored.
             command.env("APM_TEST_VENV", home);
+        }
+        if long {
+            command.env("APM_TEST_PYTHONS", python::home(""));
         }
         command
             .args(["test", "--locked", "--workspace", "--no-fail-fast"])

@@ -90,7 +90,8 @@ fn servers(python: &Path) -> Vec<Case> {
     cases
 }
 
-/// Every CPython of this machine that a layout is known for: pyenv's, and the system's.
+/// Every CPython of this machine that a layout is known for: pyenv's, the system's, and of those that neither has the ones of
+/// the environments in `APM_TEST_PYTHONS`.
 fn pythons() -> Vec<(String, PathBuf)> {
     let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     let versions =
@@ -105,6 +106,13 @@ fn pythons() -> Vec<(String, PathBuf)> {
             (8..=15).contains(&minor).then(|| (name, entry.path().join("bin/python3")))
         })
         .collect();
+    let environments = std::env::var_os("APM_TEST_PYTHONS").map(PathBuf::from).unwrap_or_default();
+    for series in (8..=15).map(|minor| format!("3.{minor}")) {
+        let environment = environments.join(&series).join("bin/python");
+        if !found.iter().any(|(name, _)| name.starts_with(&series)) && environment.exists() {
+            found.push((series, environment));
+        }
+    }
     found.push(("system".to_owned(), PathBuf::from("/usr/bin/python3")));
     found.retain(|(name, python)| {
         let exists = python.exists();

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Every interpreter of a series (`3.11`) on this machine: the system's and pyenv's.
+/// Every interpreter of a series (`3.11`) on this machine: the system's and pyenv's; else that of the environment which
+/// `APM_TEST_PYTHONS` holds for it.
 pub(crate) fn interpreters(series: &str) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from(format!("/usr/bin/python{series}"))];
     let root = std::env::var_os("PYENV_ROOT")
@@ -23,6 +24,12 @@ pub(crate) fn interpreters(series: &str) -> Vec<PathBuf> {
         );
     }
     found.retain(|path| path.exists());
+    if found.is_empty()
+        && let Some(environments) = std::env::var_os("APM_TEST_PYTHONS")
+    {
+        found.push(Path::new(&environments).join(series).join("bin/python"));
+        found.retain(|path| path.exists());
+    }
     found
 }
 
