@@ -91,8 +91,10 @@ impl Http1 {
 
     /// `len` bytes that were not captured.
     pub(super) fn response_gap(&mut self, at: &At, len: u64, out: &mut Output) {
-        if let Some(held) = self.responses.give_up_attempt() {
-            self.response_bytes(at, &held, false, out);
+        if let Some(held) = self.responses.give_up_attempt()
+            && let Some(next) = self.response_bytes(at, &held, false, out)
+        {
+            return self.switch(next);
         }
         match &mut self.responses.state {
             State::Seek => self.pairing.lost_responses(),
@@ -164,6 +166,9 @@ impl Http1 {
         self.start_response(request, head, began, at.time, len);
         if next.is_some() {
             self.finish(Outcome::Complete, at.time, true, out);
+            // What was taken for requests behind it belongs to the other protocol, or was never answered.
+            let behind = self.pairing.drain(&mut out.losses).count();
+            out.losses.add(Loss::RequestsWithoutResponse, behind as u64);
             return next;
         }
         if body.is_empty() {
@@ -182,7 +187,11 @@ impl Http1 {
         let held = self.responses.buffer.held();
         let len = held.len();
         match ResponseHead::of_part(held) {
-            Some(head) => self.over = self.respond(at, head, Came::Cut, len, 0, out),
+            Some(head) => {
+                if let Some(next) = self.respond(at, head, Came::Cut, len, 0, out) {
+                    self.switch(next);
+                }
+            }
             None => self.lose_responses(out),
         }
     }

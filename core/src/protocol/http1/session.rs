@@ -53,6 +53,14 @@ impl Http1 {
         })
     }
 
+    /// The connection goes on as `next` says: whatever comes later belongs to the other protocol from its first byte.
+    pub(super) fn switch(&mut self, next: Next) {
+        self.over = Some(match next {
+            Next::Redetect { .. } => Next::Redetect { consumed: 0 },
+            other => other,
+        });
+    }
+
     /// Hands out the exchange of the current response.
     pub(super) fn finish(&mut self, outcome: Outcome, end: Time, upgraded: bool, out: &mut Output) {
         if let Some(mut current) = self.current.take()
@@ -90,11 +98,7 @@ impl Session for Http1 {
         if at.direction.is_request(self.role) {
             self.request_data(at, bytes, out);
         } else if let Some(next) = self.response_data(at, bytes, out) {
-            // Whatever comes later belongs to the other protocol from its first byte.
-            self.over = Some(match next {
-                Next::Redetect { .. } => Next::Redetect { consumed: 0 },
-                other => other,
-            });
+            self.switch(next);
             return next;
         }
         Next::Continue
