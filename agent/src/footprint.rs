@@ -4,15 +4,44 @@
 /// want, which is several times what it needs.
 const NICE: libc::c_int = 5;
 
+/// RLIMIT_NICE of a thread that may go back to nice 0: 20 less that (setrlimit(2)).
+const LIMIT: libc::rlim_t = 20;
+
 /// The agent's threads never take a processor from a thread that runs, and get a smaller share of it: the ring holds
 /// what waits. For the calling thread and those it makes from now on.
 pub fn stand_back() {
     let priority = libc::sched_param { sched_priority: 0 };
-    // SAFETY: a valid parameter, and 0 for this thread. Neither call needs a privilege; where a sandbox forbids one, the
-    // agent runs as others do.
+    let limit = libc::rlimit { rlim_cur: LIMIT, rlim_max: LIMIT };
+    // SAFETY: valid parameters, and 0 for this thread. Where a sandbox forbids one, the agent runs as others do; the limit takes
+    // root, or a unit that sets it: without it a thread that is behind stays behind others.
     unsafe {
+        libc::setrlimit(libc::RLIMIT_NICE, &raw const limit);
         libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const priority);
         libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+    }
+}
+
+/// For the calling thread and those it makes from now on: it runs when nobody else wants the processor, or hardly.
+pub fn stand_last() {
+    // SAFETY: 0 for this thread; being nicer needs no privilege.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}
+
+/// Whether a thread stands back. Where dozens of threads want the processor, a share of a third is none: what the ring cannot
+/// hold is lost. While it fills up, the thread that reads it takes the share that any other has.
+#[derive(Default)]
+pub struct Standing {
+    behind: bool,
+}
+
+impl Standing {
+    /// The calling thread is behind with its work, or not.
+    pub fn set(&mut self, behind: bool) {
+        if self.behind != behind {
+            self.behind = behind;
+            // SAFETY: 0 for this thread. Where it is forbidden, nothing changes.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, if behind { 0 } else { NICE }) };
+        }
     }
 }
 

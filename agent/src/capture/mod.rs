@@ -359,6 +359,11 @@ impl Capture {
         self.highest(counter::RING_WAITING)
     }
 
+    /// Does so much wait in the ring that the probes wake who reads it?
+    pub fn is_filling(&self) -> bool {
+        self.ring_used() > u64::from(wake_at(self.ring_bytes))
+    }
+
     /// Most bytes that ever waited in the ring.
     pub fn ring_peak(&self) -> u64 {
         self.highest(counter::RING_PEAK)
@@ -407,6 +412,11 @@ pub fn now() -> Time {
     Time(u64::try_from(ts.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(ts.tv_nsec).unwrap_or(0))
 }
 
+/// Bytes in the ring above which the probes wake who reads it.
+fn wake_at(ring_bytes: u32) -> u32 {
+    ring_bytes / 4
+}
+
 fn load(options: CaptureOptions) -> Result<Ebpf, CaptureError> {
     let types = KernelTypes::of_running_kernel()?;
     let mut offsets: Vec<(&'static str, u32)> = Vec::new();
@@ -416,7 +426,7 @@ fn load(options: CaptureOptions) -> Result<Ebpf, CaptureError> {
         };
     }
     apm_agent_ebpf::kernel_offsets!(look_up);
-    let wake_at = options.ring_bytes / 4;
+    let wake_at = wake_at(options.ring_bytes);
     let mut loader = EbpfLoader::new();
     for (name, offset) in &offsets {
         loader.override_global(name, offset, true);

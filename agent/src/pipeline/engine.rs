@@ -128,6 +128,11 @@ impl Engine {
         self.capture.wait(timeout);
     }
 
+    /// Does so much wait in the ring that the next events may find no room?
+    pub fn is_behind(&self) -> bool {
+        self.capture.is_filling()
+    }
+
     /// Takes what the ring holds; pushes the records that are complete. Returns how many events there were.
     pub fn step(&mut self, out: &mut Vec<Record>) -> usize {
         let Self { capture, table, progress, life, correlator, exceptions, interpreters, naming, .. } = self;

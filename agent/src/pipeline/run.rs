@@ -17,7 +17,7 @@ use super::source::Scanner;
 use super::{Engine, status};
 use crate::capture::{self, Capture, CaptureOptions};
 use crate::config::Settings;
-use crate::footprint;
+use crate::footprint::{self, Standing};
 use crate::privileges;
 use crate::process::Policy;
 use crate::server::live::Live;
@@ -159,10 +159,12 @@ fn turn(
     supervisor: &mut Supervisor,
 ) {
     let (mut quiet, mut seconds) = (0, 0_u64);
+    let mut standing = Standing::default();
     let mut records: Vec<Record> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         supervisor.alive(capture::now().0);
         engine.wait(if quiet > IDLE_AFTER { FLUSH_IDLE } else { FLUSH });
+        standing.set(engine.is_behind());
         quiet = if engine.step(&mut records) == 0 { quiet.saturating_add(1) } else { 0 };
         if engine.second(&mut records) {
             seconds += 1;

@@ -15,6 +15,7 @@ use apm_core::loss::{Loss, Losses};
 use apm_core::python::redact::{is_secret_name, is_secret_text};
 use apm_routes::{DiscoveredRoute, Matcher, Options, Scan};
 
+use crate::footprint;
 use crate::process::Watched;
 use crate::store::{self, SourceScan, Writer};
 use changes::State;
@@ -89,7 +90,11 @@ impl Scanner {
             next: 0,
             not_read: Arc::clone(&not_read),
         };
-        thread::Builder::new().name("routes".to_owned()).spawn(move || worker.run(&messages))?;
+        thread::Builder::new().name("routes".to_owned()).spawn(move || {
+            // What reads the ring must not wait for it.
+            footprint::stand_last();
+            worker.run(&messages);
+        })?;
         Ok(Self { queue, routes, not_read })
     }
 
