@@ -45,6 +45,12 @@ pub fn is_half_full() -> bool {
     waiting() > 2 * u64::from(WAKE_AT.load())
 }
 
+/// Does so much wait in the ring that of a chunk only the start is copied, so that others find room at all?
+#[inline(always)]
+pub fn is_nearly_full() -> bool {
+    waiting() > 3 * u64::from(WAKE_AT.load())
+}
+
 /// Does so much wait in the ring that user space should be woken?
 #[inline(always)]
 pub fn is_filling() -> bool {

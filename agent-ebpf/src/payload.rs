@@ -32,6 +32,9 @@ pub enum Shape {
 /// pipelined, they are small.
 const MESSAGE_MAX: u64 = 16 * 1024 - 1;
 
+/// Bytes that are copied of a chunk's start while the ring is nearly full: heads of requests and most statements fit.
+const SPARSE: u64 = 2048 - SKIM_TAIL as u64;
+
 /// `struct iovec` of `include/uapi/linux/uio.h`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -334,6 +337,14 @@ pub fn plan(conn: &mut Conn, write: bool, total: u64, resumes: impl FnOnce() -> 
     Plan { pos, head, run_starts }
 }
 
+/// Of the `head` bytes of a chunk's start that are wanted, those for which there is room. Global to the verifier: what it knows of
+/// the result is nothing, and no branch.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn sparse(head: u64) -> u64 {
+    if head > SPARSE && emit::is_nearly_full() { SPARSE } else { head }
+}
+
 /// Do these first bytes of a connection open HTTP/2 (RFC 9113, 3.4)?
 #[inline(always)]
 pub fn opens_http2(address: u64) -> bool {
@@ -375,14 +386,15 @@ pub fn send(conn: &mut Conn, id: u64, write: bool, written: u64, shape: Shape, t
     s.data.time = emit::now();
     s.data.conn = conn.id;
     s.data.pos = plan.pos;
-    let large = wanted && !pieces::fits(shape, total);
+    let head = sparse(plan.head);
+    let large = wanted && !pieces::fits(shape, total) && head == plan.head;
     if large && !(write && pieces::is_one_message(conn, plan.run_starts, inside, first, total)) {
         pieces::send(s, write, shape, total);
         return Some(());
     }
     let copied = match shape {
-        Shape::Buffer(base) => copy_buffer(s, base, total, plan.head),
-        Shape::Vector(iov, count) => copy_vector(s, iov, count, total, plan.head),
+        Shape::Buffer(base) => copy_buffer(s, base, total, head),
+        Shape::Vector(iov, count) => copy_vector(s, iov, count, total, head),
         Shape::Nowhere => Copied { head: 0, tail: 0, fault: false },
     };
     let mut flags = u16::from(write) * data_flags::WRITE + u16::from(copied.fault) * data_flags::FAULT;

@@ -162,7 +162,8 @@ fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
     if large && !pieces::is_one_message(conn, plan.run_starts, inside, first, total) {
         return in_pieces(conn, &mut data, buffer, total as u32, MOST as u32);
     }
-    let head = if plan.head > MOST { MOST } else { plan.head };
+    let start = payload::sparse(plan.head);
+    let head = if start > MOST { MOST } else { start };
     let tail = total - head;
     if head <= 512 - SKIM_TAIL as u64 {
         send::<512>(&data, buffer, head, tail)
