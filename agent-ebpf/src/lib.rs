@@ -419,6 +419,8 @@ pub mod counter {
     pub const ATTRIBUTION_TABLE_FULL: u32 = 9;
     /// Exceptions that found no room in the ring buffer.
     pub const EXCEPTIONS_LOST: u32 = 10;
+    /// Chunks of which less was copied than is wanted, as the ring was nearly full.
+    pub const CHUNKS_CUT: u32 = 11;
     /// How many counters there are.
     pub const COUNT: u32 = 16;
 }

@@ -342,7 +342,12 @@ pub fn plan(conn: &mut Conn, write: bool, total: u64, resumes: impl FnOnce() -> 
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn sparse(head: u64) -> u64 {
-    if head > SPARSE && emit::is_nearly_full() { SPARSE } else { head }
+    if head > SPARSE && emit::is_nearly_full() {
+        count(counter::CHUNKS_CUT);
+        SPARSE
+    } else {
+        head
+    }
 }
 
 /// Do these first bytes of a connection open HTTP/2 (RFC 9113, 3.4)?

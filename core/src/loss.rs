@@ -30,6 +30,8 @@ losses! {
     RingFull = "ring_full",
     /// Payload that the kernel could not read from the process's memory.
     PayloadFault = "payload_fault",
+    /// Chunks of which only the start and the end were copied, as the ring buffer was nearly full: texts in them may be cut.
+    ChunksCut = "chunks_cut",
     /// Connections that found no room in the kernel's table of connections.
     ConnectionTableFull = "connection_table_full",
     /// Times the Python state of a thread was not found: what it did then was attributed to no request by context.

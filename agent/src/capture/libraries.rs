@@ -162,8 +162,11 @@ fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Vec<Placed> {
         tracing::debug!("{}: {within} in the function at {function:#x}, at {held:x?}", access.display());
         places.extend(held.iter().map(|held| placed(within, held)));
     }
-    let shared = shared.into_iter().map(|(_, function, _)| function).collect();
+    let shared: BTreeSet<u64> = shared.into_iter().map(|(_, function, _)| function).collect();
     for point in points {
+        if held_by(point).is_some() && shared.contains(&point.offset) {
+            continue;
+        }
         places.extend(place(ebpf, point, access, &mut code, &extents, &shared));
     }
     places

@@ -337,6 +337,7 @@ impl Capture {
     /// Writes the counters that the kernel side keeps into `losses`.
     pub fn read_losses(&self, losses: &mut Losses) {
         losses.set(Loss::RingFull, self.counter(counter::RING_FULL));
+        losses.set(Loss::ChunksCut, self.counter(counter::CHUNKS_CUT));
         losses.set(Loss::PayloadFault, self.counter(counter::PAYLOAD_FAULT));
         losses.set(
             Loss::ConnectionTableFull,
