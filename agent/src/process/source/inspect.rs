@@ -113,6 +113,13 @@ fn container(pid: u32, control_group: &str) -> Option<Container> {
     (apart("pid") || (id.is_some() && apart("mnt"))).then_some(Container { id })
 }
 
+/// A path as a process sees it whose root directory the kernel tells as `root`: that of a process in a mere chroot(2) is told from
+/// our own root.
+fn as_seen_within(path: PathBuf, root: Option<&Path>) -> PathBuf {
+    let inside = root.and_then(|root| path.strip_prefix(root).ok()).map(|inside| Path::new("/").join(inside));
+    inside.unwrap_or(path)
+}
+
 fn naming(process: &Process, pid: u32, control_group: String) -> NamingFacts {
     // Only what names the service is taken out of the environment, which is full of secrets.
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
@@ -124,12 +131,27 @@ fn naming(process: &Process, pid: u32, control_group: String) -> NamingFacts {
     };
     NamingFacts {
         cmdline: cmdline(pid),
-        cwd: process.cwd().ok(),
+        cwd: process.cwd().ok().map(|cwd| as_seen_within(cwd, process.root().ok().as_deref())),
         home: variable("HOME").map(PathBuf::from),
         control_group,
         otel_service: variable("OTEL_SERVICE_NAME")
             .or_else(|| variable("OTEL_RESOURCE_ATTRIBUTES").and_then(|text| otel_resource_service(&text))),
         flask_app: variable("FLASK_APP"),
         django_settings: variable("DJANGO_SETTINGS_MODULE"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_of_a_process_in_another_root_is_told_as_it_sees_it() {
+        let seen = |path: &str, root: Option<&str>| as_seen_within(path.into(), root.map(Path::new));
+        assert_eq!(seen("/srv/root/app/web", Some("/srv/root")), Path::new("/app/web"));
+        assert_eq!(seen("/srv/root", Some("/srv/root")), Path::new("/"));
+        assert_eq!(seen("/srv/rooted", Some("/srv/root")), Path::new("/srv/rooted"));
+        assert_eq!(seen("/app", Some("/")), Path::new("/app"));
+        assert_eq!(seen("/app", None), Path::new("/app"));
     }
 }
