@@ -16,7 +16,7 @@ use crate::places;
 const INPUT_BYTES: usize = 2048;
 
 /// Size of a file, bytes; of more, the longest inputs are left out.
-const FILE_BYTES: usize = 96 << 10;
+const FILE_BYTES: usize = 192 << 10;
 
 /// The file of a target.
 fn file(target: &str) -> PathBuf {
