@@ -55,7 +55,7 @@ impl Function<'_> {
     /// it is no mere piece of memory.
     pub(crate) fn hands_on<R: Read + Seek>(&self, code: &mut Code<R>) -> BTreeSet<u64> {
         let Some(flow) = Flow::of(code, self) else { return BTreeSet::new() };
-        let mut found: BTreeSet<u64> = flow.tails.values().copied().collect();
+        let mut found = flow.tails.clone();
         if let Some(ways) = flow.ways(self.start, &found)
             && flow.is_left_alone(&ways)
         {
@@ -97,8 +97,8 @@ struct Flow {
     instructions: BTreeMap<u64, (Instruction, bool)>,
     after: BTreeMap<u64, Vec<u64>>,
     before: BTreeMap<u64, Vec<u64>>,
-    /// Jumps to the first instruction of another piece, and not only on a condition, with where they lead.
-    tails: BTreeMap<u64, u64>,
+    /// Other pieces whose first instruction it jumps to, and not only on a condition.
+    tails: BTreeSet<u64>,
 }
 
 impl Flow {
@@ -130,7 +130,7 @@ impl Flow {
             {
                 let other = function.extents.around(to)?;
                 if other.start == to && instruction.flow_control() == FlowControl::UnconditionalBranch {
-                    flow.tails.insert(at, to);
+                    flow.tails.insert(to);
                     continue;
                 }
                 if pieces.len() >= PIECES_MAX {
@@ -193,7 +193,7 @@ impl Flow {
     /// All ways of the result, from where it is made to where it is returned; what one of `shared` returns is left out. `None`
     /// where it may be what another function returns.
     fn ways(&self, start: u64, shared: &BTreeSet<u64>) -> Option<Ways> {
-        if self.tails.values().any(|to| !shared.contains(to)) {
+        if !self.tails.is_subset(shared) {
             return None;
         }
         let mut factory = InstructionInfoFactory::new();
