@@ -36,11 +36,11 @@ pub struct StreamKey {
 #[btf_map]
 pub static TLS_STREAMS: LruHashMap<StreamKey, Conn, 16384> = LruHashMap::new();
 
-/// A call on a TLS stream that has not returned yet.
+/// The call on a TLS stream that a thread is in.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct TlsCall {
-    /// Address of the `SSL` structure.
+    /// Address of the `SSL` structure; 0 when it has returned.
     pub ssl: u64,
     /// Where the plaintext lies, or is to go.
     pub buffer: u64,
@@ -50,7 +50,8 @@ pub struct TlsCall {
     pub socket: u64,
 }
 
-/// Calls on TLS streams by thread: `(tgid << 32) | tid`.
+/// Calls on TLS streams by thread: `(tgid << 32) | tid`. An entry stays, with no `ssl`: to enter and delete one takes several times
+/// as long as to overwrite it.
 #[btf_map]
 pub static TLS_CALLS: LruHashMap<u64, TlsCall, 4096> = LruHashMap::new();
 
@@ -69,12 +70,14 @@ pub struct Flight {
     pub prefix: [u64; 4],
 }
 
-/// Where a flight was seen first: number of the stream's connection (written) or of the socket's (read), and when.
+/// Where a flight was seen first: the stream's connection (written) or the socket's (read), and when.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Sighting {
-    /// The connection.
+    /// Number of the connection.
     pub conn: u64,
+    /// Where its entry is found: address of the stream's `SSL`, or of the socket's `struct sock`.
+    pub key: u64,
     /// When.
     pub time: u64,
 }

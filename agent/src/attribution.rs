@@ -159,5 +159,5 @@ fn points(function: &Function) -> impl Iterator<Item = Point> {
         Role::GreenletSwitches => &["greenlet_switch"],
         Role::GreenletMade => &["greenlet_new"],
     };
-    programs.iter().map(move |program| Point { program, offset, size })
+    programs.iter().map(move |program| Point { program, offset, size, cookie: None })
 }

@@ -17,7 +17,7 @@ mod sampler;
 mod service;
 mod source;
 
-pub use elf::{ElfFacts, FileKey, SslFunction};
+pub use elf::{ElfFacts, FileKey, OpenSslBuild, SslFunction};
 pub use identity::{Lineage, ProcessId};
 pub use mapped::{MappedFile, TlsKind, TlsLibrary};
 pub use python::{Container, Implementation, NotPython, PythonProcess, PythonRuntime, PythonVersion};

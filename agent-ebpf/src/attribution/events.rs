@@ -154,12 +154,8 @@ pub fn copied(id: u64, python: &Python, child: u64) {
     let is_told = python.flags & python_flags::MAKERS != 0;
     let stack = if is_told { stacks::call_stack(id, now.state, 0) } else { 0 };
     // Last: a new record may take the place of the parent's.
-    if let Some(new) = new_unit(Key { address: child, tgid: u64::from(now.tgid) }) {
-        // SAFETY: a live map value, of a context that no code has entered yet.
-        unsafe {
-            ((*new).lineage, (*new).request, (*new).group, (*new).stack) = (lineage, request, group, stack)
-        };
-    }
+    let key = Key { address: child, tgid: u64::from(now.tgid) };
+    let _full = new_unit(key, &lineage, request, group, stack);
 }
 
 /// A greenlet was made: it does the work of the one that made it.
@@ -174,10 +170,8 @@ pub fn greenlet_made(id: u64, python: &Python, greenlet: u64) {
         // The first of a thread that a request has started: gevent's pools work so, for others too.
         (request, lineage) = (0, Lineage { unit, ancestors: [0; 3] });
     }
-    if let Some(new) = new_unit(Key { address: greenlet, tgid: u64::from(now.tgid) }) {
-        // SAFETY: a live map value, of a greenlet that has not run yet.
-        unsafe { ((*new).lineage, (*new).request) = (lineage, request) };
-    }
+    let key = Key { address: greenlet, tgid: u64::from(now.tgid) };
+    let _full = new_unit(key, &lineage, request, 0, 0);
 }
 
 /// The thread goes on with another greenlet.

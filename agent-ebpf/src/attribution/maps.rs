@@ -226,16 +226,31 @@ pub fn unit(address: u64, tgid: u32) -> Option<*mut Unit> {
     if let Some(known) = UNITS.get_ptr_mut(key) {
         return Some(known);
     }
-    let new = new_unit(key)?;
-    // SAFETY: a live map value.
-    unsafe { (*new).lineage.unit = number() };
-    Some(new)
+    let lineage = Lineage { unit: number(), ancestors: [0; 3] };
+    new_unit(key, &lineage, 0, 0, 0)
 }
 
-/// A new record for a unit, in place of one that there may be, without a number yet.
+/// A new record for a unit, in place of one that there may be. Word by word: the compiler would call its `memset`.
 #[inline(always)]
-pub fn new_unit(key: Key) -> Option<*mut Unit> {
-    set(&UNITS, key, &NEW_UNIT)
+pub fn new_unit(key: Key, lineage: &Lineage, request: u64, group: u64, stack: u64) -> Option<*mut Unit> {
+    let known = UNITS.get_ptr_mut(key);
+    let unit = match known {
+        Some(unit) => unit,
+        None => {
+            kept(UNITS.insert(key, &NEW_UNIT, 0));
+            UNITS.get_ptr_mut(key)?
+        }
+    };
+    // SAFETY: a live map value, of a unit that no code has entered yet.
+    unsafe {
+        (*unit).lineage = *lineage;
+        (*unit).request = request;
+        (*unit).group = group;
+        (*unit).stack = stack;
+        (&raw mut (*unit).accepts).write_volatile(0);
+        (&raw mut (*unit).pool).write_volatile(0);
+    }
+    Some(unit)
 }
 
 /// Sets a value, where there is one by overwriting it: keys are reused soon, and an insertion takes several times as long.

@@ -70,11 +70,11 @@ unsafe extern "C" fn thread_state(id: u64, python: *const Python, thread: *mut T
     let interpreter = word(python.runtime + u64::from(python.interpreters_head));
     let mut state = word(interpreter + u64::from(python.threads_head));
     for _ in 0..THREADS_MAX {
-        if state == 0 && python.state_slot == 0 {
-            // Of all the list none is this thread's: it is not Python's.
-            return 0;
-        }
         if state == 0 {
+            if python.state_slot == 0 {
+                // Of all the list none is this thread's: it is not Python's.
+                return 0;
+            }
             break;
         }
         if word(state + offset) == me {

@@ -16,7 +16,7 @@ use aya_ebpf::{
     programs::{ProbeContext, RetProbeContext},
 };
 
-use super::watched;
+use super::{tls_binding, watched};
 use crate::{
     attribution, connection, emit, exceptions,
     maps::{StreamKey, TLS_CALLS, TLS_STREAMS, TlsCall, count},
@@ -34,9 +34,21 @@ fn key(id: u64, ssl: u64) -> StreamKey {
 
 #[inline(always)]
 fn enter(id: u64, ssl: u64, buffer: u64, moved: u64) {
-    if TLS_CALLS.insert(id, TlsCall { ssl, buffer, moved, socket: 0 }, 0).is_err() {
+    let call = TlsCall { ssl, buffer, moved, socket: 0 };
+    if let Some(last) = TLS_CALLS.get_ptr_mut(id) {
+        // SAFETY: a live map value, used by this thread alone.
+        unsafe { *last = call };
+    } else if TLS_CALLS.insert(id, call, 0).is_err() {
         count(counter::TLS_TABLE_FULL);
     }
+}
+
+/// The call on a stream that the thread is in.
+#[inline(always)]
+pub(super) fn call(id: u64) -> Option<*mut TlsCall> {
+    let call = TLS_CALLS.get_ptr_mut(id)?;
+    // SAFETY: a live map value, used by this thread alone.
+    (unsafe { (*call).ssl } != 0).then_some(call)
 }
 
 /// The stream's entry, made where there is none.
@@ -117,14 +129,13 @@ fn send<const N: usize>(data: &Data, buffer: u64, head: u64, tail: u64) -> Optio
 
 /// The call returned, having moved `total` bytes of plaintext.
 #[inline(always)]
-fn moved(id: u64, call: &TlsCall, write: bool, total: u64) -> Option<()> {
+fn moved(id: u64, call: &TlsCall, write: bool, total: u64, bios: u64) -> Option<()> {
     let conn = stream(&key(id, call.ssl), id)?;
     // SAFETY: a live map value; OpenSSL forbids two calls on one stream at a time.
     let conn = unsafe { &mut *conn };
     conn.tgid = (id >> 32) as u32;
-    if conn.flags & conn_flags::BOUND == 0 && call.socket != 0 && emit::bound(conn.id, call.socket, id) {
-        conn.flags |= conn_flags::BOUND;
-    }
+    // SAFETY: a live map value.
+    unsafe { tls_binding::binds(conn, call.ssl, id, call.socket, tls_binding::bio_at(bios, write)) };
     let shape = Shape::Buffer(call.buffer);
     // Read anew each time: Linux 6.1 would walk the rest for each thing that may be known of one value.
     let first = || payload::first_bytes(shape, total);
@@ -216,13 +227,16 @@ fn in_pieces(conn: &mut Conn, data: &mut Data, buffer: u64, total: u32, most: u3
 }
 
 #[inline(always)]
-fn leave(returned: i64, write: bool) -> Option<()> {
+fn leave(ctx: &RetProbeContext, write: bool) -> Option<()> {
     let id = watched()?;
-    let call = TLS_CALLS.get_ptr(id)?;
+    let known = call(id)?;
     // SAFETY: a live map value, used by this thread alone.
-    let call = unsafe { *call };
-    let _gone = TLS_CALLS.remove(id);
-    let ret = returned as i32;
+    let call = unsafe {
+        let call = *known;
+        (*known).ssl = 0;
+        call
+    };
+    let ret = ctx.ret::<i64>() as i32;
     if ret <= 0 {
         return None;
     }
@@ -235,7 +249,7 @@ fn leave(returned: i64, write: bool) -> Option<()> {
     if total == 0 || total > u64::from(u32::MAX) {
         return None;
     }
-    moved(id, &call, write, total)
+    moved(id, &call, write, total, tls_binding::bios(ctx))
 }
 
 /// Entry of `SSL_read(ssl, buf, num)` and `SSL_write(ssl, buf, num)`.
@@ -272,14 +286,14 @@ pub fn ssl_call_ex2(ctx: ProbeContext) -> u32 {
 /// Return of a read.
 #[uretprobe]
 pub fn ssl_read_return(ctx: RetProbeContext) -> u32 {
-    let _ended_early = leave(ctx.ret::<i64>(), false);
+    let _ended_early = leave(&ctx, false);
     0
 }
 
 /// Return of a write.
 #[uretprobe]
 pub fn ssl_write_return(ctx: RetProbeContext) -> u32 {
-    let _ended_early = leave(ctx.ret::<i64>(), true);
+    let _ended_early = leave(&ctx, true);
     0
 }
 

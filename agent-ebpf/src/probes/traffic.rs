@@ -72,7 +72,7 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
     conn.tgid = (id >> 32) as u32;
     if conn.flags & (conn_flags::TLS | conn_flags::IGNORED) != 0 {
         if ret > 0 && conn.flags & conn_flags::BOUND == 0 {
-            tls_binding::ciphertext(conn, id, write, shape);
+            tls_binding::ciphertext(conn, socket.key, id, write, shape);
         }
         return None;
     }
@@ -93,7 +93,7 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
     }
     payload::send(conn, id, write, first, shape, ret as u64)?;
     if conn.flags & conn_flags::TLS != 0 {
-        tls_binding::ciphertext(conn, id, write, shape);
+        tls_binding::ciphertext(conn, socket.key, id, write, shape);
     }
     Some(())
 }

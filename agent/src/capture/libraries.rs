@@ -39,6 +39,8 @@ pub struct Point {
     pub offset: u64,
     /// Bytes of it; 0 where that is not known.
     pub size: u64,
+    /// What the program is told.
+    pub cookie: Option<u64>,
 }
 
 /// All probed files, each with the name of what is probed in it: one file may hold both a Python and its OpenSSL.
@@ -57,13 +59,16 @@ impl Libraries {
             return Err(format!("{} has no functions to probe", library.kind));
         };
         let at = build.functions.first().map_or(0, |function| function.file_offset);
-        let points = openssl::points(&build.functions, Code::open(&library.file.access, at).ok().as_mut());
+        let mut code = Code::open(&library.file.access, at).ok();
+        let bios = code.as_mut().and_then(|code| openssl::bios(build, code));
+        let points = openssl::points(&build.functions, code.as_mut(), bios);
         self.attach(ebpf, pid, (library.file.key, "tls"), &library.file.access, &points)?;
         // Without it streams over memory BIOs are not bound to their sockets; their figures are right all the same.
-        if let Some(crypto) = &library.crypto
+        if bios.is_none()
+            && let Some(crypto) = &library.crypto
             && let Some(offset) = crypto.facts.bio_write
         {
-            let point = Point { program: "bio_write", offset, size: 0 };
+            let point = Point { program: "bio_write", offset, size: 0, cookie: None };
             let result = self.attach(ebpf, pid, (crypto.key, "bio"), &crypto.access, &[point]);
             if let Err(reason) = result {
                 tracing::warn!("cannot probe {}: {reason}", crypto.path.display());
@@ -151,7 +156,8 @@ fn held_by(point: &Point) -> Option<&'static str> {
 fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Vec<Placed> {
     let code = points.first().and_then(|point| Code::open(access, point.offset).ok());
     let Some(mut code) = code else {
-        let plain = |point: &Point| Placed { program: point.program, site: point.offset, cookie: None };
+        let plain =
+            |point: &Point| Placed { program: point.program, site: point.offset, cookie: point.cookie };
         return points.iter().map(plain).collect();
     };
     let any_held = points.iter().any(|point| held_by(point).is_some());
@@ -210,7 +216,7 @@ fn place(
     extents: &Extents,
     shared: &BTreeSet<u64>,
 ) -> Vec<Placed> {
-    let Point { program: name, offset, size } = *point;
+    let Point { program: name, offset, size, cookie } = *point;
     let of = format!("{}: {name} of the function at {offset:#x}", access.display());
     if let Some(within) = held_by(point)
         && let Some(held) = function(point, extents).held(code, shared)
@@ -225,7 +231,7 @@ fn place(
     let site = sites::site(code, offset, size, keeps);
     let steps = if sites::is_emulated(code, site) { "" } else { ", single-stepped" };
     tracing::debug!("{of}, at {site:#x}{steps}");
-    vec![Placed { program: name, site, cookie: None }]
+    vec![Placed { program: name, site, cookie }]
 }
 
 /// How the probes are told of a register.

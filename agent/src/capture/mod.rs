@@ -204,7 +204,12 @@ impl Capture {
     /// Why it cannot be probed, in words for the user.
     pub fn attach_libc(&mut self, pid: u32, libc: &MappedFile) -> Result<(), String> {
         let offset = libc.facts.name_lookup.ok_or("it has no getaddrinfo")?;
-        let points = ["name_lookup", "name_lookup_return"].map(|program| Point { program, offset, size: 0 });
+        let points = ["name_lookup", "name_lookup_return"].map(|program| Point {
+            program,
+            offset,
+            size: 0,
+            cookie: None,
+        });
         self.libraries.attach(&mut self.ebpf, pid, (libc.key, "names"), &libc.access, &points)
     }
 

@@ -1,5 +1,9 @@
 //! Which functions of OpenSSL are probed, and by which programs.
 
+mod bios;
+
+pub(super) use bios::bios;
+
 use std::io::{Read, Seek};
 
 use super::libraries::Point;
@@ -29,18 +33,21 @@ const MOVES: [Moves; 2] = [
 ];
 
 /// Functions that bound the life of a stream, with the program at their entry.
-const LIFE: [(&str, &str); 4] = [
+const LIFE: [(&str, &str); 3] = [
     ("SSL_set_accept_state", "ssl_accepts"),
     ("SSL_set_connect_state", "ssl_connects"),
     ("SSL_free", "ssl_ends"),
-    ("SSL_set_bio", "ssl_bios"),
 ];
 
+/// The function that gives a stream its BIOs, with its program, for where they cannot be found otherwise.
+const SET_BIOS: (&str, &str) = ("SSL_set_bio", "ssl_bios");
+
 /// What to probe of these functions of one file. Without its code each is probed by itself; with it, only that to which
-/// others lead.
+/// others lead. `bios` is what [`bios`] said.
 pub(super) fn points<R: Read + Seek>(
     functions: &[SslFunction],
     mut code: Option<&mut Code<R>>,
+    bios: Option<u64>,
 ) -> Vec<Point> {
     let find = |name: &str| functions.iter().find(|function| function.name == name);
     let mut points = Vec::new();
@@ -64,12 +71,14 @@ pub(super) fn points<R: Read + Seek>(
                     seen.push(start);
                 }
             }
-            points.push(Point { program, offset: start, size });
-            points.push(Point { program: moves.on_return, offset: start, size });
+            points.push(Point { program, offset: start, size, cookie: None });
+            points.push(Point { program: moves.on_return, offset: start, size, cookie: bios });
         }
     }
-    for (name, program) in LIFE {
-        points.extend(find(name).map(|at| Point { program, offset: at.file_offset, size: at.size }));
+    let life = LIFE.into_iter().chain(bios.is_none().then_some(SET_BIOS));
+    for (name, program) in life {
+        let point = |at: &SslFunction| Point { program, offset: at.file_offset, size: at.size, cookie: None };
+        points.extend(find(name).map(point));
     }
     points
 }

@@ -5,7 +5,7 @@ use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSegment, ObjectSymbol, ReadCache, SymbolKind};
 
 use super::*;
-use crate::process::ElfFacts;
+use crate::process::{ElfFacts, OpenSslBuild};
 
 /// OpenSSL libraries of this machine: the system's, and what packages bring along.
 fn libraries() -> Vec<PathBuf> {
@@ -14,13 +14,14 @@ fn libraries() -> Vec<PathBuf> {
         "/usr/lib/*/libssl.so.*".to_owned(),
         concat!(env!("CARGO_MANIFEST_DIR"), "/../target/venv/*/lib/python*/site-packages/*.libs/libssl*.so*")
             .to_owned(),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debian-unstable/usr/lib/*/libssl.so.*").to_owned(),
     ];
     places.iter().flat_map(|place| glob::glob(place).unwrap()).map(Result::unwrap).collect()
 }
 
-fn functions(library: &Path) -> Vec<SslFunction> {
+fn build(library: &Path) -> Option<OpenSslBuild> {
     let name = library.file_name().unwrap().to_str().unwrap();
-    ElfFacts::read(library, name).unwrap().openssl.map(|build| build.functions).unwrap_or_default()
+    ElfFacts::read(library, name).unwrap().openssl
 }
 
 /// What must hold of any site: it is where an instruction begins, and if not the first one, one that the kernel emulates.
@@ -38,8 +39,8 @@ fn check(code: &mut Code<File>, start: u64, size: u64, keeps: Keeps) -> u64 {
 #[test]
 fn sites_in_real_libraries_are_instructions() {
     for library in libraries() {
-        let functions = functions(&library);
-        let Some(at) = functions.first() else { continue };
+        let Some(build) = build(&library) else { continue };
+        let Some(at) = build.functions.first() else { continue };
         let mut code = match Code::open(&library, at.file_offset) {
             Ok(code) => code,
             Err(error) => {
@@ -47,7 +48,10 @@ fn sites_in_real_libraries_are_instructions() {
                 continue;
             }
         };
-        for point in points(&functions, Some(&mut code)) {
+        // That of 1.1 to 3.1, or of later ones.
+        let bios = bios(&build, &mut code);
+        assert!(matches!(bios, Some(16 | 80)), "{}: {bios:?}", library.display());
+        for point in points(&build.functions, Some(&mut code), bios) {
             let is_return = point.program.ends_with("_return");
             let keeps = if is_return { Keeps::ReturnAddress } else { Keeps::Arguments };
             let site = check(&mut code, point.offset, point.size, keeps);
@@ -92,7 +96,7 @@ fn function(name: &str, file_offset: u64, size: u64) -> SslFunction {
 /// Offsets that are probed, with the program.
 fn probed(functions: &[SslFunction], bytes: &[u8]) -> Vec<(&'static str, u64)> {
     let mut code = Code::new(std::io::Cursor::new(bytes), 0..bytes.len() as u64);
-    points(functions, Some(&mut code)).iter().map(|point| (point.program, point.offset)).collect()
+    points(functions, Some(&mut code), Some(16)).iter().map(|point| (point.program, point.offset)).collect()
 }
 
 #[test]
@@ -124,7 +128,7 @@ fn inner_function_is_probed_for_all_that_lead_to_it() {
 fn without_code_each_function_is_probed_by_itself() {
     let functions = ["SSL_write_ex2", "SSL_write_ex", "SSL_write", "SSL_free"]
         .map(|name| function(name, name.len() as u64, 9));
-    let points = points(&functions, None::<&mut Code<File>>);
+    let points = points(&functions, None::<&mut Code<File>>, None);
     let probed: Vec<_> = points.iter().map(|point| (point.program, point.offset)).collect();
     let expected = [
         ("ssl_call_ex2", 13),

@@ -132,7 +132,7 @@ impl Engine {
         let file = &process.runtime.as_ref().ok_or("its interpreter is not mapped")?.file;
         let offset = file.facts.python.as_ref().and_then(|build| build.traceback_here);
         let offset = offset.ok_or("PyTraceBack_Here is not exported")?;
-        let point = Point { program: "python_traceback", offset, size: 0 };
+        let point = Point { program: "python_traceback", offset, size: 0, cookie: None };
         let pid = process.id.pid;
         self.capture.attach_functions(pid, file.key, UNWINDING, &file.access, &[point])?;
         let raising = Raising { unwinding: whose, ..wanted(layout.raising, self.locals) };

@@ -6,7 +6,7 @@ use crate::process::mapped::TlsKind;
 
 /// Functions that carry plaintext or bound the life of a stream, `OpenSSL_version` that marks a libcrypto, and BIO_write(3)
 /// that passes ciphertext.
-/// SSL_read(3), SSL_write(3), SSL_set_bio(3), SSL_free(3).
+/// SSL_read(3), SSL_write(3), SSL_set_bio(3), SSL_get_rbio(3), SSL_free(3).
 pub(super) const SYMBOLS: &[&[u8]] = &[
     b"SSL_read",
     b"SSL_read_ex",
@@ -17,6 +17,7 @@ pub(super) const SYMBOLS: &[&[u8]] = &[
     b"SSL_set_connect_state",
     b"SSL_do_handshake",
     b"SSL_set_bio",
+    b"SSL_get_rbio",
     b"SSL_set_fd",
     b"SSL_shutdown",
     b"SSL_new",
