@@ -85,6 +85,7 @@ pub fn new(inode: u64, id: u64, by: u16, family: u16) -> Conn {
         request: 0,
         group: 0,
         queued: 0,
+        context: 0,
         budget: 0,
         tgid: (id >> 32) as u32,
         flags: 0,

@@ -60,6 +60,25 @@ pub fn syscall_args() -> Option<Args> {
     }
 }
 
+/// A register of the process as it entered the kernel, by its offset in `struct pt_regs` of x86-64.
+#[inline(always)]
+fn register(offset: u32) -> u64 {
+    // SAFETY: as above.
+    unsafe { field(raw::bpf_task_pt_regs(raw::bpf_get_current_task_btf()) as u64, offset) }
+}
+
+/// The process's stack pointer.
+#[inline(always)]
+pub fn stack_pointer() -> u64 {
+    register(152)
+}
+
+/// Registers that functions keep for those that call them: r15, r14, r13, r12, rbp, rbx.
+#[inline(always)]
+pub fn kept_registers() -> [u64; 6] {
+    [register(0), register(8), register(16), register(24), register(32), register(40)]
+}
+
 /// A stream socket behind a file descriptor.
 #[derive(Clone, Copy)]
 pub struct Sock {

@@ -46,6 +46,8 @@ pub mod python_flags {
     /// The program is the interpreter: its first thread has one thread state, from its start to its end. Another program may
     /// give its threads one after the other.
     pub const PROGRAM: u32 = 16;
+    /// uvloop is loaded.
+    pub const UVLOOP: u32 = 32;
 }
 
 /// Where a CPython process keeps what tells which code runs: the value of the map `PYTHONS`, keyed by tgid.

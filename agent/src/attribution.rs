@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use apm_agent_ebpf::python_flags;
+
 use crate::capture::{Capture, Point};
 use crate::process::cpython::functions::{self, Found, Function, Library, Role};
 use crate::process::cpython::{self, Refusal};
@@ -74,13 +76,16 @@ impl Attribution {
                 report.not_ready = true;
             }
             Err(refusal) => put(WHAT, Some(refusal.to_string())),
-            Ok(layout) => {
+            Ok(mut layout) => {
                 // Probing takes a while, and a context that is copied before all is probed would be taken for whatever
                 // stood at its address before: until then by thread, which needs no probe.
                 if !self.known.contains(&pid) {
                     let _reported_below = capture.attribute_at_first(pid, cpython::by_thread());
                 }
                 for found in functions::libraries(process) {
+                    if found.library == Library::Uvloop {
+                        layout.flags |= python_flags::UVLOOP;
+                    }
                     match probe(capture, process, &found) {
                         Probed::Already => {}
                         Probed::NotFound(_)
@@ -152,7 +157,6 @@ fn points(function: &Function) -> impl Iterator<Item = Point> {
         Role::Puts => &["python_queue_put"],
         Role::GeventPuts => &["gevent_queue_put"],
         Role::Gets => &["python_queue_get"],
-        Role::UvloopReads => &["uvloop_read", "uvloop_read_return"],
         Role::UvloopConnects => &["uvloop_connection", "uvloop_connection_return"],
         Role::UvloopWrites => &["uvloop_write"],
         Role::UvloopResolves => &["uvloop_lookup"],

@@ -70,7 +70,9 @@ static NEW_THREAD: Thread = Thread {
     request: 0,
     context: 0,
     window_request: 0,
+    window_group: 0,
     window_context: 0,
+    window_stack: 0,
     accepting: 0,
     greenlet: 0,
     lineage: Lineage { unit: 0, ancestors: [0; 3] },
@@ -106,10 +108,14 @@ pub struct Thread {
     pub request: u64,
     /// The context that was current, though not entered, when it read that request.
     pub context: u64,
-    /// The request whose bytes an event loop is handing to its protocol now.
+    /// The request whose bytes uvloop is handing on, if it still is: see `transports`. 0 if they are no request's.
     pub window_request: u64,
-    /// The context in which it does so, once it has entered it.
+    /// Group of the connection that they came by.
+    pub window_group: u64,
+    /// The context in which it does so.
     pub window_context: u64,
+    /// Where the stack stood as they were read; 0 if they were handed on.
+    pub window_stack: u64,
     /// Group of the connection that an event loop is announcing now.
     pub accepting: u64,
     /// The greenlet that runs.

@@ -14,11 +14,15 @@ mod events;
 mod frames;
 mod maps;
 mod now;
+mod transports;
+mod uvloop;
 
 pub use events::*;
 pub use maps::{Key, kept};
 pub use now::half;
 pub use now::word as user_word;
+pub use transports::{carried, is_uvloops, other_read};
+pub use uvloop::*;
 
 use apm_agent_ebpf::{Conn, Origin, Python, conn_flags, link, opened_by, python_flags};
 use maps::*;
@@ -106,11 +110,18 @@ pub fn inbound(conn: &mut Conn, id: u64, first: u64, len: u64, origin: &mut Orig
     {
         // SAFETY: live map values.
         unsafe { request_starts(conn, python, id, streams) };
+    } else if conn.request != 0 {
+        transports::more_read(conn, id);
     }
     origin.request = conn.request;
-    if conn.request == 0 && python(id).is_some() {
+    if conn.request == 0
+        && let Some(python) = python(id)
+    {
         // HTTP/2: a unit with a higher number was made after these bytes had come.
         origin.unit = number();
+        if python.flags & python_flags::UVLOOP != 0 {
+            other_read(id);
+        }
     }
 }
 
@@ -133,16 +144,25 @@ fn start(conn: &mut Conn, id: u64, python: &Python, request: u64) {
     use thread_flags::*;
     conn.request = request;
     conn.flags |= conn_flags::SERVES;
+    let Some(now) = Now::of(id, python) else { return };
+    let handed_on = transports::request_read(conn, python, &now);
     if conn.group != 0 {
         let _full = set(&GROUPS, conn.group, &request);
     }
-    let Some(now) = Now::of(id, python) else { return };
     // SAFETY: a live map value.
     let thread = unsafe { &mut *now.thread };
+    if handed_on {
+        thread.flags &= !VALID;
+        // Before this was known of the context, it was taken for the stream's alone.
+        if let Some(unit) = UNITS.get_ptr_mut(Key { address: now.context, tgid: u64::from(now.tgid) }) {
+            // SAFETY: a live map value.
+            unsafe { (*unit).request = 0 };
+        }
+        return;
+    }
     let greenlet = now.greenlet();
     if now.entered {
         thread.flags &= !VALID;
-        thread.window_request = 0;
     } else {
         thread.request = request;
         thread.context = now.context;

@@ -95,8 +95,6 @@ leave! {
     python_context: |id, python, child| if child != 0 { attribution::copied(id, python, child) };
     /// `SimpleQueue.get()`: an item.
     python_queue_get: |id, _python, item| if item != 0 { attribution::got(id, item) };
-    /// `uvloop.loop.__uv_stream_on_read(..)` and the like
-    uvloop_read_return: |id, _python, _ret| attribution::uvloop_has_read(id);
     /// `uvloop.loop.UVBaseTransport._call_connection_made(self)`
     uvloop_connection_return: |id, _python, _ret| attribution::uvloop_has_connected(id);
 }
@@ -113,10 +111,6 @@ enter! {
     python_queue_put: |id, python, ctx| attribution::put(id, python, first_positional(&ctx));
     /// `gevent._gevent_cqueue.SimpleQueue.put(self, item, ..)`
     gevent_queue_put: |id, python, ctx| attribution::green_put(id, python, argument(&ctx, 1));
-    /// `uvloop.loop.__uv_stream_on_read(stream, nread, buf)` and the like
-    uvloop_read: |id, _python, ctx| {
-        attribution::uvloop_reads(id, argument(&ctx, 0), argument(&ctx, 1) as i64)
-    };
     /// `uvloop.loop.UVBaseTransport._call_connection_made(self)`
     uvloop_connection: |id, _python, ctx| attribution::uvloop_connects(id, argument(&ctx, 0));
     /// `uvloop.loop.UVStream._buffer_write(self, data)`

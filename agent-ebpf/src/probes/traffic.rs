@@ -1,12 +1,12 @@
 //! System calls that move bytes, seen as they return: the arguments are still in the saved registers, the bytes are in
 //! memory, and the true count is known.
 
-use apm_agent_ebpf::{change, conn_flags, opened_by, seen_at};
+use apm_agent_ebpf::{Conn, change, conn_flags, opened_by, seen_at};
 use aya_ebpf::{EbpfContext, helpers::bpf_probe_read_user, macros::tracepoint, programs::TracePointContext};
 
 use super::{tls_binding, watched};
 use crate::{
-    connection, emit, exceptions,
+    attribution, connection, emit, exceptions,
     kernel::{Args, socket, stream, syscall_args},
     payload::{self, Shape},
 };
@@ -49,6 +49,15 @@ fn message(address: u64) -> Shape {
     }
 }
 
+/// Bytes moved that are not looked at here.
+#[inline(always)]
+fn carries(conn: &mut Conn, id: u64, write: bool) {
+    if !write && conn.by != opened_by::CONNECT {
+        // SAFETY: a live map value.
+        unsafe { attribution::carried(conn, id) };
+    }
+}
+
 /// What every one of these programs does; they differ in where the bytes lie.
 #[inline(always)]
 fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<Shape>) -> Option<()> {
@@ -70,9 +79,15 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
     // SAFETY: a live map value; fields are words, and threads that share one socket are ordered by the kernel's lock.
     let conn = unsafe { &mut *conn };
     conn.tgid = (id >> 32) as u32;
+    if !write && ret <= 0 && attribution::is_uvloops(conn) {
+        attribution::other_read(id);
+    }
     if conn.flags & (conn_flags::TLS | conn_flags::IGNORED) != 0 {
-        if ret > 0 && conn.flags & conn_flags::BOUND == 0 {
-            tls_binding::ciphertext(conn, socket.key, id, write, shape);
+        if ret > 0 {
+            carries(conn, id, write);
+            if conn.flags & conn_flags::BOUND == 0 {
+                tls_binding::ciphertext(conn, socket.key, id, write, shape);
+            }
         }
         return None;
     }
@@ -93,6 +108,7 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
     }
     payload::send(conn, id, write, first, shape, ret as u64)?;
     if conn.flags & conn_flags::TLS != 0 {
+        carries(conn, id, write);
         tls_binding::ciphertext(conn, socket.key, id, write, shape);
     }
     Some(())

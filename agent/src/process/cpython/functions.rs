@@ -24,8 +24,6 @@ pub enum Role {
     GeventPuts,
     /// Returns an item of a `SimpleQueue`.
     Gets,
-    /// uvloop's `__uv_stream_on_read(stream, nread, buf)`
-    UvloopReads,
     /// uvloop's `UVBaseTransport._call_connection_made(self)`
     UvloopConnects,
     /// uvloop's `UVStream._buffer_write(self, data)`
@@ -134,14 +132,8 @@ pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<Function>
             &[(Role::GeventPuts, "__pyx_f_6gevent_14_gevent_cqueue_11SimpleQueue_put")],
         ),
         Library::Uvloop => {
-            let mut functions = by_symbol(
-                &found.access,
-                &[
-                    (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_on_read"),
-                    (Role::UvloopReads, "__pyx_f_6uvloop_4loop___uv_stream_buffered_on_read"),
-                    (Role::UvloopConnects, "__pyx_f_6uvloop_4loop_15UVBaseTransport__call_connection_made"),
-                ],
-            )?;
+            let connects = "__pyx_f_6uvloop_4loop_15UVBaseTransport__call_connection_made";
+            let mut functions = by_symbol(&found.access, &[(Role::UvloopConnects, connects)])?;
             if !writes_at_once(process.id.pid, found) {
                 let writes = [(Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write")];
                 functions.extend(by_symbol(&found.access, &writes)?);

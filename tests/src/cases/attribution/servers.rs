@@ -28,6 +28,8 @@ const FASTAPI: &[&str] = &[
     "child",
     "failing_def",
 ];
+/// Bare callbacks.
+const CALLBACKS: &[&str] = &["series", "gather", "forget", "failing", "consumer", "left"];
 /// Three requests at once: each answer is written by the task that did its work.
 const PIPELINED: &[&str] = &["series", "gather", "group", "to_thread", "plain", "consumer"];
 const BLOCKING: &[&str] = &["plain", "pool", "child", "failing_def"];
@@ -104,6 +106,11 @@ pub(super) const SERVERS: &[Server] = &[
     server("fastapi-uvicorn-httptools-pipelined", uvicorn!("fastapi_app:app", "--http httptools"), PIPELINED),
     server("fastapi-hypercorn", hypercorn!(""), FASTAPI),
     server("fastapi-hypercorn-uvloop", hypercorn!("-k uvloop"), FASTAPI),
+    server(
+        "fastapi-hypercorn-uvloop-tls",
+        hypercorn!("-k uvloop --certfile {certificate} --keyfile {key}"),
+        FASTAPI,
+    ),
     server("fastapi-hypercorn-tls", hypercorn!("--certfile {certificate} --keyfile {key}"), FASTAPI),
     server("fastapi-hypercorn-h2", hypercorn!("--certfile {certificate} --keyfile {key}"), FASTAPI),
     server(
@@ -118,6 +125,9 @@ pub(super) const SERVERS: &[Server] = &[
     server("fastapi-hypercorn-h2c-upgraded-uvloop-backlog", hypercorn!("-k uvloop"), ASYNC),
     server("aiohttp", "aiohttp_app.py {port} asyncio", ASYNC),
     server("aiohttp-uvloop", "aiohttp_app.py {port} uvloop", ASYNC),
+    server("protocol-uvloop", "protocol_app.py {port}", CALLBACKS),
+    server("protocol-uvloop-tls", "protocol_app.py {port} {certificate} {key}", CALLBACKS),
+    server("protocol-uvloop-0.22", "protocol_app.py {port}", CALLBACKS),
     server(
         "fastapi-uvicorn-uvloop-0.22",
         uvicorn!("fastapi_app:app", "--loop uvloop --http httptools"),
