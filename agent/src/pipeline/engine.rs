@@ -77,6 +77,8 @@ pub struct Engine {
     starting: HashMap<u32, u32>,
     sampler: Sampler,
     samples: HashMap<u32, Sample>,
+    /// Processes whose samples were stored in the last second, with their service.
+    sampled: Vec<(u32, Arc<str>)>,
     losses: Losses,
     progress: Progress,
     life: Vec<ProcessEvent>,
@@ -106,6 +108,7 @@ impl Engine {
             starting: HashMap::new(),
             sampler: Sampler::default(),
             samples: HashMap::new(),
+            sampled: Vec::new(),
             losses: Losses::default(),
             progress: Progress::default(),
             life: Vec::new(),
@@ -232,8 +235,17 @@ impl Engine {
         self.samples = self.sampler.sample(pids, uptime).into_iter().map(|s| (s.id.pid, s)).collect();
         let serving = self.table.serving();
         let ts = self.naming.unix(now);
+        for (pid, service) in std::mem::take(&mut self.sampled) {
+            let is_watched = self.registry.watched().any(|w| w.process.id.pid == pid && w.service == service);
+            if !is_watched {
+                // Its last figures are no longer of now.
+                let nothing = ProcessSample { ts, service, pid, ..ProcessSample::default() };
+                out.push(Record::Sample(Box::new(nothing)));
+            }
+        }
         for watched in self.registry.watched() {
             let pid = watched.process.id.pid;
+            self.sampled.push((pid, Arc::clone(&watched.service)));
             let sample = self.samples.get(&pid);
             out.push(Record::Sample(Box::new(ProcessSample {
                 ts,

@@ -19,6 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("ends/connection-older-than-agent", connection_older_than_agent),
         Case::new("ends/in-flight-when-agent-stops", in_flight_when_agent_stops),
         Case::new("ends/websocket", websocket),
+        Case::new("ends/process", process_ends),
     ]
 }
 
@@ -54,6 +55,23 @@ fn the_event(agent: &mut Agent, path: &str) -> Result<Event> {
     let event = found.next().with_context(|| format!("no event of {path} in {events:?}"))?;
     ensure!(found.next().is_none(), "several events of {path} in {events:?}");
     Ok(event.clone())
+}
+
+/// The figures of a process are gone once it is, and not when it has long been.
+fn process_ends(places: &Places) -> Result<Verdict> {
+    let scratch = places.scratch()?;
+    let (server, _stream) = serve(places, "uvicorn-asyncio-h11", scratch.path())?;
+    let agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
+    let has_figures = |agent: &Agent| -> Result<bool> {
+        let services = agent.get("/api/services")?;
+        let all = services["services"].as_array().into_iter().flatten();
+        Ok(all.into_iter().any(|one| !one["cpu_pct"].is_null() || !one["mem_mb"].is_null()))
+    };
+    until(Duration::from_secs(10), "the process's figures", || Ok(has_figures(&agent)?.then_some(())))?;
+    drop(server);
+    // Less than what a process without samples is taken to be alive for.
+    until(Duration::from_secs(8), "its figures to go", || Ok((!has_figures(&agent)?).then_some(())))?;
+    Ok(Verdict::Passed("no figures after its end".to_owned()))
 }
 
 /// A client that goes away before its answer is an event with status 499 and the reason.

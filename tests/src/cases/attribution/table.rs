@@ -20,10 +20,12 @@ into a global queue for others: nothing tells whose it is, and the agent says so
 requests at once on each connection, those named `h2` (with TLS) and `h2c` ten streams at a time on each of five, `upgraded`
 ones on connections that begin as HTTP/1. `failing` and `failing_def` ask for a name that does not resolve, an address that
 refuses and one that is silent; the id is in the name and the address. Servers named `0.22` run the last uvloop whose loop writes
-later what it is given, the others 0.23; the clients of `backlog` read slowly.
+later what it is given, the others 0.23; the clients of `backlog` read slowly. `left` is what a server of bare callbacks does as a
+client leaves: it belongs to no request.
 
 Not attributed: what a greenlet or task that answers several pipelined requests starts in others; PyPy and free-threaded
-builds, beyond what their threads tell.
+builds, beyond what their threads tell. Not told apart: what a protocol on uvloop starts as it may write again
+(`resume_writing`), in the same turn of the loop, from what the request read last starts.
 
 ";
 
