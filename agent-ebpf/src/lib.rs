@@ -471,7 +471,7 @@ pub struct Conn {
     /// Position behind the last byte that is known to be queued for writing.
     pub queued: u64,
     /// Address of the Python context of the connection's transport, where that is uvloop's; a small number counts how often it was
-    /// looked for.
+    /// looked for, or for a TLS stream its socket.
     pub context: u64,
     /// Bytes that may still be copied in the current run of one direction.
     pub budget: u32,

@@ -31,7 +31,7 @@ const TYPE: u64 = 8;
 /// Is the context of the connection's transport known?
 #[inline(always)]
 pub fn is_uvloops(conn: &Conn) -> bool {
-    conn.context > LOOKS_MAX
+    !is_stream(conn) && conn.context > LOOKS_MAX
 }
 
 /// Is this the handle of a stream with this descriptor, and of a transport?

@@ -133,13 +133,18 @@ pub unsafe extern "C" fn binds(stream: *mut Conn, ssl: u64, id: u64, socket: u64
     }
     let write = bio_at & WRITES != 0;
     let at = bio_at & !WRITES;
-    if at != 0
-        && let Some(flight) = held(id, write, word(ssl + at))
-    {
+    if at == 0 || stream.context >= LOOKS_MAX {
+        return 0;
+    }
+    stream.context += 1;
+    if let Some(flight) = held(id, write, word(ssl + at)) {
         passes(stream, ssl, id, write, &flight);
     }
     0
 }
+
+/// Calls on a stream after which its BIOs are no longer looked at: a stream within another one never meets a socket.
+const LOOKS_MAX: u64 = 256;
 
 /// The last argument of [`binds`].
 #[inline(always)]
@@ -151,8 +156,8 @@ pub fn bio_at(bios: u64, write: bool) -> u64 {
     }
 }
 
-/// Offset of `ptr` in `struct bio_st` (crypto/bio/bio_local.h) of OpenSSL 1.1.0, of 1.1.1, and of 3.0 and later.
-const BIO_PTR: [u64; 3] = [48, 56, 64];
+/// Offset of `ptr` in `struct bio_st` (crypto/bio/bio_local.h) of OpenSSL since 3.0, of 1.1.1, and of 1.1.0.
+const BIO_PTR: [u64; 3] = [64, 56, 48];
 
 /// The flight at the start of what a memory BIO holds. Its `ptr` leads to a `BIO_BUF_MEM` (crypto/bio/bss_mem.c) whose first member
 /// is a `BUF_MEM` (include/openssl/buffer.h): its data, the second member, begins with the oldest bytes that were not read as the
