@@ -106,6 +106,8 @@ fn turn(places: &Places, python: &Path, sink: &Sink, name: &str, seconds: u32) -
     command.arg(places.apps().join("bench/peers.py"));
     command.arg(if name == AGENT { "bare" } else { name }).arg(port.to_string());
     command.args(sink.ports.map(|port| port.to_string())).arg(&sink.certificate).env_remove("PYTHONPATH");
+    // Its source, and not the whole repository, is what the agent reads for routes.
+    command.current_dir(places.apps().join("bench"));
     let mut app = listening(name, &mut command, &scratch.path().join("app.log"), &[port])?;
     let pid = app.pid();
     let agent = (name == AGENT).then(|| Agent::watch(&places.agent, pid, scratch.path())).transpose()?;

@@ -162,6 +162,8 @@ impl Read {
         options.script.clone_from(&tree.script);
         let before = changes::state(&tree.access, &[]);
         let scan = apm_routes::scan(&options)?;
+        // A large tree takes 100 MB as it is read.
+        footprint::give_back_memory();
         let after = changes::state(&tree.access, &[]);
         let state = match &scan.data_files[..] {
             _ if after != before => None,
