@@ -17,16 +17,22 @@ const FRAMES_MAX: usize = 96;
 const TAGS: u64 = 3;
 
 /// `PyObject.ob_type`, `PyTypeObject.tp_name`
-const TYPE: u64 = 8;
+pub const TYPE: u64 = 8;
 const NAME: u64 = 24;
 /// The first bytes of the name `_WorkItem`.
 const WORK_ITEM: u64 = u64::from_le_bytes(*b"_WorkIte");
+
+/// The first eight bytes of the name of an object's type, lower ones first.
+#[inline(always)]
+pub fn type_name(object: u64) -> u64 {
+    word(word(word(object + TYPE) + NAME))
+}
 
 /// Is the object a work item of `concurrent.futures.thread`? Other things that pass through queues, such as pooled
 /// connections, are used by those who did not put them there.
 #[inline(always)]
 pub fn is_work_item(object: u64) -> bool {
-    word(word(word(object + TYPE) + NAME)) == WORK_ITEM
+    type_name(object) == WORK_ITEM
 }
 
 /// Address of the work item that a thread runs; 0 if it runs none that is known.

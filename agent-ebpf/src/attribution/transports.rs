@@ -5,13 +5,14 @@
 //! last, as long as the call back lasts: deeper on the stack than the read, and before the thread reads, accepts or waits again.
 //! What the loop calls by itself stands 12 KiB higher (`events` of `uv__io_poll`, src/unix/linux.c).
 //!
-//! The transport is found as the connection's first request is read: of what libuv holds in registers then, or the C library has
+//! The transport is found as the connection's first request is read, or its first ciphertext: of what libuv holds in registers then, or the C library has
 //! put on the stack, one is the stream's handle. That the handle has the descriptor, that it leads to an object, and that this
 //! leads back to it, proves it.
 
 use apm_agent_ebpf::{Conn, Python, conn_flags, python_flags};
 
 use super::{
+    frames::TYPE,
     maps::*,
     now::{Now, half, word},
     python,
@@ -21,13 +22,10 @@ use crate::kernel::{kept_registers, stack_pointer, syscall_args};
 
 /// How often a connection is looked at: something else may read from it before it is handed to uvloop.
 const LOOKS_MAX: u64 = 3;
-/// Words of the stack that are looked at. The C libraries of 2019 to 2026 put what they save into the first four.
+/// Words of the stack that are looked at. With glibc 2.36 and 2.42 a register holds it, and a copy stood among the first five.
 const STACK_MAX: u64 = 32;
 /// Words of a transport, of whatever version, among which its context is.
 const FIELDS: core::ops::Range<u64> = 3..24;
-/// `PyObject.ob_type`
-const TYPE: u64 = 8;
-
 /// Is the context of the connection's transport known?
 #[inline(always)]
 pub fn is_uvloops(conn: &Conn) -> bool {
@@ -122,7 +120,6 @@ pub fn request_read(conn: &mut Conn, python: &Python, now: &Now) -> bool {
     }
     look(conn, python);
     if is_uvloops(conn) {
-        thread.flags |= thread_flags::LOOP;
         open(conn, thread);
     } else {
         thread.window_stack = 0;
@@ -136,8 +133,10 @@ fn is_stream(conn: &Conn) -> bool {
     conn.inode == 0
 }
 
+/// Something was read from uvloop's connection, and is handed on next.
 #[inline(always)]
 fn open(conn: &Conn, thread: &mut Thread) {
+    thread.flags |= thread_flags::LOOP;
     thread.window_request = conn.request;
     thread.window_group = conn.group;
     thread.window_context = conn.context;
@@ -181,9 +180,7 @@ pub unsafe extern "C" fn carried(conn: *mut Conn, id: u64) -> u32 {
         && let Some(thread) = thread(id as u32)
     {
         // SAFETY: a live map value.
-        let thread = unsafe { &mut *thread };
-        thread.flags |= thread_flags::LOOP;
-        open(conn, thread);
+        open(conn, unsafe { &mut *thread });
     }
     0
 }

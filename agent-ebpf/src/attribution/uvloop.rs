@@ -4,6 +4,7 @@ use apm_agent_ebpf::{Conn, Origin, Python, conn_flags, opened_by, seen_at};
 use aya_ebpf::helpers::bpf_probe_read_user;
 
 use super::{
+    frames::type_name,
     maps::*,
     now::{Now, half, word},
 };
@@ -99,10 +100,8 @@ fn goes_on(python: &Python, data: u64) -> bool {
 
 /// `uv_stream_t.write_queue_size` of libuv: bytes that it was given and that the socket did not take yet.
 const UV_WAITING: u64 = 96;
-/// `PyVarObject.ob_size`, `PyObject.ob_type` and `PyTypeObject.tp_name`
+/// `PyVarObject.ob_size`
 const SIZE: u64 = 16;
-const TYPE: u64 = 8;
-const NAME: u64 = 24;
 /// `PyBytesObject.ob_sval`
 const BYTES: u64 = 32;
 
@@ -113,7 +112,7 @@ fn piece(conn: &mut Conn, id: u64, handle: u64, data: u64, origin: &Origin) {
     // The name `bytes`, with its zero. What else may be written is none that HTTP/2 libraries write.
     const CLASS: u64 = u64::from_le_bytes(*b"bytes\0\0\0");
     const LETTERS: u64 = (1 << 48) - 1;
-    if word(word(word(data + TYPE) + NAME)) & LETTERS != CLASS {
+    if type_name(data) & LETTERS != CLASS {
         // Where later ones begin is not known.
         conn.queued = u64::MAX;
     }

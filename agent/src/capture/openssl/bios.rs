@@ -7,7 +7,7 @@ use iced_x86::{Mnemonic, OpKind, Register};
 use crate::capture::sites::Code;
 use crate::process::{OpenSslBuild, TlsKind};
 
-/// Instructions of the function that are looked at; OpenSSL 3.5 has 25.
+/// Instructions of the function that are looked at; OpenSSL 3.6 has 39, 3.0 three.
 const INSTRUCTIONS_MAX: usize = 64;
 /// Where the BIO could not be any more.
 const OFFSET_MAX: u64 = 1024;
