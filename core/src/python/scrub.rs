@@ -76,6 +76,7 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
 
 /// `password=..`, `secret: ..`, `"token": ".."`: up to the closing quote, or to the end of the word.
 fn named(text: &str, lower: &str, secrets: &mut Vec<Range<usize>>) {
+    let mut words = Words { text, last: 0..0 };
     for name in NAMES {
         for (at, _) in lower.match_indices(name) {
             let rest = text[at + name.len()..].trim_start_matches(['"', '\'', ' ']);
@@ -91,33 +92,54 @@ fn named(text: &str, lower: &str, secrets: &mut Vec<Range<usize>>) {
                 // The scheme of a header is followed by what counts.
                 _ if value.starts_with("Bearer ") || value.starts_with("Basic ") => {
                     let scheme = value.find(' ').map_or(0, |end| end + 1);
-                    scheme + word(&value[scheme..])
+                    words.end(start + scheme) - start
                 }
-                _ => word(value),
+                _ => words.end(start) - start,
             };
             secrets.push(start..start + length);
         }
     }
 }
 
-/// Length of the word that `text` begins with.
-fn word(text: &str) -> usize {
-    text.find(|c: char| c.is_whitespace() || ",;&)]}\"'".contains(c)).unwrap_or(text.len())
+/// Where words of a text end.
+struct Words<'a> {
+    text: &'a str,
+    /// The last one that was asked for: names may stand in it by the thousand, each with the rest of it as its value.
+    last: Range<usize>,
+}
+
+impl Words<'_> {
+    /// End of the word that begins, or goes on, at `start`.
+    fn end(&mut self, start: usize) -> usize {
+        if !self.last.contains(&start) {
+            let ends = |c: char| c.is_whitespace() || ",;&)]}\"'".contains(c);
+            let end = self.text[start..].find(ends).map_or(self.text.len(), |length| start + length);
+            self.last = start..end;
+        }
+        self.last.end
+    }
 }
 
 fn values(lower: &str, secrets: &mut Vec<Range<usize>>) {
     for value in VALUES {
         let Some(from) = lower.find(value.behind) else { continue };
+        // Each sign is looked for once from where it was last: a text may hold what a value begins after by the thousand.
+        let mut ends: Vec<_> = value.after.iter().map(|after| Some((*after, 0))).collect();
+        let last = (!value.last.is_empty()).then(|| lower.rfind(value.last)).flatten();
         for (at, _) in lower[from..].match_indices(value.before) {
             let start = from + at + value.before.len();
-            let rest = &lower[start..];
-            let told = value.after.iter().filter_map(|after| rest.find(after)).min();
-            let end = match told {
+            for next in &mut ends {
+                *next = next.and_then(|(after, at)| match at >= start {
+                    true => Some((after, at)),
+                    false => lower[start..].find(after).map(|at| (after, start + at)),
+                });
+            }
+            let end = match ends.iter().flatten().map(|(_, at)| *at).min() {
                 Some(end) => end,
                 None if value.last.is_empty() => continue,
-                None => rest.rfind(value.last).unwrap_or(rest.len()),
+                None => last.filter(|at| *at >= start).unwrap_or(lower.len()),
             };
-            secrets.push(start..start + end);
+            secrets.push(start..end);
         }
     }
 }
