@@ -18,12 +18,32 @@ const DEFAULT_PORT: u16 = 9876;
 const DEFAULT_RETENTION: u64 = 3600;
 const DEFAULT_MAX_DB_BYTES: u64 = 1_000_000_000;
 const DEFAULT_RING_MIB: u32 = 8;
+/// Characters of a token: fewer can be tried out.
+const TOKEN_MIN: usize = 16;
 
 /// A secret that prints as dots.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
+    /// A token for the server's clients.
+    ///
+    /// # Errors
+    /// It could be tried out, or would need quoting in a header, a cookie or a query string.
+    pub fn token(text: String) -> Result<Self, Problem> {
+        // RFC 3986's unreserved characters.
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+        if text.len() < TOKEN_MIN || !text.bytes().all(is_plain) {
+            return Err(Problem::usage(
+                format!(
+                    "the token must have {TOKEN_MIN} characters or more: letters, digits, `-`, `.`, `_`, `~`"
+                ),
+                "openssl rand -hex 16, which makes one",
+            ));
+        }
+        Ok(Self(text))
+    }
+
     /// The secret itself, to compare with.
     pub fn expose(&self) -> &str {
         &self.0
@@ -112,10 +132,8 @@ impl Settings {
         };
         let options = options.or(from_file);
         let host = options.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        if options.token.as_deref() == Some("") {
-            return Err(Problem::usage("the token is empty", "a token of 16 characters or more"));
-        }
-        if !host.is_loopback() && options.token.is_none() {
+        let token = options.token.map(Secret::token).transpose()?;
+        if !host.is_loopback() && token.is_none() {
             return Err(Problem::usage(
                 format!(
                     "--host {host} would show every request of the watched services to whoever can reach \
@@ -160,7 +178,7 @@ impl Settings {
             exclude: options.exclude,
             listen: SocketAddr::new(host, options.port.unwrap_or(DEFAULT_PORT)),
             names: options.allow_host,
-            token: options.token.map(Secret),
+            token,
             database: options.db.map_or_else(Database::by_default, Database::at)?,
             retention: Duration::from_secs(retention),
             max_db_bytes,

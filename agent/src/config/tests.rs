@@ -53,7 +53,10 @@ fn command_line_wins_over_file_and_file_over_default() {
 
 #[rstest::rstest]
 #[case(&["--host", "0.0.0.0"], "APM_AGENT_TOKEN")]
-#[case(&["--host", "0.0.0.0", "--token", ""], "16 characters")]
+#[case(&["--token", ""], "openssl rand")]
+#[case(&["--token", "short"], "openssl rand")]
+#[case(&["--token", "0123456789 abcdef"], "openssl rand")]
+#[case(&["--token", "0123456789abcde\n"], "openssl rand")]
 #[case(&["--allow-host", "http://box:9876"], "no port")]
 #[case(&["--allow-host", "*"], "no pattern")]
 #[case(&["--retention", "5"], "60 (a minute)")]

@@ -40,6 +40,7 @@ const IDLE_AFTER: u32 = 100;
 /// What keeps the store, the probes or the server from starting.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
     footprint::share_heap();
+    footprint::take_descriptors();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(8).build()?;
     // First, so that a taken port is known before anything is attached.
@@ -71,8 +72,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     };
     let clock = Arc::clone(&store.clock);
     let (writer, reader) = Store::open(&settings.database.path, store)?;
-    let token = settings.token.as_ref().map(|token| token.expose().to_owned());
-    let access = Access::new(settings.listen.ip(), token, settings.names.clone())?;
+    let access = Access::new(settings.listen.ip(), settings.token.clone(), settings.names.clone())?;
     let scanner = Scanner::start(writer.clone())?;
     if let Some(root) = &settings.scan {
         scanner.add(&root.service, &root.path);

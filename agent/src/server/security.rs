@@ -20,6 +20,7 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::AppState;
+use crate::config::Secret;
 
 /// Requests per second on average, and at once.
 const RATE: (f64, f64) = (500.0, 1000.0);
@@ -37,37 +38,26 @@ const COOKIE: &str = "apm_agent_token";
 pub struct Access {
     address: IpAddr,
     names: Vec<String>,
-    token: Option<String>,
+    token: Option<Secret>,
     bucket: Mutex<(Instant, f64)>,
 }
 
-/// Why an address cannot be served.
+/// An address that cannot be served: everyone on the network could read what the agent sees.
 #[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// Everyone on the network could read what the agent sees.
-    #[error(
-        "{0} can be reached from other machines: give a --token that clients must send, or listen on 127.0.0.1"
-    )]
-    TokenNeeded(IpAddr),
-    /// A token of few characters can be tried out; others would need quoting.
-    #[error("the token must have 16 characters or more: letters, digits, `-`, `.`, `_`, `~`")]
-    BadToken,
-}
+#[error(
+    "{0} can be reached from other machines: give a --token that clients must send, or listen on 127.0.0.1"
+)]
+pub struct TokenNeeded(IpAddr);
 
 impl Access {
     /// Access to a server that listens on `address`. `names` are further names under which it is reached (host names,
     /// without port).
     ///
     /// # Errors
-    /// The address is no loopback address and there is no token, or the token is too short.
-    pub fn new(address: IpAddr, token: Option<String>, names: Vec<String>) -> Result<Self, AccessError> {
+    /// The address is no loopback address and there is no token.
+    pub fn new(address: IpAddr, token: Option<Secret>, names: Vec<String>) -> Result<Self, TokenNeeded> {
         if token.is_none() && !address.is_loopback() {
-            return Err(AccessError::TokenNeeded(address));
-        }
-        // RFC 3986's unreserved characters: the same in a header, a cookie and a query string.
-        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
-        if token.as_ref().is_some_and(|token| token.len() < 16 || !token.bytes().all(is_plain)) {
-            return Err(AccessError::BadToken);
+            return Err(TokenNeeded(address));
         }
         let names = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
         Ok(Self { address, names, token, bucket: Mutex::new((Instant::now(), RATE.1)) })
@@ -107,7 +97,8 @@ impl Access {
     pub(crate) fn cookie(&self, query: Option<&str>) -> Option<String> {
         let token = self.token.as_ref()?;
         let given = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
-        is_token(token, given).then(|| format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"))
+        is_token(token, given)
+            .then(|| format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", token.expose()))
     }
 
     /// Takes a request from the allowance of this second.
@@ -162,8 +153,8 @@ impl Access {
 }
 
 /// Compares in a time that does not tell how much of `given` is right.
-fn is_token(token: &str, given: &str) -> bool {
-    token.as_bytes().ct_eq(given.as_bytes()).into()
+fn is_token(token: &Secret, given: &str) -> bool {
+    token.expose().as_bytes().ct_eq(given.as_bytes()).into()
 }
 
 /// A `Host` header without its port.

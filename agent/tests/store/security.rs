@@ -1,5 +1,6 @@
 //! What the server refuses.
 
+use apm_agent::config::Secret;
 use apm_agent::server::Access;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -9,6 +10,10 @@ use tower::ServiceExt;
 use crate::api::Site;
 
 const TOKEN: &str = "0123456789abcdef-XYZ";
+
+fn token() -> Secret {
+    Secret::token(TOKEN.to_owned()).unwrap()
+}
 
 fn get(uri: &str) -> axum::http::request::Builder {
     Request::get(uri).header("host", "127.0.0.1:9876")
@@ -98,15 +103,12 @@ fn other_machines_need_a_token() {
     let everyone = [0, 0, 0, 0].into();
     let error = Access::new(everyone, None, Vec::new()).unwrap_err().to_string();
     assert!(error.contains("--token"), "{error}");
-    for token in ["short", "0123456789abcde\n", "0123456789 abcdef"] {
-        assert!(Access::new(everyone, Some(token.into()), Vec::new()).is_err(), "{token:?}");
-    }
-    assert!(Access::new(everyone, Some(TOKEN.into()), Vec::new()).is_ok());
+    assert!(Access::new(everyone, Some(token()), Vec::new()).is_ok());
 }
 
 #[tokio::test]
 async fn with_a_token_only_its_holder_is_answered() {
-    let site = Site::with(Access::new([0, 0, 0, 0].into(), Some(TOKEN.into()), vec!["box".into()]).unwrap());
+    let site = Site::with(Access::new([0, 0, 0, 0].into(), Some(token()), vec!["box".into()]).unwrap());
     let bearer = |token: &str| get("/api/services").header("authorization", format!("Bearer {token}"));
     assert_eq!(status(&site, bearer(TOKEN)).await, StatusCode::OK);
     assert_eq!(status(&site, bearer("0123456789abcdef-XYz")).await, StatusCode::UNAUTHORIZED);
