@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     Forbidden(String),
     /// Nothing there: 404.
     NotFound(String),
+    /// More than is taken at once: 413.
+    TooLarge(String),
     /// This build or configuration cannot: 501.
     NotHere(String),
     /// The store does not answer: 503.
@@ -44,6 +46,7 @@ impl IntoResponse for Refusal {
             Self::Bad(reason) => (StatusCode::BAD_REQUEST, reason, None),
             Self::Forbidden(reason) => (StatusCode::FORBIDDEN, reason, None),
             Self::NotFound(reason) => (StatusCode::NOT_FOUND, reason, None),
+            Self::TooLarge(reason) => (StatusCode::PAYLOAD_TOO_LARGE, reason, None),
             Self::NotHere(reason) => (StatusCode::NOT_IMPLEMENTED, reason, None),
             Self::Store(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason, None),
         };

@@ -7,19 +7,26 @@ use apm_core::record::{Call, Event, ProcessSample, Record, SlowSql};
 use apm_core::sql::{Dialect, normalise};
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::AppState;
 use super::answer::{Problem, Refusal};
+use super::body::at_most;
 
 /// Statements kept per request, characters of each, of a message and of a traceback, as the contract says.
 const SLOW: usize = 3;
 const SQL: usize = 400;
 const MESSAGE: usize = 500;
 const TRACEBACK: usize = 16_000;
+
+/// Events of an envelope, and calls: SDKs send what they have once a second.
+const ITEMS: usize = 20_000;
+/// Statements that an event may come with.
+const SLOW_SENT: usize = 100;
+/// Seconds that a sender's clock may be ahead. What claims to be from later on would be in every window until then.
+const AHEAD: f64 = 60.0;
 
 /// Missing and null fields take null or zero.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -30,7 +37,9 @@ pub(crate) struct Envelope {
     cpu_pct: Option<f64>,
     mem_mb: Option<f64>,
     in_flight: Option<f64>,
+    #[serde(default, deserialize_with = "at_most::<_, _, ITEMS>")]
     events: Option<Vec<EventIn>>,
+    #[serde(default, deserialize_with = "at_most::<_, _, ITEMS>")]
     outgoing_calls: Option<Vec<CallIn>>,
 }
 
@@ -52,6 +61,7 @@ pub(crate) struct EventIn {
     error_fingerprint: Option<String>,
     db_query_count: Option<f64>,
     db_total_ms: Option<f64>,
+    #[serde(default, deserialize_with = "at_most::<_, _, SLOW_SENT>")]
     db_slow: Option<Vec<SlowIn>>,
     outgoing_count: Option<f64>,
     outgoing_total_ms: Option<f64>,
@@ -85,22 +95,25 @@ pub(crate) struct Taken {
     events: usize,
 }
 
-/// Takes what an in-process SDK sends: one envelope.
+/// Takes what an in-process SDK sends: one envelope. An event or call that is dated more than a minute ahead is dated now.
 #[utoipa::path(post, path = "/ingest", request_body = Envelope, responses(
     (status = 200, body = Taken), (status = 400, description = "Not an envelope", body = Problem),
-    (status = "default", body = Problem),
+    (status = 413, description = "More than 16 MiB", body = Problem), (status = "default", body = Problem),
 ))]
-pub(crate) async fn ingest(State(app): State<AppState>, body: Bytes) -> Result<Json<Taken>, Refusal> {
-    let value: Value =
-        serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("invalid json: {error}")))?;
-    if !value.is_object() {
-        return Err(Refusal::Bad("payload must be an object".into()));
-    }
-    let envelope: Envelope =
-        serde_json::from_value(value).map_err(|error| Refusal::Bad(format!("envelope: {error}")))?;
-    let (records, events) = records(envelope, (app.clock)());
-    app.writer.send(records);
-    Ok(Json(Taken { ok: true, events }))
+pub(crate) async fn ingest(State(app): State<AppState>, request: Request) -> Result<Json<Taken>, Refusal> {
+    let (writer, now) = (app.writer.clone(), (app.clock)());
+    let work = move |body: Bytes| {
+        // A list would do for serde: its fields in their order.
+        if body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte != b'{') {
+            return Err(Refusal::Bad("payload must be an object".into()));
+        }
+        let envelope: Envelope =
+            serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("envelope: {error}")))?;
+        let (records, events) = records(envelope, now);
+        writer.send(records);
+        Ok(Json(Taken { ok: true, events }))
+    };
+    app.with_body(request, work).await
 }
 
 fn records(envelope: Envelope, now: f64) -> (Vec<Record>, usize) {
@@ -185,9 +198,10 @@ impl EventIn {
     }
 }
 
-/// Zero stands for "not given", as with the SDKs' own collector.
+/// Zero stands for "not given", as with the SDKs' own collector. What cannot have happened yet is dated now, milliseconds in
+/// the place of seconds, for instance.
 fn time(ts: Option<f64>, now: f64) -> f64 {
-    ts.filter(|ts| *ts != 0.0).unwrap_or(now)
+    ts.filter(|ts| *ts != 0.0 && *ts <= now + AHEAD).unwrap_or(now)
 }
 
 /// A count; what is none becomes the nearest that is.

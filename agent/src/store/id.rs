@@ -58,17 +58,18 @@ impl RowIds {
         if first != self.first {
             *self = Self { first, next: first, step: 1 };
         }
-        self.next += 1;
-        self.next - 1
+        let id = self.next;
+        self.next = id.saturating_add(1);
+        id
     }
 
     /// The one to try after the last one was found to be taken: ever further on, so that few tries find the end of
-    /// however many rows of one time.
-    pub(crate) fn after(&mut self, taken: i64) -> i64 {
-        let id = taken.saturating_add(self.step);
+    /// however many rows of one time. `None` at the end of all ids.
+    pub(crate) fn after(&mut self, taken: i64) -> Option<i64> {
+        let id = taken.checked_add(self.step)?;
         self.step = self.step.saturating_mul(2);
         self.next = id.saturating_add(1);
-        id
+        Some(id)
     }
 }
 
@@ -181,6 +182,16 @@ mod tests {
         assert!(a < b);
         assert_eq!((row_micros(a), row_micros(b)), (7, 7));
         assert_eq!(row_micros(ids.next(3)), 3);
+    }
+
+    #[test]
+    fn the_last_id_ends_the_search() {
+        let mut ids = RowIds::default();
+        let mut tried = vec![ids.next(i64::MAX)];
+        while let Some(id) = ids.after(tried[tried.len() - 1]) {
+            tried.push(id);
+        }
+        assert!(tried.is_sorted_by(|a, b| a < b) && tried.len() < 64, "{tried:?}");
     }
 
     proptest! {

@@ -352,13 +352,12 @@ pub(crate) fn row(
     loop {
         match insert(id) {
             Ok(_) => return Ok(id),
-            Err(rusqlite::Error::SqliteFailure(error, _))
-                if error.code == ErrorCode::ConstraintViolation
-                    && error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY =>
-            {
-                id = ids.after(id);
+            Err(error) => {
+                let is_taken = matches!(&error, rusqlite::Error::SqliteFailure(error, _)
+                    if error.code == ErrorCode::ConstraintViolation
+                        && error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY);
+                id = ids.after(id).filter(|_| is_taken).ok_or(error)?;
             }
-            Err(error) => return Err(error),
         }
     }
 }

@@ -263,10 +263,36 @@ async fn envelopes_with_gaps_are_taken_and_bad_ones_refused() {
     for body in ["", "{", "[]", "7", "null", r#"{"events": 5}"#, r#"{"events": [{"ts": "x"}]}"#] {
         assert_eq!(site.post("/ingest", body).await.0, StatusCode::BAD_REQUEST, "{body}");
     }
+    // 32 MB of memory, and hours of scrubbing, if they were taken.
+    let many = format!(r#"{{"events": [{}{{}}]}}"#, "{},".repeat(20_000));
+    let (status, answer) = site.post("/ingest", many).await;
+    assert!(
+        status == StatusCode::BAD_REQUEST && answer["error"].as_str().unwrap().contains("in parts"),
+        "{answer}"
+    );
+    let message = json!({"events": [{"route": "/m", "error_message": ")=(".repeat(1 << 20)}]});
+    assert_eq!(site.post("/ingest", message.to_string()).await.0, StatusCode::OK);
     site.store.writer.flush().unwrap();
     let (_, routes) = site.get("/api/routes").await;
-    assert_eq!(routes["routes"][0]["route"], "/p");
+    assert_eq!((&routes["routes"][0]["route"], &routes["routes"][1]["route"]), (&json!("/m"), &json!("/p")));
     assert_eq!(site.get("/api/services").await.1["services"][0]["service"], "unknown");
+}
+
+#[tokio::test]
+async fn what_is_dated_ahead_is_dated_now() {
+    let site = Site::new();
+    // Milliseconds in the place of seconds; once, 13 of them ended the store.
+    for n in 0..20 {
+        let event =
+            json!({"ts": START * 1e3 + f64::from(n), "route": "/ahead", "request_id": format!("ahead-{n}")});
+        let envelope = json!({"service": "api", "events": [event, {"ts": START + 30.0, "route": "/skewed"}]});
+        assert_eq!(site.post("/ingest", envelope.to_string()).await.1["events"], 2);
+        site.store.writer.flush().unwrap();
+    }
+    let (_, one) = site.get("/api/request/ahead-7").await;
+    assert_eq!(one["ts"], START);
+    let (_, routes) = site.get("/api/routes?w=60").await;
+    assert_eq!((&routes["routes"][0]["total"], &routes["routes"][1]["total"]), (&json!(20), &json!(20)));
 }
 
 #[tokio::test]

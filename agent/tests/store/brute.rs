@@ -195,7 +195,8 @@ fn check(store: &TestStore, truth: &Truth, scope: &Scope) -> Result<(), TestCase
                 .or_default()
                 .push(e.duration_ms);
         }
-        let points = store.reader.timeseries(scope, bucket, None).unwrap();
+        let (used, points) = store.reader.timeseries(scope, bucket, None).unwrap();
+        prop_assert_eq!(used, bucket);
         prop_assert_eq!(points.len(), buckets.len());
         for (point, (ts, durations)) in points.iter().zip(&buckets) {
             prop_assert_eq!(point.ts as i64, *ts);

@@ -112,8 +112,9 @@ pub(crate) async fn timeseries(
     Ask((Within(scope), Bucket(bucket), of)): Ask<(Within<300>, Bucket, OfEndpoint)>,
 ) -> Answer<Timeseries> {
     let (service, window_seconds) = (scope.service.clone(), scope.seconds);
-    let points = app.ask(move |reader| reader.timeseries(&scope, bucket, of.both())).await?;
-    Ok(Json(Timeseries { service, window_seconds, bucket_seconds: bucket, points }))
+    let (bucket_seconds, points) =
+        app.ask(move |reader| reader.timeseries(&scope, bucket, of.both())).await?;
+    Ok(Json(Timeseries { service, window_seconds, bucket_seconds, points }))
 }
 
 /// Requests by time and duration; of one route when both method and route are given.

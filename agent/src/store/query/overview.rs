@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apm_core::aggregate::{Cell, LEVELS};
+use apm_core::aggregate::{Cell, Floors, LEVELS};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,6 +10,7 @@ use super::Scope;
 use super::figures::{Part, ratio};
 use crate::store::id::ms;
 use crate::store::reader::Snapshot;
+use crate::store::rollup::floors;
 use crate::store::series::{Key, Kind};
 use crate::store::{ReadError, Reader};
 
@@ -120,7 +121,7 @@ impl Reader {
     /// Figures of a window by buckets of `bucket` seconds (at least one), those without traffic left out. With
     /// `route`, of that (method, route) only.
     ///
-    /// Buckets older than the rollups that are fine enough begin with the coarser cell that contains their start.
+    /// The buckets are wider where the window begins before the cells that `bucket` is made of: how wide comes first.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -129,11 +130,10 @@ impl Reader {
         scope: &Scope,
         bucket: u32,
         route: Option<(&str, &str)>,
-    ) -> Result<Vec<Point>, ReadError> {
-        let bucket = bucket.max(1);
+    ) -> Result<(u32, Vec<Point>), ReadError> {
         self.read(|snapshot| {
-            let cells = snapshot.by_time(scope, bucket, route)?;
-            Ok(cells
+            let (bucket, cells) = snapshot.by_time(scope, bucket, route)?;
+            let points = cells
                 .into_iter()
                 .map(|(ts, cell)| Point {
                     ts: ts as f64,
@@ -146,12 +146,13 @@ impl Reader {
                     p95_ms: percentile(&cell, 0.95),
                     p99_ms: percentile(&cell, 0.99),
                 })
-                .collect())
+                .collect();
+            Ok((bucket, points))
         })
     }
 
-    /// Requests of a window by time (buckets of `bucket` seconds) and duration. With `route`, of that (method, route)
-    /// only.
+    /// Requests of a window by time (buckets of `bucket` seconds, or wider, as for the time series) and duration. With `route`, of
+    /// that (method, route) only.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -161,9 +162,8 @@ impl Reader {
         bucket: u32,
         route: Option<(&str, &str)>,
     ) -> Result<Heatmap, ReadError> {
-        let bucket = bucket.max(1);
         self.read(|snapshot| {
-            let cells = snapshot.by_time(scope, bucket, route)?;
+            let (bucket, cells) = snapshot.by_time(scope, bucket, route)?;
             // Rows count from 1 microsecond.
             let row = |nanos: u64| ((nanos as f64 / 1e3).max(1.0).log2() * ROWS_PER_OCTAVE) as usize;
             let used = || {
@@ -202,9 +202,10 @@ impl Snapshot<'_> {
         scope: &Scope,
         bucket: u32,
         route: Option<(&str, &str)>,
-    ) -> rusqlite::Result<BTreeMap<i64, Cell>> {
-        let bucket = i64::from(bucket);
-        let coarsest = LEVELS.iter().rposition(|width| bucket % width == 0).unwrap_or(0);
+    ) -> rusqlite::Result<(u32, BTreeMap<i64, Cell>)> {
+        let given = wide_enough(bucket.max(1), self.start(scope.seconds) / 1_000_000, &floors(self.conn)?);
+        let bucket = i64::from(given);
+        let coarsest = level(bucket);
         let service = self.service(scope.service.as_deref())?;
         let mut cells = BTreeMap::<i64, Cell>::new();
         let add = |ts: i64, _: Key, part: Part<'_>| {
@@ -220,14 +221,31 @@ impl Snapshot<'_> {
             None => self.visit(Kind::Service, scope.seconds, coarsest, |key| service.takes(key[0]), add)?,
             Some((method, route)) => {
                 let (Some(method), Some(route)) = (self.id_of(method)?, self.id_of(route)?) else {
-                    return Ok(cells);
+                    return Ok((given, cells));
                 };
                 let wanted = |key: &Key| service.takes(key[0]) && key[1] == method && key[2] == route;
                 self.visit(Kind::Route, scope.seconds, coarsest, wanted, add)?;
             }
         }
-        Ok(cells)
+        Ok((given, cells))
     }
+}
+
+/// The coarsest level whose cells buckets of that width are made of.
+fn level(bucket: i64) -> usize {
+    LEVELS.iter().rposition(|width| bucket % width == 0).unwrap_or(0)
+}
+
+/// A bucket of at least that width, made of the finest cells that reach back to `start` (Unix seconds); the first bucket, of which the
+/// window holds a part, may lack some.
+fn wide_enough(bucket: u32, start: i64, floors: &Floors) -> u32 {
+    let finest = level(i64::from(bucket));
+    let reaches = |level: &usize| floors.levels[*level] <= start.saturating_add(i64::from(bucket));
+    // Where none reaches back so far, the one that reaches furthest.
+    let furthest = || (finest..LEVELS.len()).min_by_key(|level| floors.levels[*level]);
+    let level = (finest..LEVELS.len()).find(reaches).or_else(furthest).unwrap_or(finest);
+    let width = u32::try_from(LEVELS[level]).unwrap_or(1);
+    bucket.checked_next_multiple_of(width).unwrap_or(bucket)
 }
 
 /// A percentile in ms.

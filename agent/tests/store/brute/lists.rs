@@ -72,7 +72,7 @@ fn check_percentiles(store: &TestStore, truth: &Truth, scope: &Scope) -> Result<
             events.iter().filter(|e| e.route == route.route).map(|e| e.duration_ms).collect();
         prop_assert!(near(route.p95_ms, percentile(&durations, 0.95)));
     }
-    for point in store.reader.timeseries(scope, 10, None).unwrap() {
+    for point in store.reader.timeseries(scope, 10, None).unwrap().1 {
         let durations: Vec<f64> = events
             .iter()
             .filter(|e| e.ts >= point.ts && e.ts < point.ts + 10.0)
