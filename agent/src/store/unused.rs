@@ -55,7 +55,11 @@ pub(crate) fn prune(conn: &Connection, now: i64, raw: i64, retention: &Retention
     if naming.contains(&BATCH) {
         return Ok(true);
     }
-    // The service of a source tree is used as long as the tree is known.
+    // What was found in the source of services that nothing has been heard of since.
+    let unheard =
+        "IN (SELECT scan.service FROM scan JOIN name ON name.id = scan.service WHERE name.used < ?1)";
+    conn.prepare_cached(&format!("DELETE FROM discovered WHERE service {unheard}"))?.execute([before])?;
+    conn.prepare_cached(&format!("DELETE FROM scan WHERE service {unheard}"))?.execute([before])?;
     let names = delete(
         "DELETE FROM name WHERE id IN (SELECT id FROM name WHERE used < ?1
             AND id NOT IN (SELECT service FROM discovered UNION SELECT service FROM scan) LIMIT ?2)",

@@ -1,6 +1,6 @@
 //! What becomes of figures with time: raw rows go, then the finer buckets; clocks are set; files grow old and full.
 
-use apm_agent::store::{Options, Retention, Sort, SourceScan};
+use apm_agent::store::{DiscoveredRoute, Options, Retention, Sort, SourceScan};
 use apm_core::aggregate::LEVELS;
 use apm_core::record::Event;
 use proptest::prelude::*;
@@ -62,6 +62,17 @@ proptest! {
             prop_assert_eq!(overview.errors as usize, within.iter().filter(|e| e.status >= 500).count());
             let longest = within.iter().map(|e| e.duration_ms).fold(0.0, f64::max);
             prop_assert!((overview.max_duration_ms - longest).abs() < 1e-6);
+            for bucket in [1, 7, 60] {
+                let (used, points) = store.reader.timeseries(&all(seconds), bucket, None).unwrap();
+                prop_assert!(used >= bucket && points.iter().all(|p| p.ts as i64 % i64::from(used) == 0));
+                // The window cuts the first of them.
+                let whole = within.iter().filter(|e| e.ts >= now - f64::from(seconds) + f64::from(used)).count();
+                let total: u64 = points.iter().map(|p| p.total).sum();
+                prop_assert!((whole..=within.len()).contains(&(total as usize)), "{total} of {whole} by {bucket}");
+                let heatmap = store.reader.heatmap(&all(seconds), bucket, None).unwrap();
+                let counted: u64 = heatmap.columns.iter().flat_map(|column| &column.counts).sum();
+                prop_assert_eq!((heatmap.bucket_seconds, counted), (used, total));
+            }
             let routes = store.reader.routes(&all(seconds)).unwrap();
             prop_assert_eq!(routes.iter().map(|r| r.total).sum::<u64>(), overview.total_requests);
             let hosts = store.reader.outgoing(&all(seconds), 9).unwrap();
@@ -197,8 +208,18 @@ fn what_nothing_names_any_more_goes_and_may_come_back() {
         vec![ev(one), ca(call(now, service, service)), qu(query(now, service, &sql))]
     };
     store.put(all_of(START, "old"));
-    let found = SourceScan::default();
-    store.writer.replace_discovered("scanned", "/srv", found).unwrap();
+    let route = DiscoveredRoute {
+        framework: "flask".into(),
+        method: "GET".into(),
+        route: "/seen".into(),
+        file: "app.py".into(),
+        line: 1,
+        function: None,
+        conditional: false,
+    };
+    let found = || SourceScan { routes: vec![route.clone()], ..SourceScan::default() };
+    store.writer.replace_discovered("scanned", "/srv", found()).unwrap();
+    store.writer.replace_discovered("new", "/srv", found()).unwrap();
     let named = |text: &str| number(&store, &format!("SELECT count(*) FROM name WHERE text = '{text}'"));
     assert_eq!([named("old"), named("/old"), named("scanned")], [1, 1, 1]);
     for n in 1..=10 {
@@ -210,7 +231,10 @@ fn what_nothing_names_any_more_goes_and_may_come_back() {
         // Five days of buckets, and some to spare.
         assert_eq!(named("old"), u32::from(n <= 6), "day {n}");
     }
-    assert_eq!([named("/old"), named("scanned"), named("new")], [0, 1, 1]);
+    assert_eq!([named("/old"), named("scanned"), named("new")], [0, 0, 1]);
+    let (discovered, scans) = store.reader.discovered(None).unwrap();
+    assert_eq!(discovered.iter().map(|route| route.service.as_str()).collect::<Vec<_>>(), ["new"]);
+    assert_eq!(scans.len(), 1);
     assert_eq!(number(&store, "SELECT count(*) FROM statement"), 1);
     assert_eq!(number(&store, "SELECT count(DISTINCT kind) FROM series"), 6);
     assert_eq!(number(&store, "SELECT count(*) FROM series"), 6, "those of the other are gone");
@@ -223,6 +247,16 @@ fn what_nothing_names_any_more_goes_and_may_come_back() {
     assert_eq!(known, [("/new", 1), ("/old", 1)]);
     assert_eq!(store.reader.queries(&all(86_400), 9).unwrap().len(), 2);
     assert_eq!(store.reader.outgoing(&all(86_400), 9).unwrap().len(), 2);
+}
+
+#[test]
+fn routes_of_services_that_callers_make_up_are_kept_up_to_a_number() {
+    let store = TestStore::new();
+    let scan = |n: usize| store.writer.replace_discovered(&format!("s{n}"), "/srv", SourceScan::default());
+    assert!((0..1_000).all(|n| scan(n).is_ok()));
+    let refused = scan(1_000).unwrap_err().to_string();
+    assert!(refused.contains("1000 services"), "{refused}");
+    assert!(scan(7).is_ok(), "one that is known is read again");
 }
 
 #[test]

@@ -31,6 +31,10 @@ const PRUNE: usize = 5000;
 /// First and longest wait before writing is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
+/// Services whose routes are kept as source tells them, and routes of all of them.
+const SCANS: usize = 1_000;
+const DISCOVERED: usize = 200_000;
+
 /// Size of the store in memory that stands in for a file.
 const MEMORY_BYTES: u64 = 32 << 20;
 
@@ -177,6 +181,12 @@ impl Work {
             let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let service = self.names.name(&tx, service)?;
             tx.execute("DELETE FROM discovered WHERE service = ?1", [service])?;
+            let count = |sql: &str| tx.query_row(sql, [service], |row| row.get::<_, usize>(0));
+            let others = count("SELECT count(*) FROM scan WHERE service <> ?1")?;
+            let routes = count("SELECT count(*) FROM discovered WHERE service <> ?1")?;
+            if others >= SCANS || routes + found.routes.len() > DISCOVERED {
+                return Err(Failure::Full);
+            }
             let counters = serde_json::to_string(&found.counters).unwrap_or_default();
             tx.execute(
                 "INSERT OR REPLACE INTO scan (service, scanned_at, scan_root, counters) VALUES (?1, ?2, ?3, ?4)",
@@ -327,7 +337,7 @@ impl Work {
         let is_damaged = match failure {
             Failure::Damaged => true,
             Failure::Sqlite(error) => is_corrupt(error),
-            Failure::Open(_) | Failure::Closed => false,
+            Failure::Open(_) | Failure::Closed | Failure::Full => false,
         };
         // Full or locked: the connection itself is sound.
         let is_sound = matches!(failure, Failure::Sqlite(error) if matches!(error.sqlite_error_code(),
@@ -374,6 +384,8 @@ enum Failure {
     Damaged,
     #[error("the store is closed")]
     Closed,
+    #[error("routes of {SCANS} services, or {DISCOVERED} routes, are known from source already")]
+    Full,
 }
 
 /// What SQLite says, in words that name the remedy.
