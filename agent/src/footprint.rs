@@ -1,5 +1,7 @@
 //! Staying out of the app's way: who waits when a processor is short, and memory that is given back.
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 /// How much the agent stands back behind others, by nice(2): about a third of an app's share of a processor that both
 /// want, which is several times what it needs.
 const NICE: libc::c_int = 5;
@@ -42,6 +44,17 @@ impl Standing {
             // SAFETY: 0 for this thread. Where it is forbidden, nothing changes.
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, if behind { 0 } else { NICE }) };
         }
+    }
+}
+
+/// Takes as many file descriptors as the machine grants (setrlimit(2)), not just the 1,024 of programs that use select(2): each probed
+/// function takes one, and each watched interpreter.
+pub fn take_descriptors() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!("no more than {soft} files can be open: {error}");
     }
 }
 

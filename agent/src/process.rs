@@ -24,4 +24,4 @@ pub use python::{Container, Implementation, NotPython, PythonProcess, PythonRunt
 pub use registry::{Attachment, Decision, Policy, ProcessEvent, Registry, Watched};
 pub use sampler::{Sample, Sampler};
 pub use service::{NamingFacts, service_name};
-pub use source::{ProcSource, Procfs};
+pub use source::{ProcSource, Procfs, Unseen};

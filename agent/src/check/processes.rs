@@ -66,7 +66,8 @@ pub(super) fn is_python(procfs: &Procfs, pid: u32) -> Result<(), Problem> {
 
 /// Topmost Python processes below `pid`, four at most.
 fn descendants(procfs: &Procfs, pid: u32) -> Vec<u32> {
-    let lineages: Vec<_> = procfs.pids().into_iter().filter_map(|pid| procfs.lineage(pid)).collect();
+    let lineages: Vec<_> =
+        procfs.pids().into_iter().flatten().filter_map(|pid| procfs.lineage(pid).ok()).collect();
     let (mut found, mut level) = (Vec::new(), vec![pid]);
     while let Some(parent) = level.pop() {
         for child in lineages.iter().filter(|lineage| lineage.parent == parent && lineage.id.pid != parent) {

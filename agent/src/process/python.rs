@@ -131,4 +131,7 @@ pub enum NotPython {
     /// Looking is not allowed.
     #[error("process {0} may not be looked at")]
     NotPermitted(u32),
+    /// The agent lacks what it takes to look, such as file descriptors: that tells nothing of the process.
+    #[error("process {0} could not be looked at: {1}")]
+    Unknown(u32, String),
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::identity::{Lineage, ProcessId};
 use super::python::{NotPython, PythonProcess};
 use super::service::{is_worker, service_name};
-use super::source::ProcSource;
+use super::source::{ProcSource, Unseen};
 use policy::Rules;
 
 /// Processes remembered; beyond it new ones are left alone and counted.
@@ -136,11 +136,18 @@ impl<S: ProcSource> Registry<S> {
     /// Looks at all processes: at start, and now and then to make up for events that were lost.
     pub fn scan(&mut self) -> Vec<Decision> {
         let mut decisions = Vec::new();
-        let mut present: Vec<Lineage> =
-            self.source.pids().into_iter().filter_map(|pid| self.source.lineage(pid)).collect();
+        let Some(pids) = self.source.pids() else { return decisions };
+        let (mut present, mut unknown) = (Vec::new(), BTreeSet::new());
+        for pid in pids {
+            match self.source.lineage(pid) {
+                Ok(lineage) => present.push(lineage),
+                Err(Unseen::Gone) => {}
+                Err(Unseen::Unknown) => _ = unknown.insert(pid),
+            }
+        }
         let alive: BTreeSet<ProcessId> = present.iter().map(|lineage| lineage.id).collect();
-        let gone: Vec<u32> =
-            self.known.values().map(|e| e.id).filter(|id| !alive.contains(id)).map(|id| id.pid).collect();
+        let is_gone = |id: &ProcessId| !alive.contains(id) && !unknown.contains(&id.pid);
+        let gone: Vec<u32> = self.known.values().map(|e| e.id).filter(is_gone).map(|id| id.pid).collect();
         decisions.extend(gone.into_iter().filter_map(|pid| self.forget(pid)));
         // Parents first: workers take their names.
         present.sort_by_key(|lineage| (lineage.id.start, lineage.id.pid));
@@ -159,12 +166,14 @@ impl<S: ProcSource> Registry<S> {
             ProcessEvent::Exit(pid) => decisions.extend(self.forget(pid)),
             ProcessEvent::Mapped(pid) => decisions.extend(self.refresh(pid)),
             ProcessEvent::Exec(pid) => match self.source.lineage(pid) {
-                Some(lineage) => decisions.extend(self.look(lineage, None)),
-                None => decisions.extend(self.forget(pid)),
+                Ok(lineage) => decisions.extend(self.look(lineage, None)),
+                Err(Unseen::Gone) => decisions.extend(self.forget(pid)),
+                // What it runs now is seen when it is next looked at.
+                Err(Unseen::Unknown) => self.look_again(pid),
             },
             ProcessEvent::Fork { parent, child } => {
-                // Gone already: nothing of it can be told any more.
-                if let Some(lineage) = self.source.lineage(child) {
+                // Gone already: nothing of it can be told any more. Not known: the next scan tells.
+                if let Ok(lineage) = self.source.lineage(child) {
                     decisions.extend(self.look(lineage, Some(parent)));
                 }
             }
@@ -254,6 +263,11 @@ impl<S: ProcSource> Registry<S> {
                 decisions.extend(self.forget(pid));
                 return decisions;
             }
+            // As it was, until the next look at it or the next scan.
+            Some(Err(NotPython::Unknown(..))) => {
+                self.look_again(pid);
+                return decisions;
+            }
             Some(Err(_)) | None => Kind::Other,
         };
         let before = match self.known.get(&pid) {
@@ -311,7 +325,7 @@ impl<S: ProcSource> Registry<S> {
             }
             let parent = forked_by.filter(|_| depth == 0).unwrap_or(at.parent);
             match self.source.lineage(parent) {
-                Some(parent) if parent.id.start <= at.id.start => at = parent,
+                Ok(parent) if parent.id.start <= at.id.start => at = parent,
                 _ => break,
             }
         }
@@ -322,7 +336,7 @@ impl<S: ProcSource> Registry<S> {
     fn ancestor(&self, pid: u32) -> Option<&Kind> {
         let mut pid = pid;
         for _ in 0..MAX_DEPTH {
-            let lineage = self.source.lineage(pid)?;
+            let lineage = self.source.lineage(pid).ok()?;
             let kind = self.known.get(&pid).filter(|entry| entry.id == lineage.id).map(|entry| &entry.kind);
             if let Some(kind) = kind.filter(|kind| kind.service().is_some()) {
                 return Some(kind);
@@ -337,6 +351,10 @@ impl<S: ProcSource> Registry<S> {
         let Kind::Watched { watched, look_again, pause } = &mut entry.kind else { return None };
         let process = match self.source.inspect(pid) {
             Ok(process) if process.id == entry.id => process,
+            Err(NotPython::Unknown(..)) => {
+                *look_again = self.now + *pause;
+                return None;
+            }
             _ => return self.forget(pid),
         };
         *pause = (*pause * 2).min(MAX_PAUSE);

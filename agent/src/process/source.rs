@@ -3,19 +3,49 @@
 mod inspect;
 mod mappings;
 
+use std::io;
 use std::path::{Path, PathBuf};
+
+use procfs::ProcError;
+use procfs::process::Process;
 
 use super::elf::ElfCache;
 use super::identity::{Lineage, ProcessId};
 use super::python::{NotPython, PythonProcess};
 
+/// Why a process is not to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// It has ended, or is a zombie.
+    Gone,
+    /// We could not look, for want of file descriptors or memory of our own: that tells nothing of it.
+    Unknown,
+}
+
+impl From<&ProcError> for Unseen {
+    fn from(error: &ProcError) -> Self {
+        match error {
+            ProcError::Io(error, _) if is_ours(error) => Self::Unknown,
+            _ => Self::Gone,
+        }
+    }
+}
+
+/// Is it the agent that lacks something?
+fn is_ours(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR))
+}
+
 /// Where knowledge about processes comes from; the system's `/proc`, or a table in a test.
 pub trait ProcSource {
-    /// All processes there are now, in no order.
-    fn pids(&self) -> Vec<u32>;
+    /// All processes there are now, in no order; `None` where they cannot be listed.
+    fn pids(&self) -> Option<Vec<u32>>;
 
-    /// Identity and parent; `None` when the process is gone or a zombie.
-    fn lineage(&self, pid: u32) -> Option<Lineage>;
+    /// Identity and parent.
+    ///
+    /// # Errors
+    /// The process is gone, or could not be looked at.
+    fn lineage(&self, pid: u32) -> Result<Lineage, Unseen>;
 
     /// All about a Python process.
     ///
@@ -41,28 +71,25 @@ impl Procfs {
 
     /// Every Python process of the machine that may be looked at.
     pub fn scan(&self) -> Vec<PythonProcess> {
-        self.pids().into_iter().filter_map(|pid| self.inspect(pid).ok()).collect()
-    }
-
-    fn process(pid: u32) -> Option<procfs::process::Process> {
-        procfs::process::Process::new(i32::try_from(pid).ok()?).ok()
+        self.pids().into_iter().flatten().filter_map(|pid| self.inspect(pid).ok()).collect()
     }
 }
 
 impl ProcSource for Procfs {
-    fn pids(&self) -> Vec<u32> {
-        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    fn pids(&self) -> Option<Vec<u32>> {
+        let entries = std::fs::read_dir("/proc").ok()?;
+        Some(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
     }
 
-    fn lineage(&self, pid: u32) -> Option<Lineage> {
-        let stat = Self::process(pid)?.stat().ok()?;
+    fn lineage(&self, pid: u32) -> Result<Lineage, Unseen> {
+        let number = i32::try_from(pid).map_err(|_| Unseen::Gone)?;
+        let stat = Process::new(number).and_then(|process| process.stat()).map_err(|e| Unseen::from(&e))?;
         // proc_pid_stat(5): Z is a zombie, X is dead.
         if matches!(stat.state, 'Z' | 'X' | 'x') {
-            return None;
+            return Err(Unseen::Gone);
         }
-        let parent = u32::try_from(stat.ppid).ok()?;
-        Some(Lineage { id: ProcessId { pid, start: stat.starttime }, parent })
+        let parent = u32::try_from(stat.ppid).map_err(|_| Unseen::Gone)?;
+        Ok(Lineage { id: ProcessId { pid, start: stat.starttime }, parent })
     }
 
     fn inspect(&self, pid: u32) -> Result<PythonProcess, NotPython> {

@@ -4,6 +4,8 @@
 
 mod answer;
 mod api;
+mod body;
+mod connections;
 mod ingest;
 pub mod live;
 mod metrics;
@@ -26,11 +28,9 @@ use tokio::sync::{Semaphore, watch};
 use utoipa_axum::routes;
 
 use crate::store::{Clock, Reader, SourceScan, Writer};
+use connections::{CONNECTIONS, IDLE, Limited};
 use live::Live;
 pub use security::Access;
-
-/// Largest body of a POST, bytes: an SDK's buffer of 5,000 events, some with tracebacks.
-const MAX_BODY: usize = 16 << 20;
 
 /// Questions asked of the store at once; the others wait.
 const QUESTIONS: usize = 8;
@@ -60,6 +60,7 @@ pub struct AppState {
     pub clock: Clock,
     started: Instant,
     questions: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
     ticks: Arc<stream::Ticks>,
 }
 
@@ -82,6 +83,7 @@ impl AppState {
             clock,
             started: Instant::now(),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
+            bodies: Arc::new(Semaphore::new(body::BODIES)),
             ticks: Arc::default(),
         }
     }
@@ -97,7 +99,7 @@ pub fn router(state: AppState) -> Router {
         .route("/", get(page::index))
         .route("/static/{*path}", get(page::asset))
         .fallback(page::missing)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::max(body::MAX_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), security::guard))
         .with_state(state)
 }
@@ -113,6 +115,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let ticker = tokio::spawn(stream::tick(state.clone()));
     let ticks = Arc::clone(&state.ticks);
+    let listener = Limited::new(listener, CONNECTIONS, IDLE);
     let served = axum::serve(listener, router(state))
         .with_graceful_shutdown(async move {
             // An error means that the sender is gone: stop as well.

@@ -51,8 +51,8 @@ impl Watch {
     /// Watches a process that runs, with its children.
     pub(crate) fn add_tree(&mut self, root: u32) {
         self.add(root);
-        for pid in self.procfs.pids() {
-            if self.procfs.lineage(pid).is_some_and(|lineage| lineage.parent == root) {
+        for pid in self.procfs.pids().unwrap_or_default() {
+            if self.procfs.lineage(pid).is_ok_and(|lineage| lineage.parent == root) {
                 self.add(pid);
             }
         }
@@ -70,7 +70,7 @@ impl Watch {
             Err(_) => false,
         };
         self.starting.retain(|starting| *starting != pid);
-        if !ready && self.procfs.lineage(pid).is_some() {
+        if !ready && self.procfs.lineage(pid).is_ok() {
             self.starting.push(pid);
         }
     }

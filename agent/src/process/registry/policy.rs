@@ -40,7 +40,7 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn new(policy: Policy, source: &impl ProcSource) -> Self {
-        let find = |pid: &u32| source.lineage(*pid).map(|lineage| lineage.id);
+        let find = |pid: &u32| source.lineage(*pid).ok().map(|lineage| lineage.id);
         let roots = policy.pids.iter().filter_map(find).collect();
         let excluded = policy.exclude.iter().filter_map(|exclude| match exclude {
             Exclude::Pid(pid) => Some(pid),

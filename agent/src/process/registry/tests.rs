@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -10,7 +10,16 @@ use crate::process::service::NamingFacts;
 
 /// A made-up `/proc`; clones share it.
 #[derive(Clone, Default)]
-struct Fake(Rc<RefCell<BTreeMap<u32, FakeProcess>>>);
+struct Fake(Rc<RefCell<BTreeMap<u32, FakeProcess>>>, Rc<Cell<Blind>>);
+
+/// What cannot be looked at for want of file descriptors.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Blind {
+    #[default]
+    Not,
+    List,
+    Processes,
+}
 
 #[derive(Clone)]
 struct FakeProcess {
@@ -37,15 +46,18 @@ impl Fake {
 }
 
 impl ProcSource for Fake {
-    fn pids(&self) -> Vec<u32> {
+    fn pids(&self) -> Option<Vec<u32>> {
         // Not in the order of their start.
-        self.0.borrow().keys().rev().copied().collect()
+        (self.1.get() != Blind::List).then(|| self.0.borrow().keys().rev().copied().collect())
     }
 
-    fn lineage(&self, pid: u32) -> Option<Lineage> {
+    fn lineage(&self, pid: u32) -> Result<Lineage, Unseen> {
+        if self.1.get() == Blind::Processes {
+            return Err(Unseen::Unknown);
+        }
         let processes = self.0.borrow();
-        let process = processes.get(&pid)?;
-        Some(Lineage { id: ProcessId { pid, start: process.start }, parent: process.parent })
+        let process = processes.get(&pid).ok_or(Unseen::Gone)?;
+        Ok(Lineage { id: ProcessId { pid, start: process.start }, parent: process.parent })
     }
 
     fn cmdline(&self, pid: u32) -> Vec<String> {
@@ -56,6 +68,9 @@ impl ProcSource for Fake {
     }
 
     fn inspect(&self, pid: u32) -> Result<PythonProcess, NotPython> {
+        if self.1.get() == Blind::Processes {
+            return Err(NotPython::Unknown(pid, "too many open files".into()));
+        }
         let process = self.0.borrow().get(&pid).cloned().ok_or(NotPython::NoSuchProcess(pid))?;
         if !process.cmdline.starts_with("python") {
             return Err(NotPython::OtherProgram(pid, process.cmdline));
@@ -251,6 +266,27 @@ fn lost_exit_is_made_up_for_by_a_scan_and_by_a_tick() {
     assert_eq!(told(&registry.scan()), ["-20"]);
     fake.end(40);
     assert_eq!(told(&registry.tick(Duration::from_secs(1))), ["-40"]);
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_taken_for_ended() {
+    let fake = machine();
+    let mut registry = registry(&fake, Policy::default());
+    let watched = registry.scan().len();
+    for blind in [Blind::List, Blind::Processes] {
+        fake.1.set(blind);
+        assert!(registry.scan().is_empty());
+        assert!(registry.tick(Duration::from_secs(100)).is_empty());
+        // Where it can be looked at, it is told that it runs Python again.
+        let told = told(&registry.on_event(ProcessEvent::Exec(40)));
+        assert_eq!(told.is_empty(), blind == Blind::Processes, "{told:?}");
+        assert_eq!(registry.watched().count(), watched);
+    }
+    fake.end(20);
+    fake.1.set(Blind::Not);
+    assert_eq!(told(&registry.scan()), ["-20"]);
+    fake.end(40);
+    assert_eq!(told(&registry.tick(Duration::from_secs(200))), ["-40"], "it is looked at again");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use procfs::ProcError;
 use procfs::process::Process;
 
 use super::mappings::{Mapping, mappings};
-use super::{base_name, cmdline, without_deleted_mark};
+use super::{Unseen, base_name, cmdline, is_ours, without_deleted_mark};
 use crate::process::elf::{ElfCache, is_python_name, version_in_name};
 use crate::process::identity::ProcessId;
 use crate::process::mapped::{MappedFile, tls_libraries};
@@ -17,6 +17,7 @@ use crate::process::service::{NamingFacts, container_id, otel_resource_service};
 pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPython> {
     let gone = |error: ProcError| match error {
         ProcError::PermissionDenied(_) => NotPython::NotPermitted(pid),
+        error if Unseen::from(&error) == Unseen::Unknown => NotPython::Unknown(pid, error.to_string()),
         _ => NotPython::NoSuchProcess(pid),
     };
     let number = i32::try_from(pid).map_err(|_| NotPython::NoSuchProcess(pid))?;
@@ -31,6 +32,7 @@ pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPyth
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(NotPython::NotPermitted(pid));
         }
+        Err(error) if is_ours(&error) => return Err(NotPython::Unknown(pid, error.to_string())),
         // proc_pid_exe(5): kernel threads have none.
         Err(_) => return Err(NotPython::KernelThread(pid, stat.comm)),
     };
@@ -42,14 +44,17 @@ pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPyth
     if !exe_is_python && !mappings.iter().any(Mapping::may_be_libpython) {
         return Err(other());
     }
-    let files: Vec<MappedFile> = mappings
-        .iter()
-        .filter_map(|mapping| {
-            let access = if mapping.path == exe { link.clone() } else { mapping.access(pid)? };
-            let (key, facts) = elf.facts(&access, &base_name(&mapping.path)).ok()?;
-            mapping.file(access, key, facts?)
-        })
-        .collect();
+    let mut files: Vec<MappedFile> = Vec::new();
+    for mapping in &mappings {
+        let access = if mapping.path == exe { Some(link.clone()) } else { mapping.access(pid) };
+        let Some(access) = access else { continue };
+        match elf.facts(&access, &base_name(&mapping.path)) {
+            Ok((key, facts)) => files.extend(facts.and_then(|facts| mapping.file(access, key, facts))),
+            // Without it the process would look like one that has let go of its library.
+            Err(error) if is_ours(&error) => return Err(NotPython::Unknown(pid, error.to_string())),
+            Err(_) => {}
+        }
+    }
     // An interpreter linked into the executable is the one that runs, whatever extensions bring along.
     let holder = files.iter().filter(|file| file.facts.python.is_some()).min_by_key(|file| file.path != exe);
     let build = holder.and_then(|file| file.facts.python.as_ref());
