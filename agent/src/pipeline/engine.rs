@@ -348,6 +348,7 @@ impl Engine {
                     self.scanner.watch(&watched);
                 }
                 Decision::Forget(id) => {
+                    self.naming.forget(id.pid);
                     self.capture.forget(id.pid);
                     self.starting.remove(&id.pid);
                     self.program_gone(id.pid);

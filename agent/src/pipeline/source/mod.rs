@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apm_core::loss::{Loss, Losses};
 use apm_core::python::redact::{is_secret_name, is_secret_text};
@@ -52,6 +52,10 @@ impl Routes {
         known.get(service).is_some_and(|of| of.hides_failures)
     }
 
+    fn retain(&self, keeps: impl Fn(&Arc<str>) -> bool) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|service, _| keeps(service));
+    }
+
     fn set(&self, service: &Arc<str>, own: Own) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let matcher = Matcher::new(own.routes);
@@ -88,6 +92,7 @@ impl Scanner {
             writer,
             trees: HashMap::new(),
             next: 0,
+            pause: LOOK_AGAIN,
             not_read: Arc::clone(&not_read),
         };
         thread::Builder::new().name("routes".to_owned()).spawn(move || {
@@ -215,17 +220,25 @@ struct Worker {
     trees: HashMap<Key, Known>,
     /// Number of the next tree.
     next: u64,
+    /// How often the trees are looked at for changes.
+    pause: Duration,
     not_read: Arc<AtomicU64>,
 }
 
 impl Worker {
     fn run(mut self, messages: &Receiver<Message>) {
+        let mut due = Instant::now() + self.pause;
         loop {
-            match messages.recv_timeout(LOOK_AGAIN) {
+            match messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Message::Look(tree)) => self.look(tree),
                 Ok(Message::Looked(tree, read)) => self.looked(tree, *read),
-                Err(RecvTimeoutError::Timeout) => self.look_again(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // Messages may never cease: each process that starts is one.
+            if Instant::now() >= due {
+                self.look_again();
+                due = Instant::now() + self.pause;
             }
         }
     }
@@ -273,6 +286,7 @@ impl Worker {
         if self.trees.len() >= TREES_MAX {
             // Those of processes that have ended.
             self.trees.retain(|_, known| known.tree.access.exists());
+            self.routes.retain(|service| self.trees.keys().any(|(of, _)| of == service));
         }
         if self.trees.len() >= TREES_MAX && !self.trees.contains_key(&key) {
             tracing::warn!("more than {TREES_MAX} source trees: {} is left out", tree.shown.display());
@@ -333,6 +347,7 @@ mod tests {
             writer,
             trees: HashMap::new(),
             next: 0,
+            pause: LOOK_AGAIN,
             not_read: Arc::default(),
         };
         let name = |worker: &mut Worker, root: &Path| {
