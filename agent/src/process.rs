@@ -16,6 +16,7 @@ mod registry;
 mod sampler;
 mod service;
 mod source;
+mod view;
 
 pub use elf::{ElfFacts, FileKey, OpenSslBuild, SslFunction};
 pub use identity::{Lineage, ProcessId};
@@ -25,3 +26,4 @@ pub use registry::{Attachment, Decision, Policy, ProcessEvent, Registry, Watched
 pub use sampler::{Sample, Sampler};
 pub use service::{NamingFacts, service_name};
 pub use source::{ProcSource, Procfs, Unseen};
+pub use view::{Place, View};

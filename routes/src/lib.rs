@@ -27,7 +27,9 @@ pub use matcher::{Lookup, Matcher};
 pub use pattern::{Converter, Pattern, Slash, Token};
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A web framework whose routes are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,8 +161,31 @@ pub struct Options {
     pub script: Option<String>,
     /// Also start from test files (`tests/`, `test_*.py`, `conftest.py`).
     pub include_tests: bool,
+    /// Which files and directories of the tree may be read; `None`: all that can be.
+    pub may_read: Option<MayRead>,
     /// Caps.
     pub limits: Limits,
+}
+
+/// Decides whether a file or directory, once open, may be read: the scan may have more rights than whose source it is.
+#[derive(Clone)]
+pub struct MayRead(Arc<dyn Fn(&File) -> bool + Send + Sync>);
+
+impl MayRead {
+    /// By a function.
+    pub fn new(decide: impl Fn(&File) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(decide))
+    }
+
+    pub(crate) fn lets(this: Option<&Self>, file: &File) -> bool {
+        this.is_none_or(|may_read| (may_read.0)(file))
+    }
+}
+
+impl std::fmt::Debug for MayRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MayRead(..)")
+    }
 }
 
 impl Options {
@@ -172,6 +197,7 @@ impl Options {
             environment: None,
             script: None,
             include_tests: false,
+            may_read: None,
             limits: Limits::default(),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use ruff_source_file::LineIndex;
 use ruff_text_size::TextSize;
 
 use crate::limits::{Counter, Counters, Limits, MAX_BRACKETS, MAX_DATA};
-use crate::{Options, ScanError};
+use crate::{MayRead, Options, ScanError};
 
 /// Directories that never hold an application's own source.
 const SKIPPED: &[&str] = &[
@@ -31,6 +32,7 @@ const SKIPPED: &[&str] = &[
 /// All Python files of the tree.
 pub(crate) struct Tree {
     root: PathBuf,
+    may_read: Option<MayRead>,
     files: Vec<Listed>,
     /// File by path relative to the root.
     by_path: HashMap<PathBuf, usize>,
@@ -55,9 +57,15 @@ impl Tree {
         if !fs::metadata(&options.root).map_err(root_error)?.is_dir() {
             return Err(root_error(ErrorKind::NotADirectory.into()));
         }
-        fs::read_dir(&options.root).map_err(root_error)?;
-        let mut walk =
-            Walk { limits: &options.limits, files: Vec::new(), counters: Counters::default(), entries: 0 };
+        let may_read = options.may_read.clone();
+        listing(&options.root, may_read.as_ref(), 0).map_err(root_error)?;
+        let mut walk = Walk {
+            limits: &options.limits,
+            may_read: may_read.as_ref(),
+            files: Vec::new(),
+            counters: Counters::default(),
+            entries: 0,
+        };
         walk.directory(&options.root, Path::new(""), 0, false);
         let Walk { files, mut counters, .. } = walk;
         counters.add(Counter::Files, files.len() as u64);
@@ -85,7 +93,7 @@ impl Tree {
             .filter(|_| by_path.contains_key(Path::new("__init__.py")))
             .map(str::to_owned);
         let total_bytes = options.limits.total_bytes;
-        Ok(Self { root, files, by_path, folders, import_roots, own_name, counters, total_bytes })
+        Ok(Self { root, may_read, files, by_path, folders, import_roots, own_name, counters, total_bytes })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -201,6 +209,7 @@ pub(crate) enum Place {
 
 struct Walk<'a> {
     limits: &'a Limits,
+    may_read: Option<&'a MayRead>,
     files: Vec<Listed>,
     counters: Counters,
     entries: usize,
@@ -212,7 +221,9 @@ impl Walk<'_> {
             self.counters.add(Counter::BeyondCaps, 1);
             return;
         }
-        let Ok(listing) = fs::read_dir(absolute) else {
+        // The root may be reached by a link, what is below it may not.
+        let flags = if depth == 0 { 0 } else { libc::O_NOFOLLOW };
+        let Ok(listing) = listing(absolute, self.may_read, flags) else {
             self.counters.add(Counter::Unreadable, 1);
             return;
         };
@@ -357,12 +368,14 @@ impl<'t> Sources<'t> {
         if !relative.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).all(is_folder) {
             return None;
         }
-        String::from_utf8(read(&root.join(relative), MAX_DATA).ok()?).ok()
+        let may_read = self.tree.may_read.as_ref();
+        String::from_utf8(read(&root.join(relative), may_read, MAX_DATA).ok()?).ok()
     }
 
     fn text(&self, file: usize, counters: &mut Counters) -> Option<String> {
         let left = self.tree.total_bytes.saturating_sub(self.texts_read.get());
-        let bytes = match read(&self.tree.root.join(&self.tree.files[file].path), self.file_bytes.min(left)) {
+        let path = self.tree.root.join(&self.tree.files[file].path);
+        let bytes = match read(&path, self.tree.may_read.as_ref(), self.file_bytes.min(left)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::FileTooLarge => {
                 let is_last = left < self.file_bytes;
@@ -380,13 +393,26 @@ impl<'t> Sources<'t> {
     }
 }
 
+/// Entries of a directory, opened with `flags`.
+fn listing(path: &Path, may_read: Option<&MayRead>, flags: i32) -> std::io::Result<fs::ReadDir> {
+    let directory = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | flags).open(path)?;
+    if !MayRead::lets(may_read, &directory) {
+        return Err(ErrorKind::PermissionDenied.into());
+    }
+    // Of the one that was asked about, whatever bears its name now (proc_pid_fd(5)).
+    fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+}
+
 /// Content of a regular file of at most `most` bytes. What became a link, a pipe or a device since it was listed is not
 /// opened, or not waited for.
-fn read(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+fn read(path: &Path, may_read: Option<&MayRead>, most: u64) -> std::io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(ErrorKind::InvalidInput.into());
+    }
+    if !MayRead::lets(may_read, &file) {
+        return Err(ErrorKind::PermissionDenied.into());
     }
     if found.len() > most {
         return Err(ErrorKind::FileTooLarge.into());

@@ -95,15 +95,11 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         begin.send(Box::new(work)).map_err(|_| anyhow::anyhow!("the capture thread has gone"))?;
     }
     let mut state = AppState::new(reader, writer.clone(), live.clone(), access, clock);
-    state.scan = Some(Arc::new(move |service, path| scanner.scan(service, path)));
-    let named = settings.scan.iter().map(|root| root.path.clone()).collect::<Vec<_>>();
-    state.scan_roots = Arc::new(move || {
-        let live = live.borrow();
-        let cwd = |pid: u32| std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
-        let watched = live.processes.iter().filter_map(|p| cwd(p.pid));
-        // A process without a directory of its own opens none.
-        named.iter().cloned().chain(watched.filter(|path| path.parent().is_some())).collect()
-    });
+    let named = settings.scan.map(|root| root.path);
+    state.scan = Some(Arc::new(move |service, path| {
+        let watched: Vec<u32> = live.borrow().processes.iter().map(|process| process.pid).collect();
+        scanner.scan(service, path, named.as_deref(), &watched)
+    }));
     let served = runtime.block_on(until_told_to_stop(listener, state));
     stop.store(true, Ordering::Relaxed);
     let joined = engine.join();

@@ -123,3 +123,10 @@ pub(super) fn without_deleted_mark(path: PathBuf) -> (PathBuf, bool) {
         None => (path, false),
     }
 }
+
+/// A path as a process sees it whose root directory the kernel tells as `root`: that of a process in a mere chroot(2) is told from
+/// our own root.
+pub(super) fn as_seen_within(path: PathBuf, root: Option<&Path>) -> PathBuf {
+    let inside = root.and_then(|root| path.strip_prefix(root).ok()).map(|inside| Path::new("/").join(inside));
+    inside.unwrap_or(path)
+}

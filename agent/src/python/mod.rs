@@ -83,6 +83,8 @@ pub struct Names {
     pub name: Arc<str>,
     /// `co_qualname` where the version has it, else `co_name`.
     pub qualified: Arc<str>,
+    /// Where the process has the file's name.
+    file_at: Option<u64>,
     code: Code,
 }
 
@@ -111,14 +113,22 @@ impl Interpreter {
     /// What a frame runs.
     pub fn names(&mut self, frame: &RaisedFrame) -> Option<Arc<Names>> {
         let key: CodeKey = (frame.code, frame.name, frame.first_line);
-        if let Some(known) = self.codes.get(&key) {
+        let file_at = self.objects.file_of(frame.code);
+        let known = self.codes.get(&key).map(Arc::clone);
+        if let Some(known) = &known
+            && known.file_at == file_at
+        {
             return Some(Arc::clone(known));
         }
-        let code = self.objects.code(key.0, key.1, key.2)?;
+        // One of the same name and line may have taken the place of another, as modules that are put together at run time do; or
+        // it is gone: then it is the one that was known.
+        let Some(code) = self.objects.code(key.0, key.1, key.2) else { return known };
+        self.variables.remove(&key);
         let names = Arc::new(Names {
             file: code.file.as_str().into(),
             name: code.name.as_str().into(),
             qualified: code.qualified.as_str().into(),
+            file_at,
             code,
         });
         if self.codes.len() >= OBJECTS_MAX {

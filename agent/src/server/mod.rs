@@ -15,7 +15,7 @@ mod params;
 pub mod security;
 mod stream;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,11 +35,19 @@ pub use security::Access;
 /// Questions asked of the store at once; the others wait.
 const QUESTIONS: usize = 8;
 
-/// Finds the routes of a service in a directory; or says why not, for the user.
-pub type Scan = Arc<dyn Fn(&str, &std::path::Path) -> Result<SourceScan, String> + Send + Sync>;
+/// Finds the routes of a service in a directory, and tells which directory that is, without links.
+pub type Scan = Arc<dyn Fn(&str, &Path) -> Result<(PathBuf, SourceScan), ScanRefusal> + Send + Sync>;
 
-/// Directories below which a scan may look.
-pub type ScanRoots = Arc<dyn Fn() -> Vec<PathBuf> + Send + Sync>;
+/// Why a directory is not scanned.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanRefusal {
+    /// It does not lie below the source of a watched process, or that process could not read it.
+    #[error("it lies outside the source of the watched processes; name it with --scan to allow it")]
+    Outside,
+    /// It cannot be scanned; in words for the user.
+    #[error("{0}")]
+    Bad(String),
+}
 
 /// What the server serves from.
 #[derive(Clone)]
@@ -52,8 +60,6 @@ pub struct AppState {
     pub live: watch::Receiver<Arc<Live>>,
     /// Finds routes in source; `None`: `/api/scan` answers 501.
     pub scan: Option<Scan>,
-    /// Where it may look.
-    pub scan_roots: ScanRoots,
     /// Who may ask.
     pub access: Arc<Access>,
     /// The clock.
@@ -78,7 +84,6 @@ impl AppState {
             writer,
             live,
             scan: None,
-            scan_roots: Arc::new(Vec::new),
             access: Arc::new(access),
             clock,
             started: Instant::now(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use apm_agent::server::live::{Live, ProcessStatus};
-use apm_agent::server::{Access, AppState, router};
+use apm_agent::server::{Access, AppState, ScanRefusal, router};
 use apm_agent::store::{DiscoveredRoute, SourceScan};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -36,7 +36,7 @@ impl Site {
 
     /// Lets a scan find one route below the store's own directory, which is given back.
     pub(crate) fn finds_a_route(&mut self) -> PathBuf {
-        self.state.scan = Some(Arc::new(|_, _| {
+        self.state.scan = Some(Arc::new(|_, path| {
             let route = DiscoveredRoute {
                 framework: "fastapi".into(),
                 method: "GET".into(),
@@ -46,12 +46,10 @@ impl Site {
                 function: Some("a".into()),
                 conditional: false,
             };
-            Ok(SourceScan { routes: vec![route], counters: [("files".to_owned(), 1)].into() })
+            let found = SourceScan { routes: vec![route], counters: [("files".to_owned(), 1)].into() };
+            Ok((path.to_owned(), found))
         }));
-        let root = self.store.dir.path().to_owned();
-        let allowed = root.clone();
-        self.state.scan_roots = Arc::new(move || vec![allowed.clone()]);
-        root
+        self.store.dir.path().to_owned()
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -296,25 +294,32 @@ async fn what_is_dated_ahead_is_dated_now() {
 }
 
 #[tokio::test]
-async fn a_scan_stays_within_the_allowed_directories() {
+async fn a_scan_that_is_refused_says_why() {
     let mut site = Site::new();
-    let ask = |path: &std::path::Path| json!({"service": "api", "path": path}).to_string();
-    let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    assert_eq!(site.post("/api/scan", ask(inside.path())).await.0, StatusCode::NOT_IMPLEMENTED);
-    site.state.scan = Some(Arc::new(|_, _| Ok(SourceScan::default())));
-    let root = inside.path().to_owned();
-    site.state.scan_roots = Arc::new(move || vec![root.clone()]);
-    assert_eq!(site.post("/api/scan", ask(inside.path())).await.0, StatusCode::OK);
-    assert_eq!(site.post("/api/scan", ask(outside.path())).await.0, StatusCode::FORBIDDEN);
-    let link = inside.path().join("link");
-    std::os::unix::fs::symlink(outside.path(), &link).unwrap();
-    assert_eq!(site.post("/api/scan", ask(&link)).await.0, StatusCode::FORBIDDEN);
-    assert_eq!(site.post("/api/scan", ask(&inside.path().join("no"))).await.0, StatusCode::BAD_REQUEST);
-    let file = inside.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    assert_eq!(site.post("/api/scan", ask(&file)).await.0, StatusCode::BAD_REQUEST);
-    let nameless = json!({"service": " ", "path": inside.path()}).to_string();
-    for body in [r#"{"service": "a"}"#, r#"{"service": 7, "path": "/"}"#, "", "[]", "{", &nameless] {
+    let ask = |path: &str| json!({"service": "api", "path": path}).to_string();
+    assert_eq!(site.post("/api/scan", ask("/in")).await.0, StatusCode::NOT_IMPLEMENTED);
+    site.state.scan = Some(Arc::new(|_, path| match path.to_str() {
+        Some("/in") => Ok((path.to_owned(), SourceScan::default())),
+        Some("/in/file") => Err(ScanRefusal::Bad("it is no directory".into())),
+        _ => Err(ScanRefusal::Outside),
+    }));
+    assert_eq!(site.post("/api/scan", ask("/in")).await.0, StatusCode::OK);
+    let (status, answer) = site.post("/api/scan", ask("/out")).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(
+        answer["error"].as_str().is_some_and(|e| e.starts_with("/out: ") && e.contains("--scan")),
+        "{answer}"
+    );
+    let (status, answer) = site.post("/api/scan", ask("/in/file")).await;
+    assert_eq!((status, &answer["error"]), (StatusCode::BAD_REQUEST, &json!("/in/file: it is no directory")));
+    for body in [
+        r#"{"service": "a"}"#,
+        r#"{"service": 7, "path": "/"}"#,
+        "",
+        "[]",
+        "{",
+        r#"{"service": " ", "path": "/in"}"#,
+    ] {
         assert_eq!(site.post("/api/scan", body.to_owned()).await.0, StatusCode::BAD_REQUEST, "{body}");
     }
 }

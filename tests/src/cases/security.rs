@@ -1,5 +1,6 @@
 //! What strangers ask the agent's own server: the running binary is asked, over sockets. And an agent that is not root.
 
+mod sources;
 mod unprivileged;
 
 use std::fs;
@@ -24,6 +25,7 @@ const FLOOD: usize = 4000;
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("security/server", server),
+        Case::new("security/sources", sources::of_others),
         Case::new("security/unprivileged", unprivileged::by_file_capabilities),
     ]
 }

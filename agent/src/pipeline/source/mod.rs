@@ -17,6 +17,7 @@ use apm_routes::{DiscoveredRoute, Matcher, Options, Scan};
 
 use crate::footprint;
 use crate::process::Watched;
+use crate::server::ScanRefusal;
 use crate::store::{self, SourceScan, Writer};
 use changes::State;
 use places::{Own, Tree, environment, own};
@@ -134,16 +135,24 @@ impl Scanner {
         self.send(Message::Look(Tree::named(service, path)));
     }
 
-    /// Scans a tree that the user names. Requests of the service are matched to what it finds from then on.
+    /// Scans a tree that a client of the API names, below `named` or below the working directory of one of the `watched` processes.
+    /// Requests of the service are matched to what it finds from then on.
     ///
     /// # Errors
-    /// Why it cannot be scanned, for the user.
-    pub fn scan(&self, service: &str, path: &Path) -> Result<SourceScan, String> {
-        let tree = Tree::named(service, path);
-        let read = Read::of(&tree).map_err(|e| e.to_string())?;
+    /// Why it is not scanned.
+    pub fn scan(
+        &self,
+        service: &str,
+        path: &Path,
+        named: Option<&Path>,
+        watched: &[u32],
+    ) -> Result<(PathBuf, SourceScan), ScanRefusal> {
+        let tree = Tree::asked_for(service, path, named, watched)?;
+        let read = Read::of(&tree).map_err(|e| ScanRefusal::Bad(e.to_string()))?;
         let found = to_store(&read.scan, &read.scan.routes);
+        let shown = tree.shown.clone();
         self.send(Message::Looked(tree, Box::new(read)));
-        Ok(found)
+        Ok((shown, found))
     }
 }
 
@@ -165,6 +174,7 @@ impl Read {
         };
         options.environment = variables.map(|variables| variables.into_iter().map(told).collect());
         options.script.clone_from(&tree.script);
+        options.may_read.clone_from(&tree.may_read);
         let before = changes::state(&tree.access, &[]);
         let scan = apm_routes::scan(&options)?;
         // A large tree takes 100 MB as it is read.
@@ -368,5 +378,29 @@ mod tests {
         name(&mut worker, &a);
         assert_eq!(known(), [false, false, true]);
         worker.writer.shutdown();
+    }
+
+    #[test]
+    fn an_asked_for_tree_lies_below_what_was_named_or_where_a_watched_process_is() {
+        let (named, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let root = named.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.join("link")).unwrap();
+        std::fs::write(root.join("file"), "").unwrap();
+        let own = [std::process::id()];
+        let ask = |path: &Path, watched: &[u32]| Tree::asked_for("s", path, Some(&root), watched);
+        assert!(ask(&root, &[]).is_ok_and(|tree| tree.may_read.is_none()));
+        for path in
+            [outside.path(), &root.join("link"), &root.join("../"), &root.join("nothing"), Path::new("/")]
+        {
+            assert!(matches!(ask(path, &own), Err(ScanRefusal::Outside)), "{path:?}");
+        }
+        assert!(matches!(ask(&root.join("file"), &[]), Err(ScanRefusal::Bad(_))));
+        let here = std::env::current_dir().unwrap();
+        let tree = ask(&here.join("src"), &own).unwrap();
+        assert!(tree.may_read.is_some() && tree.access.join("lib.rs").exists());
+        assert!(matches!(ask(&here.join("src"), &[]), Err(ScanRefusal::Outside)));
+        assert!(matches!(ask(&here.join("nothing"), &own), Err(ScanRefusal::Bad(_))));
+        assert!(matches!(ask(&here.join("Cargo.toml"), &own), Err(ScanRefusal::Bad(_))));
+        assert!(matches!(ask(here.parent().unwrap(), &own), Err(ScanRefusal::Outside)));
     }
 }

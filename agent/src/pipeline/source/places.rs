@@ -4,19 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use apm_routes::{DiscoveredRoute, Framework, Scan};
+use apm_routes::{DiscoveredRoute, Framework, MayRead, Scan};
 
-use crate::process::NamingFacts;
+use crate::process::{NamingFacts, View};
+use crate::server::ScanRefusal;
 
 /// Directories that hold more than one application's source.
 const BROAD: &[&str] = &["/", "/tmp", "/var/tmp", "/var", "/home", "/root", "/usr", "/opt", "/srv", "/etc"];
 /// Options of servers that name a directory to import from: uvicorn and hypercorn, gunicorn.
 const IMPORT_FROM: &[&str] = &["--app-dir", "--chdir", "--pythonpath"];
-/// Symbolic links that are followed on the way to a tree, as Linux does (path_resolution(7)).
-const MAX_LINKS: usize = 40;
 
 /// A tree to scan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Tree {
     pub(super) service: Arc<str>,
     /// Where it is, as the process sees it: what the user reads.
@@ -25,6 +24,8 @@ pub(super) struct Tree {
     pub(super) access: PathBuf,
     /// The process that it is read through; `None` where the user named the tree.
     pub(super) pid: Option<u32>,
+    /// What of it may be read, where that is not all: the process could not have read the rest.
+    pub(super) may_read: Option<MayRead>,
     /// Trees of a service are asked for its application in this order.
     pub(super) rank: usize,
     /// What the process may have started from: it tells its application from others in the same tree.
@@ -45,7 +46,55 @@ impl Tree {
     /// One that the user named.
     pub(super) fn named(service: &str, path: &Path) -> Self {
         let (shown, access) = (path.to_owned(), path.to_owned());
-        Self { service: service.into(), shown, access, pid: None, rank: 0, starts: Vec::new(), script: None }
+        Self {
+            service: service.into(),
+            shown,
+            access,
+            pid: None,
+            may_read: None,
+            rank: 0,
+            starts: Vec::new(),
+            script: None,
+        }
+    }
+
+    /// One that a client of the API names: below the working directory of a watched process, and of it what that process could
+    /// read; or below `named`, which the user who started the agent has named.
+    pub(super) fn asked_for(
+        service: &str,
+        path: &Path,
+        named: Option<&Path>,
+        watched: &[u32],
+    ) -> Result<Self, ScanRefusal> {
+        if let Some(named) = named
+            && let Ok(path) = path.canonicalize()
+            && path.starts_with(named)
+        {
+            return match path.is_dir() {
+                true => Ok(Self::named(service, &path)),
+                false => Err(ScanRefusal::Bad("it is no directory".into())),
+            };
+        }
+        let mut refusal = ScanRefusal::Outside;
+        for view in watched.iter().filter_map(|pid| View::of(*pid)) {
+            let directory = view.working_directory();
+            let Some(within) = view.find(directory).filter(|_| !is_broad(directory)) else { continue };
+            match (view.find(path), within.told()) {
+                (Some(place), Some(within)) if place.told().is_some_and(|told| told.starts_with(&within)) => {
+                    if !place.is_dir() {
+                        return Err(ScanRefusal::Bad("it is no directory".into()));
+                    }
+                    let may_read = Some(MayRead::new(view.may_read_below(&place)));
+                    return Ok(Self { access: place.access, may_read, ..Self::named(service, path) });
+                }
+                // Below it nothing is told of that the process does not know itself.
+                (None, _) if path.is_absolute() && normal(path).starts_with(directory) => {
+                    refusal = ScanRefusal::Bad("it does not exist, or the process may not read it".into());
+                }
+                _ => {}
+            }
+        }
+        Err(refusal)
     }
 }
 
@@ -63,32 +112,31 @@ pub(super) fn of_process(
     naming: &NamingFacts,
     environment: &BTreeMap<String, String>,
 ) -> Vec<Tree> {
-    let root = PathBuf::from(format!("/proc/{pid}/root"));
-    let Some(cwd) = &naming.cwd else { return Vec::new() };
-    let is_broad =
-        |path: &Path| BROAD.iter().any(|b| path == Path::new(b)) || Some(path) == naming.home.as_deref();
+    let (Some(cwd), Some(view)) = (&naming.cwd, View::of(pid)) else { return Vec::new() };
+    let is_broad = |path: &Path| is_broad(path) || Some(path) == naming.home.as_deref();
     let words = Words::of(naming);
-    let exists = |path: &Path| resolved(&root, path).is_some_and(|access| access.exists());
+    let exists = |path: &Path| view.find(path).is_some();
     let mut shown = words.module_directories(cwd, environment, &exists, &is_broad);
     if shown.is_empty() {
-        shown.extend(words.installed(naming, &root, &exists));
+        shown.extend(words.installed(naming, &view, &exists));
     }
     shown.extend(words.script_directory(cwd));
     shown.push(cwd.clone());
     let mut trees: Vec<Tree> = Vec::new();
     for shown in shown.into_iter().filter(|path| !is_broad(path)) {
-        let Some(access) = resolved(&root, &shown) else { continue };
+        let Some(place) = view.find(&shown) else { continue };
         if trees.iter().any(|tree| tree.shown == shown) {
             continue;
         }
         let starts = words.starts(cwd, &shown);
         // Behind those that the user names.
         let rank = trees.len() + 1;
-        let script = words.script_in(cwd, &shown, &access);
+        let script = words.script_in(cwd, &shown, &place.access);
         trees.push(Tree {
             service: Arc::clone(service),
             shown,
-            access,
+            may_read: Some(MayRead::new(view.may_read_below(&place))),
+            access: place.access,
             pid: Some(pid),
             rank,
             starts,
@@ -159,14 +207,15 @@ impl<'a> Words<'a> {
     fn installed(
         &self,
         naming: &NamingFacts,
-        root: &Path,
+        view: &View,
         exists: &impl Fn(&Path) -> bool,
     ) -> Option<PathBuf> {
         let prefixes = naming.cmdline.iter().take(2).filter_map(|word| Path::new(word).parent()?.parent());
         let prefixes = prefixes.filter(|prefix| prefix.is_absolute()).chain([Path::new("/usr/local")]);
         let mut directories = vec![PathBuf::from("/usr/lib/python3/dist-packages")];
         for library in prefixes.map(|prefix| prefix.join("lib")) {
-            let Some(listing) = resolved(root, &library).and_then(|path| std::fs::read_dir(path).ok()) else {
+            let place = view.find(&library);
+            let Some(listing) = place.and_then(|place| std::fs::read_dir(place.access).ok()) else {
                 continue;
             };
             let names = listing.flatten().map(|entry| entry.file_name());
@@ -257,38 +306,9 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// Where the agent finds a path of a process whose root is `root`. Symbolic links are followed within that root: left to
-/// the kernel, one that begins with a slash would lead into the agent's own.
-fn resolved(root: &Path, path: &Path) -> Option<PathBuf> {
-    let mut inside = PathBuf::from("/");
-    let mut left: Vec<PathBuf> = vec![path.to_owned()];
-    let mut links = 0;
-    while let Some(path) = left.pop() {
-        let mut components = path.components();
-        let Some(first) = components.next() else { continue };
-        left.push(components.as_path().to_owned());
-        match first {
-            Component::RootDir | Component::Prefix(_) => inside = PathBuf::from("/"),
-            Component::CurDir => {}
-            Component::ParentDir => _ = inside.pop(),
-            Component::Normal(name) => {
-                let next = inside.join(name);
-                match std::fs::read_link(within(root, &next)) {
-                    Ok(_) if links >= MAX_LINKS => return None,
-                    Ok(target) => {
-                        links += 1;
-                        left.push(target);
-                    }
-                    Err(_) => inside = next,
-                }
-            }
-        }
-    }
-    Some(within(root, &inside))
-}
-
-fn within(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
+/// Does a directory hold more than one application's source?
+pub(super) fn is_broad(path: &Path) -> bool {
+    BROAD.iter().any(|broad| path == Path::new(broad))
 }
 
 /// The process's own application.
@@ -426,20 +446,5 @@ mod tests {
         );
         assert_eq!(shown("python ../src/shop/main.py", ""), ["src/shop", "work"]);
         assert_eq!(shown("python -m uvicorn nowhere.app:app", ""), ["work"]);
-    }
-
-    #[test]
-    fn links_lead_nowhere_but_into_the_root_of_the_process() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path();
-        fs::create_dir_all(root.join("data/app")).unwrap();
-        std::os::unix::fs::symlink("/data", root.join("abs")).unwrap();
-        std::os::unix::fs::symlink("../../../../data/app", root.join("data/up")).unwrap();
-        std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
-        let found = |path: &str| resolved(root, Path::new(path));
-        assert_eq!(found("/abs/app"), Some(root.join("data/app")));
-        assert_eq!(found("/data/up"), Some(root.join("data/app")));
-        assert_eq!(found("/../../etc"), Some(root.join("etc")));
-        assert_eq!(found("/loop/x"), None);
     }
 }

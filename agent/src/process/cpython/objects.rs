@@ -211,6 +211,11 @@ impl Objects {
         Some(Code { file, name, qualified, lines })
     }
 
+    /// Where the file name of the code object at `address` is.
+    pub fn file_of(&self, address: u64) -> Option<u64> {
+        self.memory.word(address + self.layout.file)
+    }
+
     /// Where the name of the code object at `address` is, and its first line; `None` where there is no code object.
     pub fn identity(&self, address: u64) -> Option<(u64, u32)> {
         let (memory, layout) = (&self.memory, self.layout);

@@ -7,7 +7,7 @@ use procfs::ProcError;
 use procfs::process::Process;
 
 use super::mappings::{Mapping, mappings};
-use super::{Unseen, base_name, cmdline, is_ours, without_deleted_mark};
+use super::{Unseen, as_seen_within, base_name, cmdline, is_ours, without_deleted_mark};
 use crate::process::elf::{ElfCache, is_python_name, version_in_name};
 use crate::process::identity::ProcessId;
 use crate::process::mapped::{MappedFile, tls_libraries};
@@ -116,13 +116,6 @@ fn container(pid: u32, control_group: &str) -> Option<Container> {
     let id = container_id(control_group);
     // A sandboxed unit (PrivateTmp= and the like) has mounts of its own too, but the machine's pid namespace.
     (apart("pid") || (id.is_some() && apart("mnt"))).then_some(Container { id })
-}
-
-/// A path as a process sees it whose root directory the kernel tells as `root`: that of a process in a mere chroot(2) is told from
-/// our own root.
-fn as_seen_within(path: PathBuf, root: Option<&Path>) -> PathBuf {
-    let inside = root.and_then(|root| path.strip_prefix(root).ok()).map(|inside| Path::new("/").join(inside));
-    inside.unwrap_or(path)
 }
 
 fn naming(process: &Process, pid: u32, control_group: String) -> NamingFacts {

@@ -5,14 +5,14 @@ use std::path::Path as FilePath;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Answer;
-use crate::server::AppState;
 use crate::server::answer::{Problem, Refusal};
 use crate::server::params::{Ask, Limit, OfService, OneFolder, Window, Within};
+use crate::server::{AppState, ScanRefusal};
 use crate::store::{CodePlace, Discovered, FolderSnapshot, ScanRoot};
 
 /// Routes found in source.
@@ -98,33 +98,26 @@ pub(crate) async fn folder_snapshot(
     (status = 403, description = "Outside the source of the watched processes", body = Problem),
     (status = "default", body = Problem),
 ))]
-pub(crate) async fn scan(State(app): State<AppState>, body: Bytes) -> Answer<Scanned> {
-    let request: ScanRequest =
-        serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("body: {error}")))?;
-    if request.service.trim().is_empty() {
-        return Err(Refusal::Bad("service: must not be empty".into()));
-    }
-    let Some(find) = app.scan.clone() else {
-        return Err(Refusal::NotHere("this agent was built without the route scanner".into()));
-    };
-    let roots = app.scan_roots.clone();
-    let writer = app.writer.clone();
-    let work = move || {
+pub(crate) async fn scan(State(app): State<AppState>, request: Request) -> Answer<Scanned> {
+    let (writer, find) = (app.writer.clone(), app.scan.clone());
+    let work = move |body: Bytes| {
+        let request: ScanRequest =
+            serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("body: {error}")))?;
+        if request.service.trim().is_empty() {
+            return Err(Refusal::Bad("service: must not be empty".into()));
+        }
+        let Some(find) = find else {
+            return Err(Refusal::NotHere("this agent was built without the route scanner".into()));
+        };
         let path = FilePath::new(&request.path);
-        let root = path
-            .canonicalize()
-            .map_err(|error| Refusal::Bad(format!("path does not exist: {}: {error}", path.display())))?;
-        if !root.is_dir() {
-            return Err(Refusal::Bad(format!("not a directory: {}", root.display())));
-        }
-        let allowed = roots().iter().filter_map(|r| r.canonicalize().ok()).any(|r| root.starts_with(r));
-        if !allowed {
-            return Err(Refusal::Forbidden(format!(
-                "{} lies outside the source of the watched processes; name it with --scan to allow it",
-                root.display()
-            )));
-        }
-        let found = find(&request.service, &root).map_err(Refusal::Bad)?;
+        let refused = |refusal: ScanRefusal| {
+            let reason = format!("{}: {refusal}", path.display());
+            match refusal {
+                ScanRefusal::Outside => Refusal::Forbidden(reason),
+                ScanRefusal::Bad(_) => Refusal::Bad(reason),
+            }
+        };
+        let (root, found) = find(&request.service, path).map_err(refused)?;
         let counters = found.counters.clone();
         let mut by_framework = BTreeMap::<String, usize>::new();
         for route in &found.routes {
@@ -132,9 +125,7 @@ pub(crate) async fn scan(State(app): State<AppState>, body: Bytes) -> Answer<Sca
         }
         let scan_root = root.to_string_lossy().into_owned();
         let routes = writer.replace_discovered(&request.service, &scan_root, found)?;
-        Ok(Scanned { service: request.service, scan_root, routes, by_framework, counters })
+        Ok(Json(Scanned { service: request.service, scan_root, routes, by_framework, counters }))
     };
-    let answer =
-        tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::Store(error.to_string()))?;
-    Ok(Json(answer?))
+    app.with_body(request, work).await
 }

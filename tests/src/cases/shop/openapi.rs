@@ -197,7 +197,7 @@ impl Client<'_> {
         let scan = |path: &str| json!({"service": self.service, "path": path}).to_string();
         let sent = [
             ("/api/scan", scan(&source.to_string_lossy()), 200),
-            ("/api/scan", scan("/nowhere/at/all"), 400),
+            ("/api/scan", scan("/nowhere/at/all"), 403),
             ("/api/scan", scan("/"), 403),
             ("/api/scan", "{".to_owned(), 400),
             ("/ingest", json!({"service": "posted", "events": [], "outgoing_calls": []}).to_string(), 200),
