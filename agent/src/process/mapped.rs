@@ -118,7 +118,7 @@ mod tests {
         MappedFile {
             path: path.into(),
             access: path.into(),
-            key: FileKey { device: 1, inode: 1, modified: 0 },
+            key: FileKey { device: 1, inode: 1, modified: 0, changed: 0 },
             facts: Arc::new(facts),
             load_bias: 0,
         }

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::sys::statfs::statfs;
+
 use super::{ElfError, ElfFacts};
 
 /// Files kept; a process with every scientific package maps some hundreds.
@@ -13,16 +15,25 @@ const MAX_FILES: usize = 8192;
 /// A file, whatever its name: the same key means the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
-    /// Device.
+    /// Device; 0 on an overlay.
     pub device: u64,
     /// Inode on the device.
     pub inode: u64,
     /// Last change of its content, nanoseconds since 1970.
     pub modified: i128,
+    /// Last change of its inode, likewise, on an overlay; else 0.
+    pub changed: i128,
 }
+
+/// `OVERLAYFS_SUPER_MAGIC` (`include/uapi/linux/magic.h`).
+const OVERLAY: u64 = 0x794c_7630;
 
 impl FileKey {
     /// The key of the file that `access` leads to.
+    ///
+    /// Each container has a device of its own for the files of its image, which for the kernel's probes are one file: probed once for
+    /// each container, each call in any of them would be told as often. A file that a container has changed keeps its inode number
+    /// (Documentation/filesystems/overlayfs.rst, "Inode properties"), but not the time of its inode.
     ///
     /// # Errors
     /// The file is not there, may not be looked at, or is no regular file.
@@ -31,10 +42,15 @@ impl FileKey {
         if !metadata.is_file() {
             return Err(std::io::Error::other("not a regular file"));
         }
+        let is_overlay =
+            statfs(access).is_ok_and(|found| found.filesystem_type().0.cast_unsigned() == OVERLAY);
+        let time = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+        let changed = time(metadata.ctime(), metadata.ctime_nsec());
         Ok(Self {
-            device: metadata.dev(),
+            device: if is_overlay { 0 } else { metadata.dev() },
             inode: metadata.ino(),
-            modified: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+            modified: time(metadata.mtime(), metadata.mtime_nsec()),
+            changed: if is_overlay { changed } else { 0 },
         })
     }
 }
@@ -96,5 +112,67 @@ impl ElfCache {
             Err(ElfError::Format(..)) => Ok(false),
         };
         FileKey::of(access).and_then(|key| self.holds_python.get(key, find)).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_an_image_is_one_in_every_container_until_a_container_changes_it() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: needs root");
+            return;
+        }
+        // Mounts are the thread's own, and go with it.
+        std::thread::spawn(|| {
+            // SAFETY: takes a number.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "{}", std::io::Error::last_os_error());
+            mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "");
+            let directory = tempfile::tempdir().unwrap();
+            // An overlay's upper layer cannot be on another overlay.
+            mount("tmpfs", directory.path(), "tmpfs", 0, "");
+            let image = directory.path().join("image");
+            fs::create_dir(&image).unwrap();
+            fs::write(image.join("lib"), "x").unwrap();
+            let [a, b] = ["a", "b"].map(|name| {
+                let container = directory.path().join(name);
+                let [upper, work, root] = ["upper", "work", "root"].map(|part| container.join(part));
+                [&upper, &work, &root].map(|part| fs::create_dir_all(part).unwrap());
+                let layers = [("lowerdir", &image), ("upperdir", &upper), ("workdir", &work)];
+                let options: Vec<_> = layers.map(|(name, path)| format!("{name}={}", path.display())).into();
+                mount("overlay", &root, "overlay", 0, &options.join(","));
+                root.join("lib")
+            });
+            let device = |path: &Path| fs::metadata(path).unwrap().dev();
+            assert_ne!(device(&a), device(&b), "each has a device of its own");
+            assert_eq!(FileKey::of(&a).unwrap(), FileKey::of(&b).unwrap());
+            fs::set_permissions(&b, PermissionsExt::from_mode(0o600)).unwrap();
+            assert_ne!(FileKey::of(&a).unwrap(), FileKey::of(&b).unwrap());
+            for root in [a.parent(), b.parent(), Some(directory.path())] {
+                let path = text(&root.unwrap().to_string_lossy());
+                // SAFETY: the text lives and ends with a NUL.
+                assert_eq!(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) }, 0);
+            }
+        })
+        .join()
+        .unwrap();
+    }
+
+    fn mount(source: &str, target: &Path, kind: &str, flags: libc::c_ulong, options: &str) {
+        let [source, target, kind, options] = [source, &target.to_string_lossy(), kind, options].map(text);
+        let options = options.as_ptr().cast();
+        // SAFETY: the texts live and end with a NUL.
+        let done = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options) };
+        assert_eq!(done, 0, "{kind:?}: {}", std::io::Error::last_os_error());
+    }
+
+    fn text(text: &str) -> CString {
+        CString::new(text).unwrap()
     }
 }

@@ -318,7 +318,7 @@ fn hint_makes_the_next_tick_look() {
 }
 
 fn runtime() -> crate::process::PythonRuntime {
-    let key = crate::process::elf::FileKey { device: 1, inode: 2, modified: 3 };
+    let key = crate::process::elf::FileKey { device: 1, inode: 2, modified: 3, changed: 0 };
     let file = crate::process::MappedFile {
         path: "/usr/lib/libpython3.11.so".into(),
         access: "/usr/lib/libpython3.11.so".into(),
