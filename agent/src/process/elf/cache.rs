@@ -143,7 +143,9 @@ mod tests {
             let [a, b] = ["a", "b"].map(|name| {
                 let container = directory.path().join(name);
                 let [upper, work, root] = ["upper", "work", "root"].map(|part| container.join(part));
-                [&upper, &work, &root].map(|part| fs::create_dir_all(part).unwrap());
+                for part in [&upper, &work, &root] {
+                    fs::create_dir_all(part).unwrap();
+                }
                 let layers = [("lowerdir", &image), ("upperdir", &upper), ("workdir", &work)];
                 let options: Vec<_> = layers.map(|(name, path)| format!("{name}={}", path.display())).into();
                 mount("overlay", &root, "overlay", 0, &options.join(","));
