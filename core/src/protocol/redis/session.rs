@@ -38,6 +38,8 @@ pub(super) struct Redis {
     queue: VecDeque<Pending>,
     /// Commands behind the queue that found no room in it.
     unqueued: u64,
+    /// When the last reply was complete.
+    last_end: Time,
     order: Order,
     over: bool,
 }
@@ -65,6 +67,7 @@ impl Redis {
             reply_began: None,
             queue: VecDeque::new(),
             unqueued: 0,
+            last_end: Time::default(),
             order: if from_start { Order::Known } else { Order::Supposed { held: Vec::new() } },
             over: false,
         })
@@ -197,6 +200,7 @@ impl Redis {
             return Next::Continue;
         }
         let Some(pending) = self.queue.pop_front() else {
+            self.last_end = at.time;
             if self.unqueued > 0 {
                 self.unqueued -= 1;
             } else {
@@ -205,7 +209,7 @@ impl Redis {
             return Next::Continue;
         };
         let error = matches!(value.kind, b'-' | b'!').then(|| error_word(&value.word));
-        let answered = exchange(pending, began, value.bytes, error, Outcome::Complete, at.time);
+        let answered = self.end(pending, began, value.bytes, error, Outcome::Complete, at.time);
         match &mut self.order {
             Order::Supposed { held } if !leaves && held.len() < QUEUE_CAP => held.push(answered),
             // No command will follow that could prove it.
@@ -222,6 +226,35 @@ impl Redis {
             return Next::Ignore;
         }
         Next::Continue
+    }
+
+    /// A command ended. Where it was sent while another was open, it began when that one ended: the server runs those of a
+    /// connection one after the other (redis.io, "Redis pipelining"), and the time of one is not that of all behind it.
+    fn end(
+        &mut self,
+        pending: Pending,
+        began: Option<Began>,
+        response_bytes: u64,
+        error: Option<String>,
+        outcome: Outcome,
+        end: Time,
+    ) -> Exchange {
+        let Pending { start, origin, bytes, name, .. } = pending;
+        let start = start.max(self.last_end.min(end));
+        let first_response = began.map(|began| began.time.max(start));
+        let end = end.max(first_response.unwrap_or(start));
+        self.last_end = end;
+        Exchange {
+            start,
+            first_response,
+            end,
+            request_bytes: bytes,
+            response_bytes,
+            origin,
+            response_origin: began.map(|began| began.origin).unwrap_or_default(),
+            outcome,
+            detail: Detail::Command(Command { system: "redis", name, error }),
+        }
     }
 
     /// Framing or order is lost: nothing that is open can be told apart any more.
@@ -298,35 +331,13 @@ impl Session for Redis {
             self.lose(out);
         }
         for pending in std::mem::take(&mut self.queue) {
-            out.exchanges.push(exchange(pending, None, 0, None, reason.outcome(self.role), time));
+            let ended = self.end(pending, None, 0, None, reason.outcome(self.role), time);
+            out.exchanges.push(ended);
         }
     }
 
     fn in_flight(&self) -> usize {
         self.queue.len()
-    }
-}
-
-fn exchange(
-    pending: Pending,
-    began: Option<Began>,
-    response_bytes: u64,
-    error: Option<String>,
-    outcome: Outcome,
-    end: Time,
-) -> Exchange {
-    let Pending { start, origin, bytes, name, .. } = pending;
-    let first_response = began.map(|began| began.time.max(start));
-    Exchange {
-        start,
-        first_response,
-        end: end.max(first_response.unwrap_or(start)),
-        request_bytes: bytes,
-        response_bytes,
-        origin,
-        response_origin: began.map(|began| began.origin).unwrap_or_default(),
-        outcome,
-        detail: Detail::Command(Command { system: "redis", name, error }),
     }
 }
 
