@@ -209,6 +209,8 @@ impl Redis {
             return Next::Continue;
         };
         let error = matches!(value.kind, b'-' | b'!').then(|| error_word(&value.word));
+        // One that was refused leaves the connection as it was.
+        let leaves = leaves && error.is_none();
         let answered = self.end(pending, began, value.bytes, error, Outcome::Complete, at.time);
         match &mut self.order {
             Order::Supposed { held } if !leaves && held.len() < QUEUE_CAP => held.push(answered),
