@@ -1,6 +1,6 @@
 //! Which request a call or query belongs to, from what the kernel side knew of the code that made it.
 
-use super::{Correlator, NOBODY, Surroundings, UNBOUND_MAX, Unbound, Unresolved, failures, names, rows};
+use super::{Correlator, NOBODY, Surroundings, Unbound, Unresolved, failures, names, rows};
 use crate::connection::{FailedConnect, Finished, Info};
 use crate::exchange::{Detail, Origin};
 use crate::record::Record;
@@ -120,14 +120,10 @@ impl Correlator {
             out.push(record);
             return;
         }
-        if self.unbound.len() >= UNBOUND_MAX {
-            self.give_up_oldest(out);
-        }
         let call = Unbound { since, start, record, unit: origin.unit, ancestors: origin.ancestors };
-        match self.streams.called(made.pid, call) {
-            Ok(None) => {}
-            Ok(Some(oldest)) => self.give_up(oldest, out),
-            Err(call) => self.unbound.push_back(call),
+        let oldest = self.streams.called(made.pid, call).unwrap_or_else(|call| self.unbound.push(call));
+        if let Some(oldest) = oldest {
+            self.give_up(oldest, out);
         }
     }
 
@@ -137,16 +133,8 @@ impl Correlator {
             return;
         }
         self.responders.insert(writer.unit, request);
-        if self.unbound.is_empty() {
-            return;
-        }
-        let waiting = std::mem::take(&mut self.unbound);
-        for unbound in waiting {
-            if unbound.unit == writer.unit || unbound.ancestors.contains(&writer.unit) {
-                self.bind(unbound, Some(request), out);
-            } else {
-                self.unbound.push_back(unbound);
-            }
+        for unbound in self.unbound.take_of(writer.unit) {
+            self.bind(unbound, Some(request), out);
         }
     }
 

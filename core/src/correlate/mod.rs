@@ -15,6 +15,7 @@ mod raised;
 mod rows;
 mod shared;
 mod streams;
+mod unbound;
 mod work;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ use pairs::Pairs;
 use raised::Exceptions;
 use shared::{Held, Settlement, Shared};
 use streams::Streams;
+use unbound::{UNBOUND_FOR, Unbound, Waiting};
 use work::Work;
 
 pub use link::LinkCounts;
@@ -54,10 +56,6 @@ const REQUESTS_MAX: usize = 28_000;
 const OPEN_MAX: usize = 2 * REQUESTS_MAX;
 /// How long a request is remembered after its end: what it left running in the background still belongs to it.
 const REMEMBERED: Duration = Duration::from_secs(120);
-/// How long a call without a request waits for the response that tells whose it was.
-const UNBOUND_FOR: Duration = Duration::from_secs(5);
-/// Calls that may wait so.
-const UNBOUND_MAX: usize = 10_000;
 /// In the place of a request: a unit that answered several, of which nothing tells whose work it did.
 const NOBODY: u64 = 0;
 
@@ -77,17 +75,6 @@ pub trait Surroundings {
     }
 }
 
-/// A call or query that waits for its request.
-struct Unbound {
-    /// When it ended.
-    since: Time,
-    /// When it began.
-    start: Time,
-    record: Record,
-    unit: u64,
-    ancestors: [u64; 3],
-}
-
 /// Joins exchanges to requests, and makes records of them.
 pub struct Correlator {
     /// Makes this run's ids differ from those of every other.
@@ -98,7 +85,7 @@ pub struct Correlator {
     order: VecDeque<(Time, u64)>,
     /// The request whose response a unit wrote last.
     responders: FxHashMap<u64, u64>,
-    unbound: VecDeque<Unbound>,
+    unbound: Waiting,
     shared: Shared,
     streams: Streams,
     failures: Failures,
@@ -120,7 +107,7 @@ impl Correlator {
             requests: FxHashMap::default(),
             order: VecDeque::new(),
             responders: FxHashMap::default(),
-            unbound: VecDeque::new(),
+            unbound: Waiting::default(),
             shared: Shared::default(),
             streams: Streams::default(),
             failures: Failures::default(),
@@ -190,8 +177,8 @@ impl Correlator {
 
     /// Lets time pass: what waited long enough is pushed as it is.
     pub fn tick(&mut self, now: Time, around: &dyn Surroundings, out: &mut Vec<Record>) {
-        while self.unbound.front().is_some_and(|u| now.since(u.since) > UNBOUND_FOR) {
-            self.give_up_oldest(out);
+        while let Some(unbound) = self.unbound.pop_ripe(now) {
+            self.give_up(unbound, out);
         }
         let settlement = self.shared.tick(Some(now));
         self.settle_shared(settlement, out);
@@ -235,8 +222,8 @@ impl Correlator {
         for failed in self.failures.ripe(None) {
             self.not_connected(&failed, around, out);
         }
-        while !self.unbound.is_empty() {
-            self.give_up_oldest(out);
+        while let Some(unbound) = self.unbound.pop_oldest() {
+            self.give_up(unbound, out);
         }
         let settlement = self.shared.tick(None);
         self.settle_shared(settlement, out);
@@ -245,12 +232,6 @@ impl Correlator {
         }
         while let Some(event) = self.exceptions.next(None) {
             out.push(Record::Event(Box::new(event)));
-        }
-    }
-
-    fn give_up_oldest(&mut self, out: &mut Vec<Record>) {
-        if let Some(unbound) = self.unbound.pop_front() {
-            self.give_up(unbound, out);
         }
     }
 
