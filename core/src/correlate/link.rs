@@ -97,7 +97,7 @@ impl Correlator {
         }
         if origin.request != 0 {
             let link = self.count_link(origin.how);
-            self.work(origin.request, start).add(&mut record, link);
+            self.work(origin.request, start).add(&mut record, link, since);
             out.push(record);
             return;
         }
@@ -116,7 +116,7 @@ impl Correlator {
         if let Some(request) = responder {
             // Work that a unit did after its last response: it has not read another request since.
             self.links.response += 1;
-            self.work(request, start).add(&mut record, "response");
+            self.work(request, start).add(&mut record, "response", since);
             out.push(record);
             return;
         }

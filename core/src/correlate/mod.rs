@@ -23,7 +23,6 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -43,7 +42,7 @@ use raised::Exceptions;
 use shared::{Held, Settlement, Shared};
 use streams::Streams;
 use unbound::{UNBOUND_FOR, Unbound, Waiting};
-use work::Work;
+use work::{REMEMBERED, Work};
 
 pub use link::LinkCounts;
 pub use names::{NameFailure, Unresolved};
@@ -54,8 +53,6 @@ pub use raised::{Raised, Seen};
 const REQUESTS_MAX: usize = 28_000;
 /// Of open ones there may be more.
 const OPEN_MAX: usize = 2 * REQUESTS_MAX;
-/// How long a request is remembered after its end: what it left running in the background still belongs to it.
-const REMEMBERED: Duration = Duration::from_secs(120);
 /// In the place of a request: a unit that answered several, of which nothing tells whose work it did.
 const NOBODY: u64 = 0;
 
@@ -198,22 +195,20 @@ impl Correlator {
 
     fn forget_requests(&mut self, now: Time) {
         for _ in 0..self.order.len() {
-            let Some(&(seen, request)) = self.order.front() else { break };
+            let Some((seen, request)) = self.order.pop_front() else { break };
             let known = self.requests.len();
-            let is_old = |since| now.since(since) > REMEMBERED;
-            match self.requests.get(&request).map(Work::ended) {
-                None => {}
-                Some(Some(ended)) if known > REQUESTS_MAX || is_old(ended) => {
-                    self.requests.remove(&request);
-                }
-                Some(None) if known > OPEN_MAX => {
-                    self.requests.remove(&request);
-                }
-                // Open, however long (a stream, a WebSocket): looked at again later, others wait behind it.
-                Some(None) if known > REQUESTS_MAX || is_old(seen) => self.order.push_back((now, request)),
-                Some(_) => break,
+            let Some(work) = self.requests.get_mut(&request) else { continue };
+            let are_many = known > REQUESTS_MAX;
+            if !are_many && now.since(seen) <= REMEMBERED {
+                self.order.push_front((seen, request));
+                break;
             }
-            self.order.pop_front();
+            if known <= OPEN_MAX && work.is_wanted(now, are_many) {
+                // Open, however long (a stream), or still at work (a WebSocket): looked at again later, others wait behind it.
+                self.order.push_back((now, request));
+            } else {
+                self.requests.remove(&request);
+            }
         }
     }
 
@@ -244,7 +239,7 @@ impl Correlator {
     fn bind(&mut self, mut unbound: Unbound, request: Option<u64>, out: &mut Vec<Record>) {
         let Some(request) = request else { return self.give_up(unbound, out) };
         self.links.response += 1;
-        self.work(request, unbound.since).add(&mut unbound.record, "response");
+        self.work(request, unbound.since).add(&mut unbound.record, "response", unbound.since);
         out.push(unbound.record);
     }
 
@@ -263,7 +258,7 @@ impl Correlator {
         if !self.requests.contains_key(&request) {
             let id = self.make_id(request);
             self.order.push_back((time, request));
-            self.requests.insert(request, Work::new(id));
+            self.requests.insert(request, Work::new(id, time));
         }
         self.requests.entry(request).or_default()
     }
@@ -291,7 +286,7 @@ impl Correlator {
         } else if role == Role::Server && number != 0 {
             // A number that a request has already: this one came behind it, in the same run of bytes.
             if let Some(first) = self.requests.get(&number).filter(|work| work.is_named()) {
-                let open = first.ended().is_none();
+                let open = first.is_open();
                 started.origin.request = self.shared.begins(number, open, started.time);
             }
             self.name(started.origin.request, started.time, conn.pid, &started.correlation, around);
@@ -331,7 +326,7 @@ impl Correlator {
         }
         if request == 0 {
             let id = self.make_id(0);
-            let mut own = Work::new(id);
+            let mut own = Work::new(id, exchange.end);
             own.name(&http.correlation, |id| self.claims.claim(&service, id));
             own.identify(&mut event);
         } else {

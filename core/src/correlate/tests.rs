@@ -2,6 +2,7 @@
 
 mod failures;
 mod names;
+mod remembered;
 mod streams;
 
 use super::*;

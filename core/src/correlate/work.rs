@@ -1,12 +1,18 @@
 //! What one request caused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::exchange::Correlation;
 use crate::record::{Event, Query, Record, SlowSql};
 use crate::sql::Normalised;
 use crate::time::Time;
 
+/// How long a request is remembered after its end, and after what it left running was last seen at work: that still
+/// belongs to it.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(120);
+/// How long one is believed to be open while nothing is done for it: its answer may be among what was lost.
+const OPEN_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Statements of one fingerprint in one request that make it an N+1.
 const N_PLUS_ONE: u32 = 10;
 /// Fingerprints counted in one request.
@@ -23,8 +29,10 @@ pub(super) struct Work {
     correlation_id: Option<Arc<str>>,
     /// `None`: it has ended.
     open: Option<Box<Open>>,
-    /// When its response was complete.
-    ended: Option<Time>,
+    /// When it began, when its response was complete, or when it was seen at work after that.
+    last: Time,
+    /// It was seen at work since it ended, or since that was last asked.
+    works_on: bool,
 }
 
 /// What is known to have been done for a request so far.
@@ -44,13 +52,25 @@ struct Open {
 
 impl Work {
     /// A request that has no id yet but `made_id`.
-    pub(super) fn new(made_id: String) -> Self {
-        Self { id: made_id.into(), open: Some(Box::default()), ..Self::default() }
+    pub(super) fn new(made_id: String, now: Time) -> Self {
+        Self { id: made_id.into(), open: Some(Box::default()), last: now, ..Self::default() }
     }
 
-    /// When its response was complete.
-    pub(super) fn ended(&self) -> Option<Time> {
-        self.ended
+    /// Its response is not complete.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Is it to be remembered on? Where there `are_many`, of those that have ended only one that was seen at work since this
+    /// was last asked. One whose head nobody has read may have ended long ago, or never be told of.
+    pub(super) fn is_wanted(&mut self, now: Time, are_many: bool) -> bool {
+        let works_on = std::mem::take(&mut self.works_on);
+        let silent = now.since(self.last);
+        match &self.open {
+            Some(open) if open.named => silent <= OPEN_FOR,
+            _ if are_many => works_on,
+            _ => silent <= REMEMBERED,
+        }
     }
 
     /// The request's head has been read: the ids it came with replace those made for it. An id that another request has,
@@ -97,7 +117,9 @@ impl Work {
     }
 
     /// Links `record` to this request, and counts it unless the request has ended.
-    pub(super) fn add(&mut self, record: &mut Record, link: &'static str) {
+    pub(super) fn add(&mut self, record: &mut Record, link: &'static str, time: Time) {
+        self.last = self.last.max(time);
+        self.works_on = true;
         let (id, chain) = self.ids();
         match record {
             Record::Query(query) => {
@@ -122,7 +144,8 @@ impl Work {
 
     /// The response was complete at `end`: writes what is known into the request's event.
     pub(super) fn end(&mut self, end: Time, event: &mut Event) {
-        self.ended = Some(end);
+        self.last = end;
+        self.works_on = false;
         let (id, chain) = self.ids();
         (event.request_id, event.correlation_id) = (Some(id), Some(chain));
         let Some(open) = self.open.take() else { return };

@@ -7,6 +7,7 @@ use super::pairing::Arrival;
 use super::reader::{Attempt, Began, Piece, State};
 use super::request::RequestHead;
 use super::session::Http1;
+use crate::exchange::Role;
 use crate::loss::Loss;
 use crate::protocol::{At, Output, Started};
 
@@ -174,15 +175,20 @@ impl Http1 {
             at_call_start: began.at_call_start,
             response_busy: self.responses.is_busy(),
         };
-        out.started.push(Started {
+        let started = Started {
             time: began.time,
             origin: began.origin,
             method: head.method.clone(),
             path: head.path.clone(),
             correlation: head.correlation.clone(),
             stream: 0,
-        });
+        };
         self.receiving = self.pairing.push(head, came, &mut out.losses);
+        // Of one that is not queued no end is told, and who serves it would keep it open for ever. Whom it calls may be told all
+        // the same who called.
+        if self.receiving.is_some() || self.role == Role::Client {
+            out.started.push(started);
+        }
         self.count_request_bytes(len as u64);
     }
 
