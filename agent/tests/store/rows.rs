@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use apm_agent::store::{DiscoveredRoute, Scope, Sort, SourceScan};
 use apm_core::loss::Loss;
-use apm_core::record::SlowSql;
+use apm_core::record::{Event, Query, SlowSql};
 
 use crate::support::{START, TestStore, all, ca, call, ev, event, qu, query, sa, sample};
 
@@ -234,6 +234,31 @@ fn a_scan_replaces_the_routes_of_its_service_only() {
     assert_eq!((folder.total_requests, folder.discovered_routes), (2, 2));
     assert_eq!(folder.files, ["app/a.py", "app/sub/b.py"]);
     assert_eq!(store.reader.folder_snapshot("api", "", 60).unwrap().total_requests, 3);
+}
+
+#[test]
+fn figures_of_durations_that_nobody_can_have_measured_are_answered() {
+    let store = TestStore::new();
+    let (paths, texts) = (["/a", "/b"], ["SELECT 1", "SELECT 2"]);
+    let routes = paths.map(|path| DiscoveredRoute {
+        framework: "flask".into(),
+        method: "GET".into(),
+        route: path.into(),
+        file: "app.py".into(),
+        line: 3,
+        function: None,
+        conditional: false,
+    });
+    let scan = SourceScan { routes: routes.into(), counters: [].into() };
+    store.writer.replace_discovered("api", "/srv/api", scan).unwrap();
+    for _ in 0..2 {
+        let events = paths.map(|path| ev(Event { duration_ms: 1e300, ..event(START, "api", path) }));
+        let queries = texts.map(|sql| qu(Query { duration_ms: 1e300, ..query(START, "api", sql) }));
+        store.put(events.into_iter().chain(queries).collect());
+    }
+    assert_eq!(store.reader.folder_snapshot("api", "", 60).unwrap().total_requests, 4);
+    let statements = store.reader.queries(&all(60), 10).unwrap();
+    assert_eq!(statements.iter().map(|one| one.count).collect::<Vec<_>>(), [2, 2]);
 }
 
 #[test]

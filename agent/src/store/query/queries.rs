@@ -149,7 +149,7 @@ impl Reader {
         self.read(|snapshot| {
             let service = snapshot.service(scope.service.as_deref())?;
             let figures = snapshot.figures(Kind::Statement, scope.seconds, |key| service.takes(key[0]))?;
-            let all: u64 = figures.values().map(|cell| cell.sum).sum();
+            let all = figures.values().fold(0_u64, |all, cell| all.saturating_add(cell.sum));
             let mut statements = HashMap::<i64, (Cell, Vec<i64>)>::new();
             for ([service, statement, _], cell) in figures {
                 let (merged, services) = statements.entry(statement).or_default();

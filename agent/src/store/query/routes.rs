@@ -250,7 +250,7 @@ impl Reader {
                 files: found.iter().map(|r| r.file.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
                 ..FolderSnapshot::default()
             };
-            let mut sum = 0;
+            let mut sum = 0_u64;
             for ([_, method, route], cell) in figures {
                 let name = snapshot.text(method)?;
                 let allowed = &methods[&route];
@@ -259,7 +259,7 @@ impl Reader {
                 }
                 answer.total_requests += cell.count;
                 answer.errors += cell.errors;
-                sum += cell.sum;
+                sum = sum.saturating_add(cell.sum);
                 answer.routes.push(FolderRoute {
                     method: name,
                     route: snapshot.text(route)?,
