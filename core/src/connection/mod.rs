@@ -1,6 +1,7 @@
 //! Connections: one per socket or TLS stream. They put chunks in order, name gaps, find the protocol, and say when a
 //! connection has ended; the protocol sessions do the rest.
 
+mod proxied;
 mod queued;
 mod stream;
 mod table;

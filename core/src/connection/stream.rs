@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::connection::proxied::{self, Start};
 use crate::connection::queued::Pieces;
 use crate::connection::{Chunk, Finished, Info};
 use crate::exchange::{ConnId, Detail, Direction, Endpoint, Exchange, Origin, Role};
@@ -45,6 +46,10 @@ pub(super) struct Stream {
     proven: Option<Role>,
     /// A request whose answer was that another protocol follows, which is not known yet.
     upgrade: Option<Exchange>,
+    /// It began with a load balancer's header.
+    proxied: bool,
+    /// So many of the bytes to be read are still part of that.
+    of_header: u64,
     /// What waits to be written, where that is told.
     pieces: Pieces,
     /// Next position by direction: read, write; `None` where the connection's opening was lost.
@@ -79,6 +84,8 @@ impl Stream {
             state,
             proven: None,
             upgrade: None,
+            proxied: false,
+            of_header: 0,
             pieces: Pieces::default(),
             expected: [Some(0), Some(0)],
             moved: [0, 0],
@@ -225,6 +232,10 @@ impl Stream {
     }
 
     fn gap(&mut self, at: &At, len: u64, out: &mut Output) {
+        let len = len - self.pass_header(at, len);
+        if len == 0 {
+            return;
+        }
         match &mut self.state {
             State::Speaking { session, .. } => session.gap(at, len, out),
             // What was kept does not join up with what follows.
@@ -237,7 +248,8 @@ impl Stream {
     }
 
     fn data(&mut self, at: &At, bytes: &[u8], out: &mut Output) {
-        let mut rest = bytes;
+        let passed = self.pass_header(at, bytes.len() as u64);
+        let mut rest = bytes.get(passed as usize..).unwrap_or_default();
         // A session may hand the rest of a chunk to another protocol; each time it takes something, or the loop ends.
         for _ in 0..4 {
             if rest.is_empty() {
@@ -265,6 +277,13 @@ impl Stream {
         }
     }
 
+    /// Of `len` bytes that come next, those that are part of a load balancer's header.
+    fn pass_header(&mut self, at: &At, len: u64) -> u64 {
+        let passed = if at.direction == Direction::Read { self.of_header.min(len) } else { 0 };
+        self.of_header -= passed;
+        passed
+    }
+
     fn detect(&mut self, at: &At, new: &[u8], out: &mut Output) {
         let peer_port = match &self.info.peer {
             Endpoint::Tcp(address) => Some(address.port()),
@@ -280,6 +299,18 @@ impl Stream {
         }
         let (fits, rest) = new.split_at(new.len().min(OPENING_MAX.saturating_sub(bytes.len())));
         bytes.extend_from_slice(fits);
+        if at.direction == Direction::Read && *from_start && *role != Some(Role::Client) && !self.proxied {
+            match proxied::start(bytes) {
+                Start::Plain => {}
+                Start::More => return,
+                Start::Header(len) => {
+                    let kept = std::mem::take(bytes);
+                    (self.proxied, self.of_header) = (true, len);
+                    self.data(at, &kept, out);
+                    return self.data(at, rest, out);
+                }
+            }
+        }
         let opening =
             Opening { direction: at.direction, from_start: *from_start, role: *role, peer_port, bytes };
         let mut undecided = false;

@@ -1,5 +1,7 @@
 //! The table with real protocols: order, gaps, ends, caps.
 
+mod proxied;
+
 use std::time::Duration;
 
 use super::*;

@@ -1,4 +1,4 @@
-//! Other sockets than TCP over IPv4.
+//! Other sockets than TCP over IPv4, and connections of a load balancer.
 
 use std::time::Duration;
 
@@ -13,7 +13,11 @@ use crate::runner::{Case, Verdict};
 use crate::server::{Server, kind};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("sockets/unix", unix), Case::new("sockets/ipv6", ipv6)]
+    vec![
+        Case::new("sockets/unix", unix),
+        Case::new("sockets/ipv6", ipv6),
+        Case::new("sockets/proxied", proxied),
+    ]
 }
 
 fn unix(places: &Places) -> Result<Verdict> {
@@ -31,6 +35,14 @@ fn ipv6(places: &Places) -> Result<Verdict> {
     let address = Address::Tcp((std::net::Ipv6Addr::LOCALHOST, free_port()?).into());
     let arguments = "-m uvicorn asgi_app:app --host ::1 --port {port} --no-access-log --log-level warning";
     judge(places, scratch.path(), address, arguments, "uvicorn-uvloop-httptools")
+}
+
+/// gunicorn's sync workers answer one request per connection, each of which begins with the client's address.
+fn proxied(places: &Places) -> Result<Verdict> {
+    let scratch = places.scratch()?;
+    let address = Address::Proxied(([127, 0, 0, 1], free_port()?).into());
+    let arguments = "-m gunicorn -b 127.0.0.1:{port} -w 2 --proxy-protocol --log-level warning wsgi_app:app";
+    judge(places, scratch.path(), address, arguments, "gunicorn-sync")
 }
 
 fn judge(

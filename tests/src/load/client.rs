@@ -26,6 +26,8 @@ impl Stream for UnixStream {}
 
 struct Connection {
     stream: Box<dyn Stream>,
+    /// A load balancer's header that is to go ahead of the first request.
+    header: Vec<u8>,
     /// Bytes read and not used yet.
     ahead: Vec<u8>,
 }
@@ -84,7 +86,7 @@ impl Client {
             return connection.send(ask);
         }
         let heads: Vec<u8> = asks.iter().flat_map(Ask::head).collect();
-        connection.stream.write_all(&heads).context("sending a pipeline")
+        connection.write(&heads).context("sending a pipeline")
     }
 
     /// Reads the answer to `ask` and compares it.
@@ -103,7 +105,7 @@ impl Client {
 impl Connection {
     fn open(address: &Address) -> Result<Self> {
         let stream: Box<dyn Stream> = match address {
-            Address::Tcp(address) => {
+            Address::Tcp(address) | Address::Proxied(address) => {
                 let stream = TcpStream::connect(address).context("connecting")?;
                 stream.set_nodelay(true)?;
                 stream.set_read_timeout(Some(TIMEOUT))?;
@@ -117,7 +119,19 @@ impl Connection {
                 Box::new(stream)
             }
         };
-        Ok(Self { stream, ahead: Vec::new() })
+        let header = match address {
+            Address::Proxied(to) => format!("PROXY TCP4 192.0.2.7 192.0.2.8 56324 {}\r\n", to.port()),
+            Address::Tcp(_) | Address::Unix(_) => String::new(),
+        };
+        let header = header.into_bytes();
+        Ok(Self { stream, header, ahead: Vec::new() })
+    }
+
+    /// Writes in one go, with the header if it is still to go.
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut all = std::mem::take(&mut self.header);
+        all.extend_from_slice(bytes);
+        self.stream.write_all(&all)
     }
 
     fn send(&mut self, ask: &Ask) -> Result<()> {
@@ -125,18 +139,21 @@ impl Connection {
         let body = ask.body();
         if ask.split {
             let (first, rest) = head.split_at(head.len() / 2);
-            self.stream.write_all(first).context("sending the head's first half")?;
-            self.stream.write_all(rest).context("sending the head's second half")?;
+            if !self.header.is_empty() {
+                self.write(b"").context("sending the header of a load balancer")?;
+            }
+            self.write(first).context("sending the head's first half")?;
+            self.write(rest).context("sending the head's second half")?;
         } else if ask.expect || ask.upload == Upload::None || body.len() > 5000 {
-            self.stream.write_all(&head).context("sending the head")?;
+            self.write(&head).context("sending the head")?;
         } else {
-            return self.stream.write_all(&[head, body].concat()).context("sending head and body");
+            return self.write(&[head, body].concat()).context("sending head and body");
         }
         if ask.expect {
             let (status, ..) = self.head()?;
             ensure!(status == 100, "{}: {status} instead of 100 Continue", ask.path);
         }
-        self.stream.write_all(&body).context("sending the body")
+        self.write(&body).context("sending the body")
     }
 
     /// Status, length of the body and whether the connection stays open.

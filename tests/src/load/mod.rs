@@ -59,6 +59,8 @@ pub(crate) struct Sent {
 pub(crate) enum Address {
     /// TCP over IPv4 or IPv6.
     Tcp(SocketAddr),
+    /// TCP, where each connection begins with a load balancer's line (PROXY protocol, version 1).
+    Proxied(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
 }
@@ -67,7 +69,7 @@ impl Address {
     /// Does someone accept connections there?
     pub(crate) fn accepts(&self) -> bool {
         match self {
-            Self::Tcp(address) => TcpStream::connect(address).is_ok(),
+            Self::Tcp(address) | Self::Proxied(address) => TcpStream::connect(address).is_ok(),
             Self::Unix(path) => UnixStream::connect(path).is_ok(),
         }
     }
@@ -75,7 +77,7 @@ impl Address {
     /// Port of a TCP address, 0 of another.
     pub(crate) fn port(&self) -> u16 {
         match self {
-            Self::Tcp(address) => address.port(),
+            Self::Tcp(address) | Self::Proxied(address) => address.port(),
             Self::Unix(_) => 0,
         }
     }
