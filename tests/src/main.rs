@@ -7,6 +7,8 @@ mod bench;
 mod cases;
 mod demo;
 mod grace;
+mod guard;
+mod limit;
 mod load;
 mod places;
 mod port;
@@ -62,6 +64,8 @@ enum Task {
         /// Part of a name
         filter: Option<String>,
     },
+    /// Print the names of all tests
+    List,
     /// Measure what watching costs
     Bench {
         /// Rounds, each with an agent of its own
@@ -157,6 +161,10 @@ fn main() -> ExitCode {
             let harness = filter.as_deref().is_some_and(|part| part.starts_with("harness"));
             let cases = if harness { cases::harness() } else { cases::all() };
             Ok(runner::run(&cases, filter.as_deref(), jobs.max(1), &places(long, write_docs)))
+        }
+        Task::List => {
+            cases::all().iter().chain(&cases::harness()).for_each(|case| println!("{}", case.name));
+            Ok(true)
         }
         Task::Bench { rounds, pairs, only, report } => {
             bench::run(&places(false, false), rounds, bench::Pairs::of(pairs), only.as_deref(), &report)

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::guard::{self, Thing};
+
 /// Python versions the agent is tested with.
 pub(crate) const PYTHONS: &[&str] = &["3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15"];
 
@@ -85,8 +87,32 @@ impl Places {
     }
 
     /// A directory for one test, gone afterwards.
-    pub(crate) fn scratch(&self) -> Result<TempDir> {
-        Ok(tempfile::Builder::new().prefix("apm-tests-").tempdir()?)
+    pub(crate) fn scratch(&self) -> Result<Scratch> {
+        let directory = tempfile::Builder::new().prefix("apm-tests-").tempdir()?;
+        guard::begun(Thing::Tree(directory.path()))?;
+        Ok(Scratch { path: directory.path().to_owned(), directory: Some(directory) })
+    }
+}
+
+/// A directory that is gone when this is, or the run.
+pub(crate) struct Scratch {
+    path: PathBuf,
+    directory: Option<TempDir>,
+}
+
+impl Scratch {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.directory.take().map(TempDir::close) {
+            eprintln!("{} is left behind: {error}", self.path.display());
+        }
+        guard::ended(Thing::Tree(&self.path));
     }
 }
 

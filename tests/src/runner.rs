@@ -3,15 +3,20 @@
 use std::collections::HashSet;
 use std::io::{Write, stdout};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::exit;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::grace::Expedited;
+use crate::limit::limited;
 use crate::places::{Absent, COMMON, PYTHONS, Places};
 use crate::score::DurationsDiffer;
+
+/// Longer than any case takes on a busy machine; a long run's take up to four times that.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// The agent's name for events that found no room.
 const RING_FULL: &str = "ring_full";
@@ -73,11 +78,20 @@ impl Case {
         Self { rare: true, ..self }
     }
 
-    /// Runs it. A test that panics has failed, and the others go on.
-    fn verdict(&self, places: &Places) -> Result<Verdict> {
-        let verdict = catch_unwind(AssertUnwindSafe(|| (self.run)(places)))
-            .unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked, as told above")));
-        match verdict {
+    /// Runs it. A test that panics has failed, and the others go on. One that does not end ends the run: what it has
+    /// begun would disturb the others. `before` is what has come of the run so far.
+    fn verdict<'a>(&'a self, places: &Places, before: &Mutex<Counts<'a>>) -> Result<Verdict> {
+        let limit = if places.long { 4 * LIMIT } else { LIMIT };
+        let work = || catch_unwind(AssertUnwindSafe(|| (self.run)(places)));
+        let verdict = limited(limit, work, || {
+            let mut counts = before.lock().unwrap_or_else(PoisonError::into_inner);
+            counts
+                .failures
+                .push((self, format!("no end after {} minutes; the run ends here", limit.as_secs() / 60)));
+            counts.tell(&[]);
+            exit(1);
+        });
+        match verdict.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked, as told above"))) {
             Err(error) if error.is::<Absent>() => Ok(Verdict::Skipped(format!("{error:#}"))),
             other => other,
         }
@@ -106,6 +120,10 @@ pub(crate) fn run(cases: &[Case], filter: Option<&str>, jobs: usize, places: &Pl
         Some(part) => case.name.contains(part),
         None => places.long || !case.rare,
     });
+    if let (Some(part), true) = (filter, chosen.is_empty()) {
+        println!("no case's name contains `{part}`; they begin with {}", groups(cases).join(", "));
+        return false;
+    }
     if filter.is_none() && !left.is_empty() {
         println!("{} of {} cases are left to --long: the same on other Pythons", left.len(), cases.len());
     }
@@ -120,17 +138,17 @@ pub(crate) fn run(cases: &[Case], filter: Option<&str>, jobs: usize, places: &Pl
         alone.extend(again);
     }
     (counts, _) = together(alone, 1, places, counts);
-    let Counts { mut passed, skipped, failures, .. } = counts;
-    let (unsteady, failed) = if whole { steady(failures, places) } else { (Vec::new(), failures) };
-    passed += unsteady.len();
-    for (word, some) in [("unsteady", &unsteady), ("failed", &failed)] {
-        for (case, why) in some {
-            println!("{word}: {}: {why}", case.name);
-        }
-    }
-    let word = if failed.is_empty() { "ok" } else { "FAILED" };
-    println!("test result: {word}. {passed} passed; {} failed; {skipped} skipped", failed.len());
-    failed.is_empty()
+    let unsteady = if whole { steady(&mut counts, places) } else { Vec::new() };
+    counts.tell(&unsteady);
+    counts.failures.is_empty()
+}
+
+/// What the names of `cases` begin with, each once.
+fn groups(cases: &[Case]) -> Vec<&str> {
+    let mut groups: Vec<&str> = cases.iter().filter_map(|case| case.name.split('/').next()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 /// More cases of one run than this do not fail by chance.
@@ -144,14 +162,16 @@ type Failure<'a> = (&'a Case, String);
 
 /// Tries what failed again, each alone: those that pass each time are unsteady, which is told and does not fail the run. Who
 /// changes one thing is not stopped by what another does once in a hundred runs; `--long`, and a filter, take no excuse.
-fn steady<'a>(failures: Vec<Failure<'a>>, places: &Places) -> (Vec<Failure<'a>>, Vec<Failure<'a>>) {
-    if failures.len() > UNSTEADY {
-        return (Vec::new(), failures);
+fn steady<'a>(counts: &mut Counts<'a>, places: &Places) -> Vec<Failure<'a>> {
+    if counts.failures.len() > UNSTEADY {
+        return Vec::new();
     }
-    failures.into_iter().partition(|(case, _)| {
+    let failures = counts.failures.clone();
+    let so_far = Mutex::new(std::mem::take(counts));
+    let passes = |case: &'a Case| {
         (1..=STEADY).all(|time| {
             let started = Instant::now();
-            let verdict = case.verdict(places);
+            let verdict = case.verdict(places, &so_far);
             let took = started.elapsed().as_secs_f64();
             match &verdict {
                 Ok(_) => println!("{}, again ({time}/{STEADY}) ... ok, {took:.1} s", case.name),
@@ -161,7 +181,12 @@ fn steady<'a>(failures: Vec<Failure<'a>>, places: &Places) -> (Vec<Failure<'a>>,
             }
             verdict.is_ok()
         })
-    })
+    };
+    let (unsteady, failed): (Vec<_>, Vec<_>) = failures.into_iter().partition(|(case, _)| passes(case));
+    *counts = so_far.into_inner().unwrap_or_else(PoisonError::into_inner);
+    counts.passed += unsteady.len();
+    counts.failures = failed;
+    unsteady
 }
 
 /// Cases that wait and things that are in use.
@@ -208,7 +233,7 @@ fn together<'a>(
                     };
                     drop(open);
                     let started = Instant::now();
-                    let verdict = case.verdict(places);
+                    let verdict = case.verdict(places, &counts);
                     let took = started.elapsed().as_secs_f64();
                     if jobs > 1 && slipped(&verdict) {
                         println!("{} ... not to be told beside others: to be judged alone", case.name);
@@ -251,6 +276,17 @@ struct Counts<'a> {
 const TOLD_AGAIN: usize = 1_000;
 
 impl<'a> Counts<'a> {
+    /// Prints what failed, or did so once, and the sums.
+    fn tell(&self, unsteady: &[Failure<'_>]) {
+        for (word, some) in [("unsteady", unsteady), ("failed", &self.failures)] {
+            for (case, why) in some {
+                println!("{word}: {}: {why}", case.name);
+            }
+        }
+        let (word, failed) = (if self.failures.is_empty() { "ok" } else { "FAILED" }, self.failures.len());
+        println!("test result: {word}. {} passed; {failed} failed; {} skipped", self.passed, self.skipped);
+    }
+
     /// Counts a case that took so many seconds and prints its line.
     fn add(&mut self, case: &'a Case, took: f64, verdict: Result<Verdict>) {
         let nth = self.passed + self.failures.len() + self.skipped + 1;
@@ -296,9 +332,8 @@ mod tests {
         assert!(!slipped(&Ok(Verdict::Passed(String::new()))));
     }
 
-    #[test]
-    fn what_failed_by_chance_is_unsteady_and_what_fails_again_has_failed() {
-        let places = Places {
+    fn nowhere() -> Places {
+        Places {
             agent: PathBuf::new(),
             root: PathBuf::new(),
             venvs: PathBuf::new(),
@@ -306,7 +341,20 @@ mod tests {
             node: None,
             long: false,
             write_docs: false,
-        };
+        }
+    }
+
+    #[test]
+    fn a_filter_that_no_name_contains_has_failed() {
+        let cases = [case("page/a"), case("ends/b"), case("page/c")];
+        assert_eq!(groups(&cases), ["ends", "page"]);
+        assert!(run(&cases, Some("page/"), 1, &nowhere()));
+        assert!(!run(&cases, Some("pgae"), 1, &nowhere()));
+    }
+
+    #[test]
+    fn what_failed_by_chance_is_unsteady_and_what_fails_again_has_failed() {
+        let places = nowhere();
         // Fails at these of its turns.
         let at = |name: &str, turns: &'static [usize]| {
             let turn = AtomicUsize::new(0);
@@ -319,8 +367,11 @@ mod tests {
         let (once, late, always) = (at("once", &[]), at("late", &[1]), at("always", &[0, 1, 2]));
         let judged = |cases: &[&Case]| {
             let failures = cases.iter().map(|&case| (case, String::new())).collect();
-            let (unsteady, failed) = steady(failures, &places);
-            [unsteady, failed].map(|some| some.iter().map(|(case, _)| case.name.clone()).collect::<Vec<_>>())
+            let mut counts = Counts { failures, ..Counts::default() };
+            let unsteady = steady(&mut counts, &places);
+            assert_eq!(counts.passed, unsteady.len());
+            [unsteady, counts.failures]
+                .map(|some| some.iter().map(|(case, _)| case.name.clone()).collect::<Vec<_>>())
         };
         assert_eq!(judged(&[&once, &late]), [["once"], ["late"]]);
         assert_eq!(judged(&[&once, &always]), [["once"], ["always"]]);

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::medians::median;
 use super::report::machine;
@@ -15,7 +14,7 @@ use super::wrk::{Load, Wrk};
 use super::{CONNECTIONS, PACE, pause, peak_memory_mb, usage, write};
 use crate::agent::Agent;
 use crate::cases::outgoing::{certificate, listening};
-use crate::places::Places;
+use crate::places::{Places, Scratch};
 use crate::port::free_port;
 use crate::process::Process;
 
@@ -75,7 +74,7 @@ struct Sink {
     _process: Process,
     ports: [u16; 3],
     certificate: PathBuf,
-    _directory: TempDir,
+    _directory: Scratch,
 }
 
 impl Sink {

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
-use tempfile::TempDir;
 
 use super::apart::Apart;
 use crate::cases::outgoing::{Postgres, certificate, listening};
-use crate::places::Places;
+use crate::places::{Places, Scratch};
 use crate::port::free_port;
 use crate::process::Process;
 
@@ -42,7 +41,7 @@ pub(super) struct Stage {
     pub(super) calling: [Served; 2],
     _upstream: [Served; 2],
     _postgres: Postgres,
-    _directory: TempDir,
+    _directory: Scratch,
 }
 
 impl Stage {

@@ -10,6 +10,7 @@ mod survival;
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use crate::agent::Agent;
 use crate::bench::{peak_memory_mb, restart_peak_memory_mb};
 use crate::load::Address;
-use crate::places::{Places, file_with};
+use crate::places::{Places, Scratch, file_with};
 use crate::process::until;
 use crate::runner::{Case, Verdict};
 use crate::server::{Server, kind};
@@ -50,34 +51,29 @@ pub(super) fn cases() -> Vec<Case> {
 struct Pair {
     server: Server,
     agent: Agent,
-    _scratch: tempfile::TempDir,
+    _scratch: Rc<Scratch>,
 }
 
 impl Pair {
     fn start(places: &Places, name: &str, options: &[&str]) -> Result<Self> {
         let scratch = places.scratch()?;
         let server = Server::start(kind(name), &places.any_python()?, &places.apps(), scratch.path())?;
-        Self::watch(scratch, places, server, options)
+        Self::watch(Rc::new(scratch), places, server, options)
     }
 
     /// The same with `python ARGUMENTS`, in which `{port}` is replaced.
     fn start_with(places: &Places, arguments: &str, options: &[&str]) -> Result<Self> {
-        Self::start_in(places.scratch()?, places, arguments, options)
+        Self::start_in(Rc::new(places.scratch()?), places, arguments, options)
     }
 
     /// The same with the agent's files in `scratch`.
-    fn start_in(
-        scratch: tempfile::TempDir,
-        places: &Places,
-        arguments: &str,
-        options: &[&str],
-    ) -> Result<Self> {
+    fn start_in(scratch: Rc<Scratch>, places: &Places, arguments: &str, options: &[&str]) -> Result<Self> {
         let python = places.any_python()?;
         let server = Server::start_with(arguments, arguments, &python, &places.apps(), scratch.path())?;
         Self::watch(scratch, places, server, options)
     }
 
-    fn watch(scratch: tempfile::TempDir, places: &Places, server: Server, options: &[&str]) -> Result<Self> {
+    fn watch(scratch: Rc<Scratch>, places: &Places, server: Server, options: &[&str]) -> Result<Self> {
         let pid = server.process.pid();
         let mut arguments = vec!["--pid".to_owned(), pid.to_string()];
         arguments.extend(options.iter().map(|&option| option.to_owned()));

@@ -2,36 +2,47 @@
 //! while, the status says what is wrong, and nothing is lost.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 use rusqlite::Connection;
 use serde_json::Value;
 
 use super::{Pair, SHOWN};
-use crate::places::Places;
+use crate::guard::{self, Thing};
+use crate::places::{Places, Scratch};
 use crate::process::until;
 use crate::runner::Verdict;
 
-/// A disk of some megabytes.
-struct SmallDisk(PathBuf);
+/// A disk of some megabytes, and the directory that it lies in, which cannot be removed before.
+struct SmallDisk {
+    path: PathBuf,
+    _scratch: Rc<Scratch>,
+}
 
 impl SmallDisk {
-    /// Mounted at `path`; the inner error says why it cannot be.
-    fn mount(path: &Path) -> Result<Result<Self, String>> {
-        fs::create_dir_all(path)?;
+    /// Mounted at `name` in `scratch`; the inner error says why it cannot be.
+    fn mount(scratch: Rc<Scratch>, name: &str) -> Result<Result<Self, String>> {
+        let path = scratch.path().join(name);
+        fs::create_dir_all(&path)?;
         let mut mount = Command::new("mount");
-        let done = mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(path).output()?;
-        let error = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-        Ok(if done.status.success() { Ok(Self(path.to_owned())) } else { Err(error) })
+        let done = mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&path).output()?;
+        if !done.status.success() {
+            return Ok(Err(String::from_utf8_lossy(&done.stderr).trim().to_owned()));
+        }
+        let mounted = Self { path, _scratch: scratch };
+        guard::begun(Thing::Mount(&mounted.path))?;
+        Ok(Ok(mounted))
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Lazily: whoever still holds a file on it ends soon.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
+        guard::ended(Thing::Mount(&self.path));
     }
 }
 
@@ -56,8 +67,8 @@ impl Pair {
 }
 
 pub(super) fn disk(places: &Places) -> Result<Verdict> {
-    let scratch = places.scratch()?;
-    let _disk = match SmallDisk::mount(&scratch.path().join("store"))? {
+    let scratch = Rc::new(places.scratch()?);
+    let _disk = match SmallDisk::mount(Rc::clone(&scratch), "store")? {
         Ok(disk) => disk,
         Err(why) => return Ok(Verdict::Skipped(format!("a disk of its own cannot be mounted: {why}"))),
     };

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::peers::Peers;
 use crate::agent::Agent;
-use crate::places::Places;
-use crate::process::{Process, until};
+use crate::places::{Places, Scratch};
+use crate::process::Process;
 use crate::store;
 
 /// Durations may differ by this much, in milliseconds, or by this part.
@@ -58,7 +58,7 @@ pub(super) struct Run {
     pub(super) losses: Vec<(String, u64)>,
     /// What came of the look at the API.
     pub(super) figures: Result<()>,
-    _scratch: tempfile::TempDir,
+    _scratch: Scratch,
 }
 
 /// Starts `python SCRIPT NAME LOG REST..`, an agent once it is ready, and lets it run to its end. `meanwhile` is called
@@ -84,7 +84,7 @@ pub(super) fn run(
         command.env("PYTHONPATH", venv.join("psycopg2-source"));
     }
     let mut app = Process::start(name, &mut command, &scratch.path().join("app.log"))?;
-    says(&mut app, "ready")?;
+    app.says("ready", Duration::from_secs(60))?;
     let mut agent = Agent::watch(&places.agent, app.pid(), scratch.path())?;
     agent.attached_to_first("call sites")?;
     meanwhile()?;
@@ -98,13 +98,6 @@ pub(super) fn run(
     agent.stop()?;
     let database = store::open(&agent.store().join("apm.db"))?;
     Ok(Run { log, database, losses, figures, _scratch: scratch })
-}
-
-fn says(app: &mut Process, word: &str) -> Result<()> {
-    until(Duration::from_secs(60), &format!("the app to be {word}"), || {
-        app.check_alive()?;
-        Ok(app.output().lines().any(|line| line == word).then_some(()))
-    })
 }
 
 /// Is this a line of the app's module `file`, in one of `functions`?

@@ -9,10 +9,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 
 use super::stores::{MariaDb, Redis};
-use crate::places::Places;
+use crate::places::{Places, Scratch};
 use crate::port::free_port;
 use crate::process::{Process, Shared, until};
 
@@ -50,7 +49,7 @@ pub(in crate::cases) struct Peers {
     /// What ends TLS that was not asked for, with its port.
     direct_tls: Shared<(Process, u16)>,
     _http2: Process,
-    directory: TempDir,
+    directory: Scratch,
 }
 
 impl Peers {
