@@ -162,6 +162,11 @@ impl Steps {
         self.done.push((name.to_owned(), tally, took, note));
     }
 
+    /// Was nothing counted by any step that could run?
+    pub(crate) fn nothing_ran(&self) -> bool {
+        self.done.iter().all(|(_, tally, _, note)| *tally == Tally::default() || !note.is_empty())
+    }
+
     /// Prints the summary; an error when anything failed.
     pub(crate) fn finish(self) -> Result<()> {
         let mut sum = Tally::default();
@@ -188,7 +193,19 @@ fn bold(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{Outcome, Steps, Tally};
+
+    #[test]
+    fn steps_that_count_nothing_or_cannot_run_have_run_nothing() {
+        let mut steps = Steps::new(3);
+        steps.step("none", || Ok(Outcome::Ran(Tally::default())));
+        steps.step("no browser", || Ok(Outcome::Skipped("no browser".to_owned())));
+        assert!(steps.nothing_ran());
+        steps.step("one that this machine cannot run", || {
+            Ok(Outcome::Ran(Tally { skipped: 1, ..Tally::default() }))
+        });
+        assert!(!steps.nothing_ran());
+    }
 
     #[test]
     fn cargos_summary_line_is_counted() {

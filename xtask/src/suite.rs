@@ -1,6 +1,10 @@
 //! `cargo xtask test` and `cargo xtask ci`.
 
-use anyhow::Result;
+mod near;
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
 
 use crate::prepare::Part;
 use crate::steps::{Outcome, Steps, Tally};
@@ -61,7 +65,23 @@ pub(crate) fn test(long: bool, write_docs: bool, filter: Option<&str>) -> Result
         }
     }
     steps.step("end-to-end tests", || end_to_end(long, write_docs, filter));
-    steps.finish()
+    let nothing_ran = steps.nothing_ran();
+    steps.finish()?;
+    match filter {
+        Some(part) if nothing_ran => bail!("{}", unmatched(part)?),
+        _ => Ok(()),
+    }
+}
+
+/// Why a filter that matched nothing is an error, with what may have been meant.
+fn unmatched(part: &str) -> Result<String> {
+    let listed = shell::output(shell::cargo().args(["test", "--locked", "--workspace", "--", "--list"]))?;
+    let mut names: Vec<String> =
+        listed.lines().filter_map(|line| Some(line.strip_suffix(": test")?.to_owned())).collect();
+    names.extend(end_to_end_names()?);
+    let near = near::near(part, &names);
+    let hint = if near.is_empty() { String::new() } else { format!("; near it are {}", near.join(", ")) };
+    Ok(format!("no test's name contains `{part}`{hint}"))
 }
 
 /// What needs neither root nor a server.
@@ -167,16 +187,32 @@ fn large_applications() -> Result<Outcome> {
     cargo_tests(command.args(["--", "--ignored", "--show-output"]))
 }
 
-fn cargo_tests(command: &mut std::process::Command) -> Result<Outcome> {
+fn cargo_tests(command: &mut Command) -> Result<Outcome> {
     if let Some(home) = python::applications() {
         command.env("APM_TEST_PYTHON", home.join("bin/python"));
     }
     counted(command, |line| line.contains("... FAILED") || line.contains("panicked at"))
 }
 
-fn end_to_end(long: bool, write_docs: bool, filter: Option<&str>) -> Result<Outcome> {
-    let mut command = shell::as_root(agent::test_harness()?)?;
+/// The harness with what it always asks for.
+fn harness(mut command: Command) -> Command {
     command.arg("--agent").arg(places::target().join("release/apm-agent")).arg("--root").arg(places::root());
+    command
+}
+
+/// The names of all end-to-end cases.
+fn end_to_end_names() -> Result<Vec<String>> {
+    let listed = shell::output(harness(Command::new(agent::test_harness()?)).arg("list"))?;
+    Ok(listed.lines().map(str::to_owned).collect())
+}
+
+fn end_to_end(long: bool, write_docs: bool, filter: Option<&str>) -> Result<Outcome> {
+    if let Some(part) = filter
+        && !end_to_end_names()?.iter().any(|name| name.contains(part))
+    {
+        return Ok(Outcome::Ran(Tally::default()));
+    }
+    let mut command = harness(shell::as_root(agent::test_harness()?)?);
     command.arg("--venvs").arg(places::target().join("venv"));
     command.arg("--screens").arg(places::target().join("screens"));
     if let Ok(node) = node::directory()? {
@@ -192,7 +228,7 @@ const MESSAGE_LINES_MAX: usize = 20;
 /// Runs a command that prints summary lines; shows the lines that `show` picks, with what a panic says, and adds the
 /// summaries up. A test that cannot run here, wholly or for one Python, says so in a line `skipped: why`, since cargo's
 /// own tests have no such end.
-fn counted(command: &mut std::process::Command, show: impl Fn(&str) -> bool) -> Result<Outcome> {
+fn counted(command: &mut Command, show: impl Fn(&str) -> bool) -> Result<Outcome> {
     let mut tally = Tally::default();
     let mut told = Vec::new();
     let mut messages = Vec::new();
@@ -220,7 +256,7 @@ fn counted(command: &mut std::process::Command, show: impl Fn(&str) -> bool) -> 
         }
     })?;
     if !passed && tally.failed == 0 {
-        anyhow::bail!("the tests could not run; the output above tells why");
+        bail!("the tests could not run; the output above tells why");
     }
     if tally.failed > 0 {
         // Where all passed, a panic was what a test wanted.
