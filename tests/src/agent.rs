@@ -14,6 +14,9 @@ use crate::store;
 /// How long an agent may take to load its probes and attach.
 const START: Duration = Duration::from_secs(20);
 
+/// How long it may take to answer.
+const ANSWER: Duration = Duration::from_secs(60);
+
 /// One request as the agent recorded it.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
@@ -195,5 +198,6 @@ pub(crate) fn events(path: &Path) -> Result<Vec<Event>> {
 
 fn get(port: u16, path: &str) -> Result<String> {
     let url = format!("http://127.0.0.1:{port}{path}");
-    Ok(ureq::get(&url).call()?.body_mut().read_to_string()?)
+    let asked = ureq::get(&url).config().timeout_global(Some(ANSWER)).build();
+    Ok(asked.call()?.body_mut().read_to_string()?)
 }

@@ -2,7 +2,7 @@
 
     drive.py BASE_URL CERTIFICATE REQUESTS KIND..
 
-Prints `ready` once every client has had some answers, waits for a line on standard input, and then asks for
+Waits until the server answers, prints `ready` once every client has had some answers, waits for a line on standard input, and then asks for
 `/KIND/ID` with ids from 100000 on: REQUESTS in all, by clients that keep the connection they have or make a new one for
 each request. With PIPELINED set to a number, so many requests are sent at once, each time over a new connection.
 """
@@ -14,10 +14,12 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from urllib.parse import urlsplit
 
 CLIENTS = 50
 FIRST = 100_000
+START = 30
 PIPELINED = int(os.environ.get("PIPELINED", "0"))
 
 
@@ -67,10 +69,27 @@ def main(base, certificate, requests, *kinds):
                     connection.close()
                     connection = connect()
                 ask(connection, kinds[n % len(kinds)], FIRST + n)
+        except threading.BrokenBarrierError:
+            pass  # the one that broke it tells why
         except Exception as error:  # told by the exit status
             failures.append(error)
             warm.abort()
 
+    def first_answer():
+        """Of a server that may still be starting; whatever else listens there does not answer so."""
+        deadline = time.monotonic() + START
+        while True:
+            connection = connect()
+            try:
+                return ask(connection, kinds[0], FIRST - 1)
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            finally:
+                connection.close()
+
+    first_answer()
     threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
     for thread in threads:
         thread.start()
@@ -84,7 +103,7 @@ def main(base, certificate, requests, *kinds):
     for thread in threads:
         thread.join()
     if failures:
-        sys.exit("%d clients failed: %r" % (len(failures), failures[0]))
+        sys.exit("%d clients failed: %s" % (len(failures), "; ".join(sorted({repr(error) for error in failures}))))
 
 
 if __name__ == "__main__":

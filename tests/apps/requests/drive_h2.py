@@ -12,6 +12,7 @@ import itertools
 import os
 import socket
 import sys
+import time
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ import httpx
 
 CONNECTIONS, STREAMS = 5, 10
 FIRST = 100_000
+START = 30
 SLOW_BYTES, SLOW_SECONDS = 16384, 0.002
 
 
@@ -68,6 +70,15 @@ class Upgraded:
         return stream
 
     async def read(self):
+        try:
+            await self.read_on()
+        finally:
+            # However the connection ends, who waits for an answer is told.
+            for answer in self.answers.values():
+                if not answer.done():
+                    answer.set_exception(ConnectionError("the connection has ended"))
+
+    async def read_on(self):
         while data := await self.reader.read(65536):
             if "SLOW" in os.environ:
                 await asyncio.sleep(SLOW_SECONDS)
@@ -79,9 +90,6 @@ class Upgraded:
                 elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
                     self.answers.pop(event.stream_id).set_result(self.statuses.pop(event.stream_id, 0))
             self.writer.write(self.h2.data_to_send())
-        for answer in self.answers.values():
-            if not answer.done():
-                answer.set_exception(ConnectionError("the server closed"))
 
     async def aclose(self):
         if self.writer is not None:
@@ -114,6 +122,21 @@ async def main(base, certificate, requests, *kinds):
             await round_of(client, [(kinds[n % len(kinds)], FIRST + n) for n in some])
         await client.aclose()
 
+    async def first_answer():
+        """Of a server that may still be starting; whatever else listens there does not answer so."""
+        deadline = time.monotonic() + START
+        while True:
+            client = connect()
+            try:
+                return await ask(client, kinds[0], FIRST - 1)
+            except (ConnectionRefusedError, httpx.ConnectError):
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.02)
+            finally:
+                await client.aclose()
+
+    await first_answer()
     ids = itertools.count()
     clients = [connect() for _ in range(CONNECTIONS)]
     for number, client in enumerate(clients):

@@ -6,8 +6,7 @@ mod score;
 mod servers;
 mod table;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +30,10 @@ const REQUESTS: usize = 300;
 const PADDING: &str = "60000";
 /// End of the names of servers on the last uvloop that writes later what it is given, and where that is in the environment.
 const OLDER_UVLOOP: &str = "uvloop-0.22";
+/// How long the server may take to start, and the clients to have their first answers.
+const READY: Duration = Duration::from_secs(90);
+/// How long the load may take.
+const LOADED: Duration = Duration::from_secs(300);
 /// What goes on after the last answer is awaited for this long.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -83,10 +86,6 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
         command.env("APM_PADDING", PADDING);
     }
     let mut process = Process::start(server.name, &mut command, &scratch.path().join("server.log"))?;
-    until(WAIT, "the server to listen", || {
-        process.check_alive()?;
-        Ok(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()))
-    })?;
 
     // Connections, tasks and threads of before: the agent comes when all are there.
     let requests = if places.long { 10 * REQUESTS } else { REQUESTS };
@@ -104,21 +103,22 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
     if server.name.ends_with("-pipelined") {
         load.env("PIPELINED", "3");
     }
-    load.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut load = load.spawn().context("the load cannot be started")?;
-    let mut word = [0; 6];
-    let ready = load.stdout.as_mut().context("no output")?;
-    let ready = std::io::Read::read_exact(ready, &mut word);
-    let mut agent = None;
-    if ready.is_ok() {
-        agent = Some(Agent::watch(&places.agent, process.pid(), scratch.path())?);
-        load.stdin.take().context("no input")?.write_all(b"go\n")?;
-    }
-    let done = load.wait_with_output()?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    let peer = || peers.http.output();
-    ensure!(done.status.success(), "the load failed: {said}\n{}\n{}", process.output(), peer());
-    let mut agent = agent.context("the load ended before it began")?;
+    let mut load = Process::start_asking("the load", &mut load, &scratch.path().join("load.log"))?;
+    // Both that the server answers, and that it is this one.
+    until(READY, "the load to be ready", || {
+        process.check_alive()?;
+        load.check_alive()?;
+        Ok(load.output().lines().any(|line| line == "ready").then_some(()))
+    })
+    .with_context(|| format!("{}\n{}\n{}", load.output(), process.output(), peers.http.output()))?;
+    let mut agent = Agent::watch(&places.agent, process.pid(), scratch.path())?;
+    load.tell("go")?;
+    let done = load.wait(if places.long { 10 * LOADED } else { LOADED });
+    // A load fails for its server's sake: that comes first.
+    process.check_alive()?;
+    let done = done.with_context(|| process.output())?;
+    let said = || format!("{}\n{}\n{}", load.output(), process.output(), peers.http.output());
+    ensure!(done.success(), "the load ended with {done}: {}", said());
 
     let wanted = Score::to_be_linked(server.kinds, requests);
     let database = agent.store().join("apm.db");
@@ -133,9 +133,13 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
     if places.write_docs {
         table::write(&places.root.join("docs/attribution.md"), server.name, &scores)?;
     }
-    for score in &scores {
-        score.check().with_context(|| format!("{score}\nlosses: {losses:?}\n{}", agent.process.output()))?;
-    }
+    let all = || scores.iter().map(|score| format!("{score}\n")).collect::<String>();
+    ensure!(
+        scores.iter().all(Score::is_right),
+        "not all calls are linked as they should be:\n{}losses: {losses:?}\n{}",
+        all(),
+        agent.process.output()
+    );
     let calls: usize = scores.iter().map(Score::calls).sum();
     // A connection that was in use when the agent came begins with a resynchronisation, and a call of the warm-up that was
     // under way then has an answer only.

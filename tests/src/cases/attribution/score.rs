@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rusqlite::Connection;
 
 use crate::store::{lay_out_queries, open};
@@ -54,6 +54,8 @@ pub(super) struct Score {
     pub(super) none: usize,
     pub(super) how: [usize; 4],
     examples: Vec<String>,
+    /// Requests of which not as many calls were recorded as were made: their path, and which were.
+    apart: Vec<String>,
 }
 
 impl Score {
@@ -69,53 +71,81 @@ impl Score {
     }
 
     /// Is every call linked as it should be?
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn is_right(&self) -> bool {
         let right = if OF_NO_REQUEST.contains(&self.kind) { self.none } else { self.right };
-        ensure!(
-            self.wrong == 0 && right == self.wanted && self.calls() == self.wanted,
-            "not all calls are linked as they should be"
-        );
-        Ok(())
+        self.wrong == 0 && right == self.wanted && self.calls() == self.wanted && self.apart.is_empty()
     }
 }
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, wanted, right, wrong, none, how, examples } = self;
-        write!(f, "{kind}: {right} right, {wrong} wrong, {none} none of {wanted} {how:?} {examples:?}")
+        let Self { kind, wanted, right, wrong, none, how, examples, apart } = self;
+        write!(f, "{kind}: {right} right, {wrong} wrong, {none} none of {wanted} {how:?} {examples:?}")?;
+        apart.iter().try_for_each(|one| write!(f, "\n    {one}"))
     }
 }
 
 fn wanted(kind: &str, at: usize, kinds: usize, requests: usize) -> usize {
-    let of_kind = (requests + kinds - 1 - at) / kinds;
-    let each = COUNTS.iter().find(|(name, _)| *name == kind).map_or(0, |(_, calls)| *calls);
-    of_kind * each
+    ids(at, kinds, requests).count() * each(kind)
 }
+
+/// Calls and statements of one request.
+fn each(kind: &str) -> usize {
+    COUNTS.iter().find(|(name, _)| *name == kind).map_or(0, |(_, calls)| *calls)
+}
+
+/// Requests of the kind at place `at`: they ask for each in turn (`drive.py`).
+fn ids(at: usize, kinds: usize, requests: usize) -> impl Iterator<Item = usize> {
+    (FIRST..FIRST + requests).skip(at).step_by(kinds)
+}
+
+/// Which requests of `kind` do not have as many calls as each makes; `seen` are those that were recorded, by request.
+fn apart(
+    kind: &str,
+    ids: impl Iterator<Item = usize>,
+    seen: &mut HashMap<usize, Vec<String>>,
+) -> Vec<String> {
+    let each = each(kind);
+    let mut apart = Vec::new();
+    for id in ids {
+        let mut which = seen.remove(&id).unwrap_or_default();
+        if which.len() != each {
+            which.sort_unstable();
+            apart.push(format!("/{kind}/{id} makes {each}, recorded: {which:?}"));
+        }
+    }
+    apart.extend(seen.iter().map(|(id, which)| format!("/{kind}/{id} was not asked for: {which:?}")));
+    apart
+}
+
+/// Kind and id of a request, and which of its calls this is.
+type Carried = (String, usize, String);
 
 /// A call or statement: what it carries, the path of the request it is linked to, and how that is known. The path is
 /// `None` where the link leads to no recorded request.
 struct Linked {
-    carries: (String, usize),
+    carries: Carried,
     link: Option<(Option<String>, String)>,
 }
 
 /// Kind and id in the name or address of a host that no connection could be made to (`work.py`).
-fn carried_by_host(host: &str) -> Option<(String, usize)> {
+fn carried_by_host(host: &str) -> Option<Carried> {
     if let Some(rest) = host.strip_prefix("-r-") {
         let mut parts = rest.split('-');
         let (kind, id) = (parts.next()?, parts.next()?.parse().ok()?);
-        return (id >= FIRST).then(|| (kind.to_owned(), id));
+        return (id >= FIRST).then(|| (kind.to_owned(), id, "name".to_owned()));
     }
     let address: std::net::SocketAddrV4 = host.parse().ok()?;
     let [127, block, high, low] = address.ip().octets() else { return None };
     let kind = ["failing", "failing_def", "failing_green"].get(usize::from(block).checked_sub(77)?)?;
     // The id's lower half: that of the scored phase begins at `FIRST`.
     let low = usize::from(high) * 256 + usize::from(low);
-    Some(((*kind).to_owned(), FIRST + (low + 0x10000 - FIRST % 0x10000) % 0x10000))
+    let which = if address.port() == 1 { "refused" } else { "silent" };
+    Some(((*kind).to_owned(), FIRST + (low + 0x10000 - FIRST % 0x10000) % 0x10000, which.to_owned()))
 }
 
 /// Kind and id in `/ok/KIND/ID/N`, or in a statement's `r_KIND_ID_N`; those of the scored phase only.
-fn carried(text: &str) -> Option<(String, usize)> {
+fn carried(text: &str) -> Option<Carried> {
     let rest = match text.strip_prefix("/ok/") {
         Some(rest) => rest.replace('/', "_"),
         None => {
@@ -124,10 +154,10 @@ fn carried(text: &str) -> Option<(String, usize)> {
         }
     };
     let word = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next()?;
-    let (rest, _n) = word.rsplit_once('_')?;
+    let (rest, n) = word.rsplit_once('_')?;
     let (kind, id) = rest.rsplit_once('_')?;
     let id = id.parse().ok().filter(|id| *id >= FIRST)?;
-    Some((kind.to_owned(), id))
+    Some((kind.to_owned(), id, n.to_owned()))
 }
 
 /// All marked calls and statements that the store holds.
@@ -184,10 +214,20 @@ pub(super) fn scores(database: &Path, kinds: &[&'static str], requests: usize) -
     }
     let score = |(at, &kind): (usize, &&'static str)| {
         let wanted = wanted(kind, at, kinds.len(), requests);
-        let mut score =
-            Score { kind, wanted, right: 0, wrong: 0, none: 0, how: [0; 4], examples: Vec::new() };
+        let mut score = Score {
+            kind,
+            wanted,
+            right: 0,
+            wrong: 0,
+            none: 0,
+            how: [0; 4],
+            examples: Vec::new(),
+            apart: Vec::new(),
+        };
+        let mut seen: HashMap<usize, Vec<String>> = HashMap::new();
         for Linked { carries, link } in by_kind.remove(kind).unwrap_or_default() {
             let request = format!("/{}/{}", carries.0, carries.1);
+            seen.entry(carries.1).or_default().push(carries.2);
             let Some((path, how)) = link else {
                 score.none += 1;
                 continue;
@@ -204,7 +244,30 @@ pub(super) fn scores(database: &Path, kinds: &[&'static str], requests: usize) -
                 }
             }
         }
+        score.apart = apart(kind, ids(at, kinds.len(), requests), &mut seen);
         score
     };
     Ok(kinds.iter().enumerate().map(score).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_by_its_request() {
+        let id = FIRST + 1;
+        let each = |which: &[&str]| which.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+        let mut seen = HashMap::from([(id, each(&["2", "1"])), (id + 2, each(&["1"])), (7, each(&["1"]))]);
+        let apart = apart("group", ids(1, 2, 6), &mut seen);
+        assert_eq!(
+            apart,
+            [
+                "/group/100003 makes 2, recorded: [\"1\"]",
+                "/group/100005 makes 2, recorded: []",
+                "/group/7 was not asked for: [\"1\"]"
+            ]
+        );
+        assert_eq!([wanted("group", 1, 2, 6), wanted("series", 0, 4, 5)], [6, 8]);
+    }
 }
