@@ -32,9 +32,9 @@ struct Log {
 }
 
 impl Log {
-    /// Reads the ring until `done`, for five seconds at most.
+    /// Reads the ring until `done`, for half a minute at most.
     fn until(&mut self, capture: &mut Capture, what: &str, done: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !done(self) {
             assert!(Instant::now() < deadline, "never saw {what}: {self:#?}");
             capture.wait(Duration::from_millis(5));
