@@ -39,7 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Answers every request on every connection with `ok`.
-fn peer() -> Result<u16> {
+pub(super) fn peer() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
     // They end with the process, as what they serve does.

@@ -9,6 +9,7 @@ mod exceptions;
 mod faults;
 mod matrix;
 mod metrics;
+mod options;
 pub(crate) mod outgoing;
 mod page;
 mod sdk;
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
         workers::cases(),
         page::cases(),
         metrics::cases(),
+        options::cases(),
         shop::cases(),
         sdk::cases(),
         security::cases(),
