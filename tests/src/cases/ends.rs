@@ -47,6 +47,15 @@ fn read_to(stream: &mut TcpStream, end: &[u8]) -> Result<Vec<u8>> {
     Ok(all)
 }
 
+/// Waits until the agent has seen the one request that is open.
+fn in_flight(agent: &Agent) -> Result<()> {
+    until(Duration::from_secs(5), "the request to be in flight", || {
+        let services = agent.get("/api/services")?;
+        let open = services["services"].as_array().into_iter().flatten().any(|one| one["in_flight"] == 1);
+        Ok(open.then_some(()))
+    })
+}
+
 /// Stops the agent and picks the only event of `path`.
 fn the_event(agent: &mut Agent, path: &str) -> Result<Event> {
     agent.stop()?;
@@ -81,11 +90,7 @@ fn client_leaves(places: &Places) -> Result<Verdict> {
     let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
     let path = "/r/200/300/4000/whole/leaves";
     ask(&mut stream, path)?;
-    until(Duration::from_secs(5), "the request to be in flight", || {
-        let services = agent.get("/api/services")?;
-        let open = services["services"].as_array().into_iter().flatten().any(|one| one["in_flight"] == 1);
-        Ok(open.then_some(()))
-    })?;
+    in_flight(&agent)?;
     drop(stream);
     until(Duration::from_secs(5), "the event", || {
         Ok(agent.events().unwrap_or_default().iter().any(|event| event.path == path).then_some(()))
@@ -119,8 +124,9 @@ fn in_flight_when_agent_stops(places: &Places) -> Result<Verdict> {
     let scratch = places.scratch()?;
     let (server, mut stream) = serve(places, "uvicorn-asyncio-httptools", scratch.path())?;
     let mut agent = Agent::watch(&places.agent, server.process.pid(), scratch.path())?;
-    let path = "/r/200/2/3000/whole/open";
+    let path = "/r/200/2/6000/whole/open";
     ask(&mut stream, path)?;
+    in_flight(&agent)?;
     agent.stop()?;
     let invented = agent.events()?.into_iter().find(|event| event.path == path && event.error.is_none());
     ensure!(invented.is_none(), "{invented:?}");

@@ -56,6 +56,8 @@ pub(super) fn agent_killed(places: &Places) -> Result<Verdict> {
     let notices = agent.get("/api/status")?["store"]["notices"].clone();
     ensure!(notices.as_array().is_some_and(Vec::is_empty), "the store was not taken up: {notices}");
     let after = load(Until::Requests(300), 72).run();
+    let failed: Vec<_> = after.iter().filter(|one| matches!(one.fate, Fate::Failed(_))).collect();
+    ensure!(failed.is_empty(), "requests failed after the last start: {failed:?}");
     agent.stop()?;
     let events = agent.events()?;
     let mut missing = after.iter().filter(|one| matches!(one.fate, Fate::Answered));

@@ -112,7 +112,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
     };
     let run = app::run(places, peers, "calls.py", name, &rest, begin, settled)?;
     let opened = tunnels() - before.get();
-    let mut tally = Tally::default();
+    let mut tally = Tally::of_timed();
     let mut by_path: HashMap<String, Vec<Call>> = HashMap::new();
     for call in recorded(&run.database)? {
         by_path.entry(call.path.clone()).or_default().push(call);

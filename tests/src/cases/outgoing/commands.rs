@@ -53,7 +53,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
         }
     }
     let socket = redis.directory.join("redis.sock").display().to_string();
-    let mut tally = Tally::default();
+    let mut tally = Tally::of_timed();
     for sent in app::lines::<Sent>(&run.log)? {
         let phase = sent.line.phase.as_str();
         tally.sent(phase);

@@ -20,7 +20,7 @@ pub(super) fn judge(places: &Places, peers: &Peers, name: &str) -> Result<String
         peers.certificate.display().to_string(),
     ];
     let run = app::run(places, peers, "queries.py", name, &rest, || Ok(()), settled(name))?;
-    let mut tally = Tally::default();
+    let mut tally = Tally::of_timed();
     compare_all(&mut tally, &run, name, server.port, &server.directory.join("mysql.sock"))?;
     tally.result()
 }

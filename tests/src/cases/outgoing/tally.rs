@@ -32,9 +32,16 @@ pub(super) struct Tally {
     faults: BTreeMap<String, (usize, Vec<String>)>,
     slips: Vec<String>,
     lineless: Vec<String>,
+    /// Must durations have been compared?
+    times: bool,
 }
 
 impl Tally {
+    /// Of an app that times calls: that its durations are compared is part of the test.
+    pub(super) fn of_timed() -> Self {
+        Self { times: true, ..Self::default() }
+    }
+
     /// One call of the app's log.
     pub(super) fn sent(&mut self, phase: &str) {
         self.phases.entry(phase.to_owned()).or_default().sent += 1;
@@ -98,6 +105,8 @@ impl Tally {
             bail!("{self}\n{}", faults.collect::<Vec<_>>().join("\n"));
         }
         ensure!(!self.phases.is_empty(), "the app sent nothing");
+        let timed = self.phases.values().any(|counts| counts.timed > 0);
+        ensure!(timed || !self.times, "no duration was compared: {self}");
         for (phase, counts) in &self.phases {
             ensure!(counts.sent == counts.matched, "{phase}: {} of {} matched", counts.matched, counts.sent);
             let enough = counts.agree as f64 >= WITHIN * counts.timed as f64;
@@ -136,6 +145,19 @@ mod tests {
         let losses: Vec<_> = losses.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
         tally.lost(&losses, &["resyncs"]);
         tally.result()
+    }
+
+    #[test]
+    fn where_the_app_times_some_duration_is_compared() {
+        for (timed, holds) in [(false, false), (true, true)] {
+            let mut tally = Tally::of_timed();
+            tally.sent("tcp");
+            tally.matched("tcp");
+            if timed {
+                tally.timed("tcp", true, "q_1");
+            }
+            assert_eq!(tally.result().is_ok(), holds);
+        }
     }
 
     #[test]
