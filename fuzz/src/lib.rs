@@ -1,6 +1,7 @@
 //! What every fuzz target does with its input.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use apm_agent_ebpf::{Event, decode as decoded};
@@ -89,6 +90,23 @@ const HEADER: &str = "from fastapi import APIRouter, FastAPI\nfrom flask import 
     import DefaultRouter\nimport json\napp = FastAPI()\nr = APIRouter()\nbp = Blueprint('b', __name__)\nx = y = []\ndef f(): ...\n\
     class C: ...\nurlpatterns = []\n";
 
+/// The directory of the modules of one input; a fuzz process leaves none behind.
+struct Modules(PathBuf);
+
+impl Modules {
+    fn new() -> Self {
+        let directory = std::env::temp_dir().join(format!("apm-fuzz-routes-{}", std::process::id()));
+        fs::create_dir_all(&directory).expect("a directory for the modules");
+        Self(directory)
+    }
+}
+
+impl Drop for Modules {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Scans a tree of modules made of `input`, and matches what it holds as a path too. Modules are separated by a byte 0;
 /// the first is the application, which the others can import and be imported from. Where the first byte is even the others
 /// stand for [`PIECES`].
@@ -104,16 +122,15 @@ pub fn routes(input: &[u8]) {
         time: Duration::from_secs(5),
         ..apm_routes::Limits::default()
     };
-    let directory = std::env::temp_dir().join(format!("apm-fuzz-routes-{}", std::process::id()));
-    let _gone = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory).expect("a directory for the modules");
+    let modules = Modules::new();
+    let directory = &modules.0;
     let Some((kind, input)) = input.split_first() else { return };
     for (name, text) in ["app.py", "urls.py", "views.py"].iter().zip(input.split(|byte| *byte == 0)) {
         let pieces = text.iter().flat_map(|byte| PIECES[usize::from(*byte) % PIECES.len()].bytes().chain(*b" "));
         let text: Vec<u8> = if kind % 2 == 0 { pieces.collect() } else { text.to_vec() };
         fs::write(directory.join(name), [HEADER.as_bytes(), &text].concat()).expect("modules can be written");
     }
-    let options = apm_routes::Options { limits: limits.clone(), ..apm_routes::Options::new(&directory) };
+    let options = apm_routes::Options { limits: limits.clone(), ..apm_routes::Options::new(directory) };
     let started = Instant::now();
     let scan = apm_routes::scan(&options).expect("the directory can be scanned");
     // The walk over what was registered has a quarter of it more; the rest is the machine's.

@@ -20,6 +20,9 @@ const CLIENTS_ON: &str = "3.11";
 /// Name of the environment with every server and framework.
 const APPLICATIONS: &str = "applications";
 
+/// Holds the pins that what lies beside it was installed by.
+const STAMP: &str = "installed.txt";
+
 /// Makes the virtual environments that are missing or out of date. Gives back the versions this machine lacks.
 pub(crate) fn prepare() -> Result<Vec<&'static str>> {
     let mut absent = Vec::new();
@@ -57,13 +60,42 @@ fn clients(python: &Path) -> Result<()> {
 /// Packages of another version than those of the environment `name`, in a directory of it.
 fn aside(name: &str, directory: &str, requirements: &str, options: &[&str]) -> Result<()> {
     let target = home(name).join(directory);
-    if !target.exists() {
-        let wanted = places::root().join("tests/requirements").join(requirements);
-        let mut pip = Command::new(home(name).join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(options);
-        shell::quiet(pip.arg("--target").arg(&target).arg("--requirement").arg(&wanted))?;
+    let pins = Pins::read(requirements)?;
+    if pins.are_in(&target) {
+        return Ok(());
     }
-    Ok(())
+    println!("      {requirements}: packages into {}", target.display());
+    if target.exists() {
+        fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
+    }
+    let mut pip = Command::new(home(name).join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(options);
+    shell::quiet(pip.arg("--target").arg(&target).arg("--requirement").arg(&pins.file))?;
+    pins.stamp(&target)
+}
+
+/// A file of pinned packages.
+struct Pins {
+    file: PathBuf,
+    text: String,
+}
+
+impl Pins {
+    fn read(requirements: &str) -> Result<Self> {
+        let file = places::root().join("tests/requirements").join(requirements);
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Self { file, text })
+    }
+
+    /// Was what is in `directory` installed by these very pins?
+    fn are_in(&self, directory: &Path) -> bool {
+        fs::read_to_string(directory.join(STAMP)).is_ok_and(|installed| installed == self.text)
+    }
+
+    /// Says so of `directory`.
+    fn stamp(&self, directory: &Path) -> Result<()> {
+        Ok(fs::write(directory.join(STAMP), &self.text)?)
+    }
 }
 
 /// The tests of the optional header hook (`sdk/python`), on every Python of this machine.
@@ -83,21 +115,17 @@ pub(crate) fn home(version: &str) -> PathBuf {
 }
 
 fn environment(name: &str, requirements: &str, python: &Path) -> Result<()> {
-    let wanted = places::root().join("tests/requirements").join(requirements);
-    let pins = fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
-    let venv = home(name);
-    let stamp = venv.join("installed.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == pins) {
+    let (pins, venv) = (Pins::read(requirements)?, home(name));
+    if pins.are_in(&venv) {
         return Ok(());
     }
     println!("      {requirements}: packages into {}", venv.display());
     shell::quiet(Command::new(python).args(["-m", "venv", "--clear"]).arg(&venv))?;
     let mut pip = Command::new(venv.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(&wanted);
+        .arg(&pins.file);
     shell::quiet(&mut pip)?;
-    fs::write(&stamp, pins)?;
-    Ok(())
+    pins.stamp(&venv)
 }
 
 /// The interpreter of `version`: pyenv's newest, else the one on the path. Never a shim: a shim is a shell script
@@ -118,4 +146,19 @@ fn interpreter(version: &str) -> Option<PathBuf> {
     found.sort();
     let system = ["/usr/bin", "/usr/local/bin"].map(|dir| Path::new(dir).join(&name));
     found.pop().map(|(_, python)| python).or_else(|| system.into_iter().find(|python| python.exists()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_pins_installed_is_out_of_date() {
+        let directory = tempfile::tempdir().unwrap();
+        let pins = |text: &str| Pins { file: PathBuf::new(), text: text.to_owned() };
+        assert!(!pins("a==1").are_in(directory.path()), "nothing is installed");
+        pins("a==1").stamp(directory.path()).unwrap();
+        assert!(pins("a==1").are_in(directory.path()));
+        assert!(!pins("a==2").are_in(directory.path()), "another version is wanted");
+    }
 }

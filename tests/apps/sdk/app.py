@@ -1,19 +1,17 @@
-"""FastAPI behind the middleware of `backtrack_route101`: `python app.py PORT PACKAGES COLLECTOR`.
+"""FastAPI behind the middleware of `backtrack_route101`: `python app.py PORT COLLECTOR`.
 
-`PACKAGES` is the directory pip put it into. Handlers take long enough for a hundredth of it to be a time that can be told.
+Handlers take long enough for a hundredth of it to be a time that can be told.
 """
 
 import asyncio
 import sys
 
-PORT, PACKAGES, COLLECTOR = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-# Last, so that the framework is the environment's.
-sys.path.append(PACKAGES)
+import httpx
+import uvicorn
+from backtrack.sdk.fastapi import BacktrackMiddleware
+from fastapi import FastAPI
 
-import httpx  # noqa: E402
-import uvicorn  # noqa: E402
-from backtrack.sdk.fastapi import BacktrackMiddleware  # noqa: E402
-from fastapi import FastAPI  # noqa: E402
+PORT, COLLECTOR = int(sys.argv[1]), sys.argv[2]
 
 app = FastAPI()
 client = httpx.AsyncClient()

@@ -1,9 +1,7 @@
 //! An app that posts its own figures, as SDKs do, is also watched: what it says of itself and what the kernel saw agree.
 //!
-//! The SDK is the FastAPI middleware of the package `backtrack_route101`, which pip fetches for the test.
+//! The SDK is the FastAPI middleware of the package `backtrack_route101`.
 
-use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -18,14 +16,6 @@ use crate::process::until;
 use crate::runner::{Case, Verdict};
 use crate::server::Server;
 
-/// The package, and what it needs beside the framework.
-const PACKAGES: &[&str] = &[
-    "backtrack_route101==0.1.2",
-    "httpx==0.28.1",
-    "httpcore==1.0.9",
-    "certifi==2026.10.18",
-    "psutil==7.2.2",
-];
 /// The name that the app gives itself there.
 const SDK: &str = "by-sdk";
 /// Clients at once; each sends every request, and no two the same one at a time: they would wait for each other where
@@ -43,12 +33,10 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn backtrack(places: &Places) -> Result<Verdict> {
-    let python = places.any_python()?;
+    let python = places.applications()?;
     let scratch = places.scratch()?;
-    let packages = scratch.path().join("packages");
-    install(&python, &packages)?;
     let collector = free_port()?;
-    let arguments = format!("app.py {{port}} {} http://127.0.0.1:{collector}/ingest", packages.display());
+    let arguments = format!("app.py {{port}} http://127.0.0.1:{collector}/ingest");
     let apps = places.apps().join("sdk");
     let server = Server::start_with("an app with an SDK", &arguments, &python, &apps, scratch.path())?;
     let pid = server.process.pid();
@@ -118,15 +106,6 @@ fn backtrack(places: &Places) -> Result<Verdict> {
         ensure!(errors.len() == CLIENTS && errors.iter().all(named), "{service}: {recent:#}");
     }
     Ok(Verdict::Passed(format!("{all} requests, {compared} figures, at most {:.2} % apart", worst * 100.0)))
-}
-
-/// Installs the packages into a directory of the test's.
-fn install(python: &Path, directory: &Path) -> Result<()> {
-    let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]);
-    let done = pip.arg(directory).args(PACKAGES).output().context("cannot start pip")?;
-    ensure!(done.status.success(), "pip: {}", String::from_utf8_lossy(&done.stderr));
-    Ok(())
 }
 
 /// Sends every request from every client.
