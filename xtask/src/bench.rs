@@ -8,16 +8,25 @@ use clap::Subcommand;
 
 use crate::{agent, packages, places, python, shell};
 
+/// Rounds, and pairs in each, of the tables in docs/performance.md and README.md.
+pub(crate) const OVERHEAD: (u32, u32) = (4, 80);
+const FEATURES: (u32, u32) = (4, 100);
+
+/// Is this measured with no fewer rounds and pairs than `full`? A short run says too little to be written down.
+fn is_full((rounds, pairs): (u32, u32), full: (u32, u32)) -> bool {
+    rounds >= full.0 && pairs >= full.1
+}
+
 /// Parts that need no load. Only the first needs privileges.
 #[derive(Clone, Copy, Subcommand)]
 pub(crate) enum Part {
     /// What each part of watching costs a request that does nothing. Four minutes a round
     Features {
-        /// Rounds of each in turn
-        #[arg(long, default_value_t = 4)]
+        /// Rounds of each in turn, an even number; nothing is written for fewer than the default
+        #[arg(long, default_value_t = FEATURES.0)]
         rounds: u32,
-        /// Pairs of bare and watched in each, half a second long
-        #[arg(long, default_value_t = 100)]
+        /// Pairs of bare and watched in each, half a second long; fewer likewise
+        #[arg(long, default_value_t = FEATURES.1)]
         pairs: u32,
     },
     /// Exceptions that an application handles, where the agent looks at them on their way
@@ -77,6 +86,9 @@ pub(crate) fn part(part: Part) -> Result<()> {
             packages::require(LOADED)?;
             let arguments = [("--rounds", rounds.to_string()), ("--pairs", pairs.to_string())];
             let report = by_harness("features", &arguments)?;
+            if !is_full((rounds, pairs), FEATURES) {
+                return Ok(());
+            }
             publish("docs/performance.md", "features", &report)?;
             publish("README.md", "features", &report)
         }
@@ -174,7 +186,7 @@ pub(crate) fn overhead(rounds: u32, pairs: u32, only: Option<&str>) -> Result<()
     }
     let report = places::target().join("bench.md");
     shell::run(bench.arg("--report").arg(&report))?;
-    if only.is_some() {
+    if only.is_some() || !is_full((rounds, pairs), OVERHEAD) {
         return Ok(());
     }
     let report = fs::read_to_string(report)?;
@@ -202,7 +214,13 @@ fn replaced(text: &str, name: &str, report: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::replaced;
+    use super::{is_full, replaced};
+
+    #[test]
+    fn a_short_run_is_not_full() {
+        assert!(is_full((4, 80), (4, 80)) && is_full((6, 100), (4, 80)));
+        assert!(!is_full((2, 200), (4, 80)) && !is_full((8, 40), (4, 80)));
+    }
 
     #[test]
     fn a_section_is_replaced_and_no_other() {

@@ -74,11 +74,11 @@ enum Task {
     /// Measure what watching costs a FastAPI app, or another part, and write the tables to docs/performance.md and README.md
     #[command(args_conflicts_with_subcommands = true)]
     Bench {
-        /// Rounds, each with an agent of its own
-        #[arg(long, default_value_t = 4)]
+        /// Rounds, each with an agent of its own, an even number; nothing is written for fewer than the default
+        #[arg(long, default_value_t = bench::OVERHEAD.0)]
         rounds: u32,
-        /// Pairs of bare and watched in each, half a second long, and as much time for latency
-        #[arg(long, default_value_t = 80)]
+        /// Pairs of bare and watched in each, half a second long, and as much time for latency; fewer likewise
+        #[arg(long, default_value_t = bench::OVERHEAD.1)]
         pairs: u32,
         /// Only workloads whose name contains this, as `/db`; nothing is written then
         #[arg(long)]

@@ -22,6 +22,7 @@ const FEATURES: [(&str, &[&str]); 4] = [
 
 /// Measures each `rounds` times in turn and writes the report as Markdown to `output`.
 pub(crate) fn run(places: &Places, rounds: u32, pairs: Pairs, output: &Path) -> Result<bool> {
+    Twins::even(rounds)?;
     let stage = Stage::start(places)?;
     let twins = Twins { places, servers: &stage.ping, scheme: "http", path: "/ping", does: Does::Nothing };
     twins.warm_up()?;

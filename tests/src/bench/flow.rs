@@ -21,6 +21,8 @@ const EACH: f64 = 10.0;
 const LOOK: Duration = Duration::from_millis(5);
 /// A server that works has this much of that time.
 const WORKS: Duration = Duration::from_millis(1);
+/// An agent may take this long to have done what a slice gave it to do.
+const AGENT_RESTS: Duration = Duration::from_millis(500);
 /// Longer than any round: a flow ends with its round.
 const LONG: &str = "-d3600s";
 
@@ -29,6 +31,8 @@ pub(super) struct Flow {
     wrk: Process,
     /// The server's.
     pid: u32,
+    /// That of the agent that watches the server, if one does.
+    agent: Option<u32>,
     /// Bytes that wrk reads for each answer.
     answer: f64,
     /// How long a request of each connection takes at full load.
@@ -45,13 +49,14 @@ pub(super) struct Full {
 }
 
 impl Flow {
-    /// A flow of requests for `url` to the server `pid`, whose answers have so many bytes; wrk writes to `log`.
-    pub(super) fn start(url: &str, pid: u32, answer: f64, log: &Path) -> Result<Self> {
+    /// A flow of requests for `url` to the server `pid`, which `agent` may watch and whose answers have so many bytes; wrk
+    /// writes to `log`.
+    pub(super) fn start(url: &str, pid: u32, agent: Option<u32>, answer: f64, log: &Path) -> Result<Self> {
         let mut command = Command::new("wrk");
         // Its own patience is shorter than a pause may be.
         command.args(["-t1", "--latency", LONG, "--timeout", "60s", &format!("-c{CONNECTIONS}"), url]);
-        let mut flow =
-            Self { wrk: Process::start("wrk", &mut command, log)?, pid, answer, all: Duration::ZERO };
+        let wrk = Process::start("wrk", &mut command, log)?;
+        let mut flow = Self { wrk, pid, agent, answer, all: Duration::ZERO };
         // All connections are made, and the app has come to speed.
         thread::sleep(Duration::from_secs(1));
         let begin = flow.answers()?;
@@ -92,13 +97,22 @@ impl Flow {
         Ok(bytes.parse::<f64>()? / self.answer)
     }
 
-    /// Halts it, and waits until the server has answered what was asked last.
+    /// Halts it, and waits until the server has answered what was asked last, and the agent has done its part: the other
+    /// server's slice is not to pay for it.
     fn halt(&self) -> Result<()> {
         self.wrk.signal(libc::SIGSTOP);
-        until(Duration::from_secs(10), "a server to answer what it was asked", || {
-            let before = usage::cpu(self.pid)?;
-            thread::sleep(LOOK);
-            Ok((usage::cpu(self.pid)? - before < WORKS).then_some(()))
-        })
+        until(Duration::from_secs(10), "a server to answer what it was asked", || rests(self.pid))?;
+        let Some(agent) = self.agent else { return Ok(()) };
+        // What it does all the time it may do in any slice.
+        let deadline = Instant::now() + AGENT_RESTS;
+        while Instant::now() < deadline && rests(agent)?.is_none() {}
+        Ok(())
     }
+}
+
+/// Has the process `pid` not worked for some milliseconds?
+fn rests(pid: u32) -> Result<Option<()>> {
+    let before = usage::cpu(pid)?;
+    thread::sleep(LOOK);
+    Ok((usage::cpu(pid)? - before < WORKS).then_some(()))
 }

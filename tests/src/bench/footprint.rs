@@ -49,11 +49,12 @@ pub(crate) fn run(places: &Places, requests: u64, output: &Path) -> Result<bool>
     let losses = agent.losses()?;
     agent.stop()?;
     let recorded = usage::requests(&agent.store().join("apm.db"))?;
-    let missing = sent.saturating_sub(recorded);
+    // wrk does not count what is in flight when it ends.
+    let (missing, surplus) = (sent.saturating_sub(recorded), recorded.saturating_sub(sent));
     let named = losses.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ");
     let report = format!(
         "{sent} requests on fifty routes of a FastAPI app (uvicorn, uvloop), one in a hundred failed, sent in {took:.0} s ({:.0} a second) over \
-         {CONNECTIONS} connections by `wrk` on the same machine; an hour at 1,000 a second has 3,600,000. Without an event: {missing}; losses the \
+         {CONNECTIONS} connections by `wrk` on the same machine; an hour at 1,000 a second has 3,600,000. Without an event: {missing}; events of requests in flight when a load ended: {surplus}; losses the \
          agent named: {}. {}.\n\n| requests | memory, MB | peak, MB | file, MB | agent's CPU per request, us |\n|--:|--:|--:|--:|--:|\n{table}",
         sent as f64 / took,
         if named.is_empty() { "none" } else { &named },

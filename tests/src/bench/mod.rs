@@ -59,6 +59,7 @@ pub(crate) fn run(
     only: Option<&str>,
     output: &Path,
 ) -> Result<bool> {
+    Twins::even(rounds)?;
     let workloads =
         || WORKLOADS.iter().filter(|workload| only.is_none_or(|only| workload.name.contains(only)));
     ensure!(workloads().next().is_some(), "no workload has {} in its name", only.unwrap_or_default());

@@ -11,7 +11,7 @@ use super::flow::Full;
 use super::medians::{Median, median};
 use super::stage::Served;
 use super::twins::{Calm, Pair, Round};
-use super::usage;
+use super::usage::{self, Usage};
 use super::{CONNECTIONS, PACE};
 use crate::agent::Agent;
 use crate::places::Places;
@@ -26,7 +26,9 @@ impl fmt::Display for Round {
             write!(f, "p99 {:.2} -> {:.2} ms, ", p99.bare, p99.watched)?;
             write!(f, "alone {:.0} -> {:.0} us, ", alone.bare, alone.watched)?;
         }
-        write!(f, "{} lost, {} calls or statements lost", self.usage.lost(), self.usage.not_made())
+        let usage = &self.usage;
+        write!(f, "{} lost, {} beyond those answered, ", usage.lost(), usage.surplus())?;
+        write!(f, "{} calls or statements lost", usage.not_made())
     }
 }
 
@@ -153,10 +155,12 @@ fn detail(f: &mut fmt::Formatter<'_>, name: &str, rounds: &[Round]) -> fmt::Resu
     let cpu = median(rounds.iter().map(|round| round.usage.cpu_per_request_us()));
     let memory = median(rounds.iter().map(|round| round.usage.memory_mb));
     let requests: u64 = rounds.iter().map(|round| round.usage.answered).sum();
-    let lost: u64 = rounds.iter().map(|round| round.usage.lost()).sum();
+    let sum = |count: fn(&Usage) -> u64| rounds.iter().map(|round| count(&round.usage)).sum::<u64>();
+    let (lost, surplus) = (sum(Usage::lost), sum(Usage::surplus));
     writeln!(f, "| agent's CPU per request, us | | {cpu:.1} | |")?;
     writeln!(f, "| agent's peak memory, MB | | {memory:.0} | |")?;
-    writeln!(f, "| requests without an event | | {lost} of {requests} | |")
+    writeln!(f, "| requests without an event | | {lost} of {requests} | |")?;
+    writeln!(f, "| events of requests in flight when a load ended | | {surplus} | |")
 }
 
 /// A line of the workload `name`.

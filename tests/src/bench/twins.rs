@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::flow::{Flow, Full};
 use super::medians::median;
@@ -83,6 +83,15 @@ impl Twins<'_> {
         Ok(())
     }
 
+    /// Is each of the two watched as often as the other in so many rounds?
+    pub(super) fn even(rounds: u32) -> Result<()> {
+        ensure!(
+            rounds > 0 && rounds.is_multiple_of(2),
+            "{rounds} rounds: each of the two servers is watched in every other round, so their number is even"
+        );
+        Ok(())
+    }
+
     /// The round `number`, by an agent with `options`.
     pub(super) fn round(&self, number: u32, pairs: Pairs, options: &[&str]) -> Result<Round> {
         let [one, other] = self.servers;
@@ -99,7 +108,8 @@ impl Twins<'_> {
         let mut agent = Agent::start(&self.places.agent, &arguments, scratch.path())?;
         agent.attached(pid)?;
         let before = usage::cpu(agent.process.pid())?;
-        let (full, mut answered) = self.full(both, answer, pairs.full, scratch.path())?;
+        let (full, mut answered) =
+            self.full(both, answer, pairs.full, agent.process.pid(), scratch.path())?;
         let calm = self.calm(both, pairs.calm, median(full.iter().map(|pair| pair.bare.rate)))?;
         let cpu = usage::cpu(agent.process.pid())? - before;
         let memory_mb = peak_memory_mb(agent.process.pid())?;
@@ -123,12 +133,16 @@ impl Twins<'_> {
         both: Pair<&Served>,
         answer: f64,
         pairs: u32,
+        agent: u32,
         scratch: &Path,
     ) -> Result<(Vec<Pair<Full>>, u64)> {
-        let flow = |server: &Served, name: &str| {
-            Flow::start(&self.url(server), server.process.pid(), answer, &scratch.join(name))
+        let flow = |server: &Served, agent, name: &str| {
+            Flow::start(&self.url(server), server.process.pid(), agent, answer, &scratch.join(name))
         };
-        let mut flows = Pair { bare: flow(both.bare, "bare")?, watched: flow(both.watched, "watched")? };
+        let mut flows = Pair {
+            bare: flow(both.bare, None, "bare")?,
+            watched: flow(both.watched, Some(agent), "watched")?,
+        };
         let measured =
             (0..pairs).map(|pair| flows.by_turns(pair % 2 == 0, Flow::slice)).collect::<Result<Vec<_>>>()?;
         flows.bare.end()?;
@@ -173,5 +187,16 @@ impl<T> Pair<T> {
             let watched = measure(&mut self.watched)?;
             Ok(Pair { bare: measure(&mut self.bare)?, watched })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Twins;
+
+    #[test]
+    fn each_of_the_twins_is_watched_as_often_as_the_other() {
+        assert!(Twins::even(4).is_ok());
+        assert!([0, 1, 3].iter().all(|&rounds| Twins::even(rounds).is_err()));
     }
 }

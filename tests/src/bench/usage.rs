@@ -20,7 +20,7 @@ pub(super) struct Usage {
     pub(super) memory_mb: f64,
     /// Requests that the load saw answered.
     pub(super) answered: u64,
-    /// Events in the store. May exceed `answered` by the requests in flight when the load ended.
+    /// Events in the store. May exceed `answered` by the requests in flight when the load ended: see [`Self::surplus`].
     pub(super) recorded: u64,
     /// Calls or statements in the store, of which each request makes one.
     pub(super) made: u64,
@@ -32,6 +32,12 @@ impl Usage {
     /// Answered requests without an event.
     pub(super) fn lost(&self) -> u64 {
         self.answered.saturating_sub(self.recorded)
+    }
+
+    /// Events beyond the answered requests. More of them than were in flight when the loads ended, and some are not of these
+    /// requests; as many may be lost unseen.
+    pub(super) fn surplus(&self) -> u64 {
+        self.recorded.saturating_sub(self.answered)
     }
 
     /// Calls or statements that are missing.
