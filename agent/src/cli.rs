@@ -22,7 +22,7 @@ Examples:
                                           keep single requests for a day
   sudo APM_AGENT_TOKEN=... apm-agent --host 0.0.0.0
                                           let other machines see the dashboard, with a token
-  sudo apm-agent --config /etc/apm-agent.toml
+  sudo apm-agent --config /etc/apm-agent/config.toml
   sudo apm-agent check                    what this machine allows, and what to do about the rest
 
 The dashboard is at http://127.0.0.1:9876/ unless --host and --port say otherwise.
@@ -46,7 +46,7 @@ pub struct Cli {
 pub enum Command {
     /// Say what this machine allows, which Python processes run on it, and what to do about what is missing
     ///
-    /// Tries every probe for a moment and leaves nothing behind. Exits with 0 if everything that is needed is there, with 1 otherwise.
+    /// Tries the kernel's probes for a moment and leaves nothing behind. Exits with 0 if everything that is needed is there, with 1 otherwise.
     Check(Box<Check>),
     /// Print the man page, roff
     #[command(hide = true)]

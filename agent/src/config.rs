@@ -72,7 +72,7 @@ pub struct Features {
     pub attribution: bool,
     /// The application's code that makes a query or call; never without `attribution`.
     pub call_sites: bool,
-    /// Exceptions and tracebacks.
+    /// Exceptions and tracebacks; never without `attribution`, which looks into Python.
     pub exceptions: bool,
     /// Local variables of functions that raise; never without `exceptions`.
     pub locals: bool,
@@ -171,7 +171,7 @@ impl Settings {
             ));
         }
         let attribution = !options.no_attribution.unwrap_or(false);
-        let exceptions = !options.no_exceptions.unwrap_or(false);
+        let exceptions = attribution && !options.no_exceptions.unwrap_or(false);
         Ok(Self {
             pids: options.pid,
             service: options.service,

@@ -54,5 +54,7 @@ fn machine() -> String {
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
     let count = std::thread::available_parallelism().map_or(0, usize::from);
     let model = model.trim_start_matches(['\t', ':', ' ']);
-    format!("{count} x {model}, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+    let kernel = read("/proc/sys/kernel/osrelease");
+    // Without the name that whoever built it gave it.
+    format!("{count} x {model}, Linux {}", kernel.trim().split('-').next().unwrap_or_default())
 }

@@ -63,8 +63,8 @@ pub struct Options {
         help_heading = "Dashboard"
     )]
     pub allow_host: Vec<String>,
-    /// Token that clients must send; needed for any address but loopback. Better in the environment or the file:
-    /// other users can see the command line
+    /// Token that clients must send, 16 characters or more; needed for any address but loopback. Better in the
+    /// environment or the file: other users can see the command line
     #[arg(
         long,
         value_name = "TOKEN",
@@ -78,7 +78,7 @@ pub struct Options {
     /// Database file [default: ~/.apm-agent/apm.db, /var/lib/apm-agent/apm.db as a service]
     #[arg(long, value_name = "FILE", env = "APM_AGENT_DB", hide_env = true, help_heading = "Storage")]
     pub db: Option<PathBuf>,
-    /// Keep single requests for this many seconds [default: 3600]
+    /// Keep single requests for this many seconds, 60 to 2592000 (30 days) [default: 3600]
     #[arg(
         long,
         value_name = "SECONDS",
@@ -87,7 +87,7 @@ pub struct Options {
         help_heading = "Storage"
     )]
     pub retention: Option<u64>,
-    /// Let the database grow to this size, such as 500MB or 2GiB [default: 1GB]
+    /// Let the database grow to this size, such as 500MB or 2GiB, 10MB or more [default: 1GB]
     #[arg(
         long,
         value_name = "SIZE",
@@ -109,7 +109,7 @@ pub struct Options {
         help_heading = "Detail"
     )]
     pub scan_service: Option<String>,
-    /// Do not find out which request caused a query or call
+    /// Do not find out which request caused a query or call; nor look for exceptions and call sites, which takes the same
     #[arg(
         long,
         value_name = "BOOL",
@@ -194,7 +194,7 @@ pub struct Options {
         help_heading = "Running"
     )]
     pub log_format: Option<LogFormat>,
-    /// Size of the ring buffer between kernel and agent, MiB, a power of two [default: 8]
+    /// Size of the ring buffer between kernel and agent, MiB, a power of two up to 1024 [default: 8]
     #[arg(long, value_name = "MIB", env = "APM_AGENT_RING_MB", hide_env = true, help_heading = "Running")]
     pub ring_mb: Option<u32>,
 }

@@ -82,12 +82,14 @@ pub(super) fn machine(python: &Path) -> Result<String> {
     let version = Command::new(python).arg("--version").output()?;
     let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // Without the name that whoever built it gave it.
+    let kernel = kernel.trim().split('-').next().unwrap_or_default();
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let model =
         cpus.lines().find_map(|line| line.strip_prefix("model name")).context("no model in cpuinfo")?;
     let model = model.trim_start_matches(['\t', ':', ' ']);
     let count = std::thread::available_parallelism()?;
-    Ok(format!("{count} x {model}, Linux {}, {version}", kernel.trim()))
+    Ok(format!("{count} x {model}, Linux {kernel}, {version}"))
 }
 
 /// All rounds by workload, and where they ran.

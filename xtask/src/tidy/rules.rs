@@ -37,7 +37,7 @@ fn file_length(path: &Path, text: &str) -> Vec<Finding> {
 /// No path of one developer's machine: sources, documents and messages are the same everywhere.
 fn machine_path(path: &Path, text: &str) -> Vec<Finding> {
     // Spelled in pieces so that this file passes its own rule.
-    let marks = [concat!("/wo", "rk/"), concat!("/ho", "me/user"), concat!("/tmp/br", "ief")];
+    let marks = [concat!("/wo", "rk/"), concat!("/ho", "me/user"), concat!("/Us", "ers/")];
     if is(path, &["lock"]) {
         return Vec::new();
     }
