@@ -193,6 +193,35 @@ fn splits_statements(#[case] text: &str, #[case] expected: &[&str]) {
     assert_eq!(found, expected);
 }
 
+#[rstest]
+#[case("a; b ;c", &["a", "b", "c"])]
+#[case(
+    "CREATE DEFINER=`u`@`%` TRIGGER t BEFORE INSERT ON x FOR EACH ROW BEGIN SET @a = 1; SET @b = 2; END; b",
+    &["CREATE DEFINER=`u`@`%` TRIGGER t BEFORE INSERT ON x FOR EACH ROW BEGIN SET @a = 1; SET @b = 2; END", "b"]
+)]
+#[case(
+    "CREATE PROCEDURE p(a int) BEGIN IF a THEN BEGIN b; END; ELSEIF IF(a, b, c) THEN c; END IF; WHILE d DO e; END WHILE; \
+     CASE a WHEN 1 THEN f; END CASE; SELECT CASE a WHEN 1 THEN 2 END; l: LOOP g; END LOOP l; \
+     REPEAT h; UNTIL CASE a WHEN 1 THEN 2 END END REPEAT; END; CALL p(1)",
+    &[
+        "CREATE PROCEDURE p(a int) BEGIN IF a THEN BEGIN b; END; ELSEIF IF(a, b, c) THEN c; END IF; WHILE d DO e; END WHILE; \
+         CASE a WHEN 1 THEN f; END CASE; SELECT CASE a WHEN 1 THEN 2 END; l: LOOP g; END LOOP l; \
+         REPEAT h; UNTIL CASE a WHEN 1 THEN 2 END END REPEAT; END",
+        "CALL p(1)",
+    ]
+)]
+#[case("BEGIN NOT ATOMIC BEGIN a; END; b; END; c", &["BEGIN NOT ATOMIC BEGIN a; END; b; END", "c"])]
+#[case("BEGIN; a; END; COMMIT", &["BEGIN", "a", "END", "COMMIT"])]
+#[case("SELECT begin NOT IN (1); a", &["SELECT begin NOT IN (1)", "a"])]
+#[case("CREATE TABLE a (event int, begin int); b", &["CREATE TABLE a (event int, begin int)", "b"])]
+#[case("SELECT CASE a WHEN 1 THEN 2 END IF; a", &["SELECT CASE a WHEN 1 THEN 2 END IF", "a"])]
+fn splits_statements_of_mysql(#[case] text: &str, #[case] expected: &[&str]) {
+    let found: Vec<_> = split_statements(text.as_bytes(), Dialect::Mysql)
+        .map(|statement| std::str::from_utf8(statement).unwrap())
+        .collect();
+    assert_eq!(found, expected);
+}
+
 #[test]
 fn fingerprint_is_the_published_hash() {
     // Test vectors of RFC 9923, appendix C.
