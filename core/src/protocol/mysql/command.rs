@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::attributes;
 use super::login::name;
-use super::packet::{Packet, integer, text};
-use crate::sql::{Dialect, Form, Memo, Normalised, fingerprint, normalise, split_statements};
+use super::packet::{Packet, text};
+use crate::loss::Loss;
+use crate::protocol::Output;
+use crate::sql::{Dialect, Form, Normalised, fingerprint, normalise, split_statements};
 
 /// Text of a statement that was prepared before the agent came, or is not remembered any more.
 const PREPARED_BEFORE: &str = "<prepared before attach>";
@@ -37,7 +40,7 @@ pub(super) enum Command {
 pub(super) enum Asked {
     /// Something that will be answered.
     Command(Command),
-    /// Run the statement with this number.
+    /// Run the statement with this number, or [`LAST`].
     Execute(u32),
     /// Forget the statement with this number.
     Close(u32),
@@ -49,22 +52,33 @@ pub(super) enum Asked {
     Lost,
 }
 
-/// Could this first byte of a packet be a command's?
-pub(super) fn is_command(kind: u8) -> bool {
-    matches!(kind, 0x01..=0x1f)
+/// In place of a statement's number: that which was prepared last (MariaDB, "COM_STMT_EXECUTE").
+pub(super) const LAST: u32 = u32::MAX;
+
+/// Is this a call that begins with a command? Others may follow in it, and the last may go on in the next call.
+pub(super) fn are_commands(mut bytes: &[u8]) -> bool {
+    while let [a, b, c, 0, 0x01..=0x1f | 0xfa, ..] = bytes {
+        let len = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
+        match bytes.get(4 + len..) {
+            _ if len == 0 => return false,
+            None | Some([]) => return true,
+            Some(rest) => bytes = rest,
+        }
+    }
+    false
 }
 
-/// Reads a command.
-pub(super) fn read(packet: &Packet, has_attributes: bool, memo: &mut Memo) -> Asked {
+/// Reads a command. `is_multi` where a query may hold several statements.
+pub(super) fn read(packet: &Packet, is_multi: bool, out: &mut Output) -> Asked {
     let rest = packet.head.get(1..).unwrap_or_default();
     let number = rest.first_chunk().map(|&number| u32::from_le_bytes(number));
     match packet.kind() {
         Some(0x03) => Asked::Command(Command::Run {
-            statements: statements(rest, has_attributes, memo),
+            statements: statements(packet, is_multi, out),
             is_cut: is_cut(packet),
         }),
         Some(0x16) => Asked::Command(Command::Prepare(Arc::new(known(normalise(rest, Dialect::Mysql))))),
-        Some(0x17) => number.map_or_else(|| Asked::Lost, Asked::Execute),
+        Some(0x17 | 0xfa) => number.map_or(Asked::Lost, Asked::Execute),
         Some(0x19) => number.map_or(Asked::Lost, Asked::Close),
         None => Asked::Lost,
         Some(0x01 | 0x18) => Asked::Nothing,
@@ -97,22 +111,24 @@ pub(super) fn not_captured() -> Arc<Normalised> {
     Arc::new(marker(NOT_CAPTURED))
 }
 
-fn statements(query: &[u8], has_attributes: bool, memo: &mut Memo) -> VecDeque<Arc<Normalised>> {
-    // Attributes: their number, the number of their sets, which is 1. No statement begins so, and no attributes is what
-    // clients send when they send any.
-    let query = match query {
-        [0, 1, text @ ..] => text,
-        // The values of attributes are skipped by nobody; the statement is behind them.
-        _ if has_attributes && integer(query).is_some_and(|(count, _)| count > 0) => &[],
-        text => text,
+fn statements(packet: &Packet, is_multi: bool, out: &mut Output) -> VecDeque<Arc<Normalised>> {
+    let Some(query) = attributes::skip(&packet.head[1..]) else {
+        if !is_cut(packet) {
+            out.losses.add(Loss::Malformed, 1);
+        }
+        return [not_captured()].into();
     };
-    let all = memo.statements(query, Dialect::Mysql, Form::Script, || told_apart(query));
+    let form = if is_multi { Form::Script } else { Form::Statement };
+    let all = out.statements.statements(query, Dialect::Mysql, form, || told_apart(query, form));
     all.iter().cloned().collect()
 }
 
-fn told_apart(query: &[u8]) -> Arc<[Arc<Normalised>]> {
+fn told_apart(query: &[u8], form: Form) -> Arc<[Arc<Normalised>]> {
     let mut all: Vec<Normalised> =
         split_statements(query, Dialect::Mysql).map(|text| normalise(text, Dialect::Mysql)).collect();
+    if form == Form::Statement && all.len() > 1 {
+        all = vec![normalise(query, Dialect::Mysql)];
+    }
     // A procedure has any number of results: which of them is the next statement's cannot be told.
     if all.len() > 1 && all.iter().any(|statement| statement.operation == "CALL") {
         let text = all.iter().map(|statement| statement.text.as_str()).collect::<Vec<_>>().join("; ");

@@ -1,5 +1,6 @@
 //! Is this connection MySQL?
 
+use super::command::are_commands;
 use super::login::is_login;
 use crate::exchange::{Direction, Role};
 use crate::protocol::{Opening, Verdict};
@@ -30,12 +31,13 @@ pub(super) fn detect(opening: &Opening<'_>) -> Verdict {
             (is_login(payload), sends_requests)
         }
         // Running a prepared statement: its number, the kind of its cursor, and 1 ("COM_STMT_EXECUTE").
-        (0, 0x17) if !opening.from_start && len >= 10 && payload.len() <= len => match rest {
+        (0, 0x17) if !opening.from_start && len >= 10 && are_commands(opening.bytes) => match rest {
             [_, _, _, _, cursor, 1, 0, 0, 0, ..] => (*cursor <= 0x0f, sends_requests),
             _ => return Verdict::NotMine,
         },
-        // A query of a connection in mid-life, or preparing one: the call holds it whole, or its start.
-        (0, 0x03 | 0x16) if !opening.from_start && len > 6 && payload.len() <= len => {
+        // A query of a connection in mid-life, or preparing one: the call holds it whole, or its start. MariaDB's clients
+        // prepare and run in one call.
+        (0, 0x03 | 0x16) if !opening.from_start && len > 6 && are_commands(opening.bytes) => {
             let text = rest.strip_prefix(&[0, 1]).unwrap_or(rest);
             (text.first().is_some_and(|&b| b.is_ascii_alphabetic() || b"/(-".contains(&b)), sends_requests)
         }

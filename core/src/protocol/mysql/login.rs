@@ -9,11 +9,11 @@ const COMPRESS: u32 = 1 << 5;
 const PROTOCOL_41: u32 = 1 << 9;
 const SSL: u32 = 1 << 11;
 const SECURE_CONNECTION: u32 = 1 << 15;
+const MULTI_STATEMENTS: u32 = 1 << 16;
 const AUTH_LENENC: u32 = 1 << 21;
 const DEPRECATE_EOF: u32 = 1 << 24;
 const OPTIONAL_METADATA: u32 = 1 << 25;
 const ZSTD: u32 = 1 << 26;
-const QUERY_ATTRIBUTES: u32 = 1 << 27;
 
 /// Capabilities, maximum packet size, character set and filler: what an SSL request has, and nothing more.
 pub(super) const FIXED_LEN: usize = 32;
@@ -25,10 +25,10 @@ pub(super) struct Login {
     pub(super) database: Option<Arc<str>>,
     /// After the login, packets are compressed.
     pub(super) compresses: bool,
-    /// Result sets do not end with EOF packets.
+    /// Result sets do not end with EOF packets, if the server can do that, too.
     pub(super) deprecates_eof: bool,
-    /// Queries begin with attributes.
-    pub(super) has_attributes: bool,
+    /// A query may hold several statements.
+    pub(super) is_multi: bool,
     /// Result sets may leave out what describes them; no known Python client asks for that.
     pub(super) has_optional_metadata: bool,
 }
@@ -60,7 +60,7 @@ pub(super) fn first(payload: &[u8], len: u64) -> Option<First> {
     let mut login = Login {
         compresses: flags & (COMPRESS | ZSTD) != 0,
         deprecates_eof: flags & DEPRECATE_EOF != 0,
-        has_attributes: flags & QUERY_ATTRIBUTES != 0,
+        is_multi: flags & MULTI_STATEMENTS != 0,
         has_optional_metadata: flags & OPTIONAL_METADATA != 0,
         ..Login::default()
     };

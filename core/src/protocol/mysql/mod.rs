@@ -4,6 +4,7 @@
 //! session finds its place after a loss. Only the text of statements is read, normalised and dropped; passwords,
 //! parameters, rows and error messages are skipped by their lengths.
 
+mod attributes;
 mod command;
 mod detect;
 mod login;

@@ -45,7 +45,7 @@ impl Mysql {
             match kind {
                 Some(0) if self.phase == Phase::Login => {
                     self.phase = Phase::Commands;
-                    self.over = self.hides.then_some(Next::Ignore);
+                    self.hide(out);
                 }
                 None => self.lose_replies(out),
                 Some(_) => {}
@@ -62,6 +62,12 @@ impl Mysql {
             }
             return;
         };
+        let runs = matches!(pending.command, Command::Run { .. });
+        if runs && self.place == Place::First && self.deprecates_eof.is_none() && reply::is_eof(packet) {
+            // No result begins so: it ends the answer to the Prepare that came in one call with this command.
+            self.deprecates_eof = Some(false);
+            return;
+        }
         // Only its first byte tells whether a packet ends an answer, unless any one packet does.
         if kind.is_none() && !matches!(pending.command, Command::Simple | Command::ResetConnection) {
             return self.lose_replies(out);
@@ -75,7 +81,14 @@ impl Mysql {
                 Step::Lost => self.lose_replies(out),
             },
             Command::Prepare(_) if failed => match reply::error(packet) {
-                Some(ending) => self.end(at, ending, out),
+                Some(ending) => {
+                    self.end(at, ending, out);
+                    // What was to run it has not run: its answer is an error, too.
+                    for pending in self.queue.iter_mut().take_while(|pending| pending.of_prepare) {
+                        pending.command = Command::Simple;
+                    }
+                    self.last_prepared = None;
+                }
                 None => self.lose_replies(out),
             },
             Command::Prepare(statement) => match (self.place, packet.head.as_slice()) {
@@ -83,7 +96,9 @@ impl Mysql {
                     let [c0, c1, p0, p1] = columns else { return self.lose_replies(out) };
                     let definitions =
                         u64::from(u16::from_le_bytes([*c0, *c1])) + u64::from(u16::from_le_bytes([*p0, *p1]));
-                    self.statements.insert(u32::from_le_bytes([*a, *b, *c, *d]), Arc::clone(statement));
+                    let id = u32::from_le_bytes([*a, *b, *c, *d]);
+                    self.statements.insert(id, Arc::clone(statement));
+                    self.last_prepared = Some(id);
                     if self.statements.len() > STATEMENTS_CAP {
                         self.statements.pop_first();
                     }
@@ -181,6 +196,14 @@ impl Mysql {
         }
     }
 
+    /// Leaves a connection alone of which nothing can be read after the login.
+    fn hide(&mut self, out: &mut Output) {
+        if self.hides {
+            out.losses.add(Loss::ConnectionsHidden, 1);
+            self.over = Some(Next::Ignore);
+        }
+    }
+
     pub(super) fn lose_replies(&mut self, out: &mut Output) {
         out.losses.add(Loss::Resyncs, 1);
         self.replies.reset();
@@ -189,7 +212,7 @@ impl Mysql {
             // Where the login ends was not seen: the first command will tell.
             self.requests.reset();
             self.requests_lost = true;
-            self.over = self.hides.then_some(Next::Ignore);
+            self.hide(out);
         }
     }
 }

@@ -118,13 +118,16 @@ pub(super) fn step(place: Place, packet: &Packet, deprecates_eof: &mut Option<bo
             }),
             0xfb => Step::File,
             _ => match integer(&packet.head) {
-                Some((columns, [])) if columns > 0 && !packet.cut => Step::To(Place::Columns(columns)),
+                // MariaDB says whether their descriptions follow ("Result Set Packets", MARIADB_CLIENT_CACHE_METADATA).
+                Some((columns, [] | [1])) if columns > 0 && !packet.cut => Step::To(Place::Columns(columns)),
+                Some((columns, [0])) if columns > 0 && !packet.cut => {
+                    Step::To(after_columns(*deprecates_eof))
+                }
                 _ => Step::Lost,
             },
         },
         Place::Columns(left) if left > 1 => Step::To(Place::Columns(left - 1)),
-        Place::Columns(_) if *deprecates_eof == Some(true) => Step::To(Place::Rows(0)),
-        Place::Columns(_) => Step::To(Place::AfterColumns),
+        Place::Columns(_) => Step::To(after_columns(*deprecates_eof)),
         Place::AfterColumns if is_eof(packet) => {
             *deprecates_eof = Some(false);
             match eof(packet) {
@@ -151,4 +154,8 @@ pub(super) fn step(place: Place, packet: &Packet, deprecates_eof: &mut Option<bo
         Place::Rows(rows) => Step::To(Place::Rows(rows.saturating_add(1))),
         Place::Definitions(_) => Step::Lost,
     }
+}
+
+fn after_columns(deprecates_eof: Option<bool>) -> Place {
+    if deprecates_eof == Some(true) { Place::Rows(0) } else { Place::AfterColumns }
 }

@@ -24,6 +24,8 @@ pub(super) struct Pending {
     pub(super) origin: Origin,
     pub(super) bytes: u64,
     pub(super) command: Command,
+    /// It runs what a command before it in the queue prepares.
+    pub(super) of_prepare: bool,
     pub(super) first: Option<(Time, Origin)>,
     pub(super) last: Time,
     pub(super) response_bytes: u64,
@@ -53,7 +55,10 @@ pub(super) struct Mysql {
     pub(super) user: Option<Arc<str>>,
     pub(super) database: Option<Arc<str>>,
     pub(super) deprecates_eof: Option<bool>,
-    pub(super) has_attributes: bool,
+    /// A query may hold several statements, or it is not known.
+    pub(super) is_multi: bool,
+    /// The number of the statement that was prepared last.
+    pub(super) last_prepared: Option<u32>,
     /// The login asked for something after which packets cannot be read.
     pub(super) hides: bool,
     /// The server has asked for a file, which the client sends.
@@ -77,7 +82,8 @@ impl Mysql {
             user: None,
             database: None,
             deprecates_eof: None,
-            has_attributes: false,
+            is_multi: true,
+            last_prepared: None,
             hides: false,
             in_file: false,
             requests_lost: !from_start,
@@ -88,9 +94,7 @@ impl Mysql {
 
     fn request_data(&mut self, at: &At, bytes: &[u8], out: &mut Output) {
         if self.requests_lost {
-            let [a, b, c, 0, kind, ..] = bytes else { return };
-            let len = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
-            if !command::is_command(*kind) || len == 0 || bytes.len() > len + 4 {
+            if !command::are_commands(bytes) {
                 return;
             }
             self.phase = Phase::Commands;
@@ -122,8 +126,9 @@ impl Mysql {
                 Some(First::Login(login)) => {
                     self.user = login.user;
                     self.database = login.database;
-                    self.deprecates_eof = Some(login.deprecates_eof);
-                    self.has_attributes = login.has_attributes;
+                    // Of a client that can do without EOF packets, the replies tell whether the server can.
+                    self.deprecates_eof = (!login.deprecates_eof).then_some(false);
+                    self.is_multi = login.is_multi;
                     self.hides = login.compresses || login.has_optional_metadata;
                     self.phase = Phase::Login;
                 }
@@ -137,11 +142,22 @@ impl Mysql {
             // More of a login, after COM_CHANGE_USER.
             Phase::Commands if packet.sequence != 0 => {}
             Phase::Commands => {
-                let command = match command::read(packet, self.has_attributes, &mut out.statements) {
+                // COM_SET_OPTION: MYSQL_OPTION_MULTI_STATEMENTS_ON is 0, OFF 1.
+                if packet.kind() == Some(0x1b) {
+                    self.is_multi = packet.head.get(1) != Some(&1);
+                }
+                let mut of_prepare = false;
+                let command = match command::read(packet, self.is_multi, out) {
                     Asked::Command(command) => command,
-                    Asked::Execute(id) => command::execute(
-                        self.statements.get(&id).cloned().unwrap_or_else(command::prepared_before),
-                    ),
+                    Asked::Execute(id) => {
+                        let open = (id == command::LAST).then(|| self.being_prepared()).flatten();
+                        of_prepare = open.is_some();
+                        let prepared = || {
+                            let id = if id == command::LAST { self.last_prepared? } else { id };
+                            self.statements.get(&id).cloned()
+                        };
+                        command::execute(open.or_else(prepared).unwrap_or_else(command::prepared_before))
+                    }
                     Asked::Close(id) => {
                         self.statements.remove(&id);
                         return;
@@ -157,14 +173,16 @@ impl Mysql {
                         return;
                     }
                 };
-                let has_text = matches!(command, Command::Run { is_cut: true, .. } | Command::Prepare(_));
-                if has_text && command::is_cut(packet) {
+                let is_read = matches!(command, Command::Run { is_cut: true, .. } | Command::Prepare(_))
+                    || packet.kind() == Some(0x1b);
+                if is_read && command::is_cut(packet) {
                     out.losses.add(Loss::TruncatedHeads, 1);
                 }
                 let bytes = packet.wire;
                 let (start, origin) = began.unwrap_or_default();
+                let (first, response_bytes) = (None, 0);
                 let pending =
-                    Pending { start, origin, bytes, command, first: None, last: start, response_bytes: 0 };
+                    Pending { start, origin, bytes, command, of_prepare, first, last: start, response_bytes };
                 if self.queue.len() >= QUEUE_CAP {
                     self.lose_requests(out);
                 } else {
@@ -175,8 +193,17 @@ impl Mysql {
         self.requests.forget();
     }
 
+    /// The statement of the newest Prepare that has no answer yet.
+    fn being_prepared(&self) -> Option<Arc<Normalised>> {
+        self.queue.iter().rev().find_map(|pending| match &pending.command {
+            Command::Prepare(statement) => Some(Arc::clone(statement)),
+            _ => None,
+        })
+    }
+
     fn lose_requests(&mut self, out: &mut Output) {
         out.losses.add(Loss::Resyncs, 1);
+        self.last_prepared = None;
         self.requests.reset();
         self.request_began = None;
         self.requests_lost = true;
@@ -191,6 +218,7 @@ impl Mysql {
         self.replies.reset();
         self.replies_lost = false;
         self.place = Place::First;
+        self.last_prepared = None;
         for pending in std::mem::take(&mut self.queue) {
             self.hand_out(pending, Outcome::Lost, None, out);
         }
@@ -261,6 +289,7 @@ impl Session for Mysql {
             self.hand_out(pending, Outcome::Lost, None, out);
         }
         self.place = Place::First;
+        self.last_prepared = None;
         self.lose_replies(out);
     }
 

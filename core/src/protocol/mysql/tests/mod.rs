@@ -177,6 +177,13 @@ const LOGIN: &[u8] =
     Verdict::Mine(Role::Client)
 )]
 #[case::prepare(Direction::Write, b"\x09\0\0\0\x16SELECT ?", false, Verdict::Mine(Role::Client))]
+#[case::prepare_and_execute(
+    Direction::Write,
+    b"\x09\0\0\0\x16SELECT ?\x0a\0\0\0\x17\xff\xff\xff\xff\0\x01\0\0\0",
+    false,
+    Verdict::Mine(Role::Client)
+)]
+#[case::query_and_more(Direction::Write, b"\x09\0\0\0\x03SELECT 1 FROM t", false, Verdict::NotMine)]
 #[case::execute(
     Direction::Write,
     b"\x0a\0\0\0\x17\x05\0\0\0\0\x01\0\0\0",
