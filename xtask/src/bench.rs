@@ -173,8 +173,18 @@ fn on_pythons() -> Result<Command> {
 }
 
 /// What the servers under load need, those that they call, and the load.
-const LOADED: &[&str] =
-    &["python3", "python3-venv", "wrk", "postgresql", "openssl", "libpq-dev", "libc6-dev", "gcc"];
+const LOADED: &[&str] = &[
+    "python3",
+    "python3-venv",
+    "wrk",
+    "postgresql",
+    "openssl",
+    "libpq-dev",
+    "libmariadb-dev",
+    "pkg-config",
+    "libc6-dev",
+    "gcc",
+];
 
 /// What watching costs.
 pub(crate) fn overhead(rounds: u32, pairs: u32, only: Option<&str>) -> Result<()> {

@@ -23,6 +23,8 @@ pub(crate) const TEST_PACKAGES: &[&str] = &[
     "curl",                // asks with secrets
     "libcap2-bin",         // gives the agent's file capabilities
     "libpq-dev",           // psycopg2 from source
+    "libmariadb-dev",      // mysqlclient and the mariadb connector
+    "pkg-config",          // where mysqlclient finds it
     "libc6-dev",
     "gcc", // the linker that cargo needs
 ];

@@ -51,10 +51,17 @@ pub(crate) fn peers() -> Result<()> {
     environment("peers", "peers.txt", &python)
 }
 
-/// The environment of the tests of outgoing traffic: psycopg2 twice, from its wheel and from source.
+/// The environment of the tests of outgoing traffic: psycopg2 twice, from its wheel and from source, and C clients of MySQL,
+/// whose directories are named as those of libraries, so that their lines are not taken for the application's.
 fn clients(python: &Path) -> Result<()> {
     environment("outgoing", "outgoing.txt", python)?;
-    aside("outgoing", "psycopg2-source", "outgoing-source.txt", &["--no-binary", "psycopg2"])
+    aside("outgoing", "psycopg2-source", "outgoing-source.txt", &["--no-binary", "psycopg2"])?;
+    aside("outgoing", "mysql-c/site-packages", "outgoing-mysql-c.txt", &[])?;
+    // It wants a libmariadb newer than Ubuntu 22.04's; the test of what is absent says so.
+    if aside("outgoing", "mariadb/site-packages", "outgoing-mariadb.txt", &[]).is_err() {
+        println!("      outgoing-mariadb.txt: cannot be built here");
+    }
+    Ok(())
 }
 
 /// Packages of another version than those of the environment `name`, in a directory of it.

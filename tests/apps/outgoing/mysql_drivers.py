@@ -97,12 +97,15 @@ class Connector(MysqlDriver):
     """Prepares every statement with a parameter; reads its replies packet by packet, so that they are captured whole."""
 
     counted_rows = 1_000_000
+    is_pure = True
 
     def connect(self, where):
         import mysql.connector
 
         tls = {"ssl_ca": self.certificate} if where == "tls" else {"ssl_disabled": True}
-        return mysql.connector.connect(**self.place(where), use_pure=True, **tls)
+        connection = mysql.connector.connect(**self.place(where), use_pure=self.is_pure, **tls)
+        assert isinstance(connection, mysql.connector.MySQLConnection) == self.is_pure
+        return connection
 
     def query(self, connection, sql, value=None):
         import mysql.connector
@@ -121,4 +124,86 @@ class Connector(MysqlDriver):
         connection.commit()
 
 
-DRIVERS = {"pymysql": PyMysql, "aiomysql": AioMysql, "mysql-connector": Connector}
+class ConnectorC(Connector):
+    """Oracle's libmysqlclient, which announces to MariaDB what that does not know."""
+
+    is_pure = False
+
+    def counted(self, where):
+        # Inside TLS it reads packet by packet, else through a buffer.
+        return self.counted_rows if where == "tls" else MysqlDriver.counted_rows
+
+
+class MysqlClient(MysqlDriver):
+    """Debian's libmariadb; writes parameters into the text."""
+
+    def connect(self, where):
+        import MySQLdb
+
+        tls = {"ssl": {"ca": self.certificate}} if where == "tls" else {}
+        return MySQLdb.connect(**self.place(where), **tls)
+
+    def query(self, connection, sql, value=None):
+        import MySQLdb
+
+        with connection.cursor() as cursor:
+            try:
+                cursor.execute(sql.replace("{}", "%s"), None if value is None else (value,))
+            except MySQLdb.Error as error:
+                raise Failed({1054: "42S22"}[error.args[0]]) from None
+            return len(cursor.fetchall()) if cursor.description else cursor.rowcount
+
+    def transaction(self, connection, statements):
+        connection.begin()
+        for sql in statements:
+            self.query(connection, sql)
+        connection.commit()
+
+
+class MariaDb(MysqlDriver):
+    """libmariadb again: prepares and runs in one go, and what changes rows in bulk."""
+
+    def connect(self, where):
+        import mariadb
+
+        tls = {"ssl": True, "ssl_ca": self.certificate} if where == "tls" else {}
+        return mariadb.connect(**self.place(where), **tls)
+
+    def statement(self, step):
+        sql, value, rows, sqlstate = super().statement(step)
+        if sqlstate:
+            return "SELECT missing = {} AS {id}", TEXT, rows, sqlstate
+        if sql.startswith("INSERT"):
+            # The server refuses INSERT .. SELECT in bulk.
+            return "INSERT INTO items (note) VALUES (CONCAT({}, COALESCE(@{id}, '')))", value, 2, None
+        return sql, value, rows, sqlstate
+
+    def query(self, connection, sql, value=None):
+        import mariadb
+
+        with connection.cursor(binary=value is not None) as cursor:
+            text = sql.replace("{}", "?")
+            try:
+                if sql.startswith(("INSERT", "UPDATE")):
+                    cursor.executemany(text, [(value,), (value,)])
+                else:
+                    cursor.execute(text, () if value is None else (value,))
+            except mariadb.Error as error:
+                raise Failed(error.sqlstate) from None
+            return len(cursor.fetchall()) if cursor.description else cursor.rowcount
+
+    def transaction(self, connection, statements):
+        connection.begin()
+        for sql in statements:
+            self.query(connection, sql)
+        connection.commit()
+
+
+DRIVERS = {
+    "pymysql": PyMysql,
+    "aiomysql": AioMysql,
+    "mysql-connector": Connector,
+    "mysql-connector-c": ConnectorC,
+    "mysqlclient": MysqlClient,
+    "mariadb": MariaDb,
+}

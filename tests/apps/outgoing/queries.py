@@ -42,7 +42,7 @@ class App:
     def note(self, where, when, name, rows, sqlstate, since, timed=None):
         phase = where + "/" + when
         bounds = timed and timed.bounds_ms()
-        if rows is not None and rows > self.driver.counted_rows:
+        if rows is not None and rows > self.driver.counted(where):
             rows = None
         self.log.add(
             phase=phase, id=name, rows=rows, sqlstate=sqlstate, ms=clock_ms(since), timed=timed is not None, wire=bounds

@@ -1,7 +1,7 @@
 //! An app that logs what it sends out, run under the agent's eyes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -79,9 +79,8 @@ pub(super) fn run(
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore").env_remove("PYTHONPATH");
     command.env("APM_CALLS", if places.long { "12" } else { "2" });
     command.env("PSYCOPG_IMPL", if name.ends_with("-wheel") { "binary" } else { "python" });
-    if name == "psycopg2" {
-        let venv = peers.python.parent().and_then(Path::parent).context("python lies in an environment")?;
-        command.env("PYTHONPATH", venv.join("psycopg2-source"));
+    if let Some(packages) = aside(peers, name)? {
+        command.env("PYTHONPATH", packages);
     }
     let mut app = Process::start(name, &mut command, &scratch.path().join("app.log"))?;
     app.says("ready", Duration::from_secs(60))?;
@@ -98,6 +97,18 @@ pub(super) fn run(
     agent.stop()?;
     let database = store::open(&agent.store().join("apm.db"))?;
     Ok(Run { log, database, losses, figures, _scratch: scratch })
+}
+
+/// The directory with the packages of a driver that stand beside those of the environment.
+pub(super) fn aside(peers: &Peers, name: &str) -> Result<Option<PathBuf>> {
+    let venv = peers.python.parent().and_then(Path::parent).context("python lies in an environment")?;
+    Ok(match name {
+        "psycopg2" => Some("psycopg2-source"),
+        "mysqlclient" | "mysql-connector-c" => Some("mysql-c/site-packages"),
+        "mariadb" => Some("mariadb/site-packages"),
+        _ => None,
+    }
+    .map(|directory| venv.join(directory)))
 }
 
 /// Is this a line of the app's module `file`, in one of `functions`?

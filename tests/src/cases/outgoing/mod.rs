@@ -42,10 +42,10 @@ pub(super) fn cases() -> Vec<Case> {
             .sharing("PostgreSQL's count")
     });
     let mysql = mysql::DRIVERS.iter().map(|&name| {
-        let case = case(
-            format!("outgoing/{name}"),
-            Box::new(move |places, peers| mysql::judge(places, peers, name)),
-        );
+        let shared = Arc::clone(&shared);
+        let case = Case::new(format!("outgoing/{name}"), move |places| {
+            mysql::judge(places, shared.get(|| Peers::start(places))?, name)
+        });
         // Written in Python, it keeps a processor busy by itself: its durations are its own only where nothing else runs.
         if name == "mysql-connector" { case.alone() } else { case }
     });
