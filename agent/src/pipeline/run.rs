@@ -104,6 +104,8 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     stop.store(true, Ordering::Relaxed);
     let joined = engine.join();
     writer.shutdown();
+    // A scan that somebody asked for may go on for 20 s; nobody waits for it now.
+    runtime.shutdown_background();
     served?;
     joined.map_err(|_| anyhow::anyhow!("the capture thread failed; its message is in the log"))
 }
