@@ -1,5 +1,6 @@
 //! The message of an exception: what `str(exception)` gives.
 
+use super::redact::whole_words;
 use super::scrub::scrub;
 use super::value::Value;
 
@@ -44,12 +45,10 @@ pub fn message(wording: &Wording, arguments: &[Value], count: u64) -> String {
     text[..end].to_owned()
 }
 
-/// The last word of a text that is not known whole may be the start of a secret that cannot be told any more.
 fn without_cut_word(value: &Value) -> Value {
     match value {
         Value::Text { text, whole: false } => {
-            let words = text.trim_end_matches(|c: char| !c.is_whitespace());
-            Value::Text { text: words.to_owned(), whole: false }
+            Value::Text { text: whole_words(text).to_owned(), whole: false }
         }
         other => other.clone(),
     }
@@ -89,7 +88,9 @@ mod tests {
         assert_eq!(message(&Wording::Plain, &pair, 2), "('<redacted>', 1)");
         assert_eq!(message(&Wording::Key, &[text("password=hunter2")], 1), "'password=<redacted>'");
         let cut = Value::Text { text: "by eyJ".to_owned(), whole: false };
-        assert_eq!(message(&Wording::Plain, &[cut], 1), "by ...");
+        assert_eq!(message(&Wording::Plain, &[cut], 1), "by...");
+        let cut = Value::Text { text: "paid with 4111 1111 1111 1".to_owned(), whole: false };
+        assert_eq!(message(&Wording::Plain, &[cut], 1), "paid with...");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Bytes and values come in from whoever can read the process; nothing here reads it.
 
+mod card;
 pub mod lines;
 pub mod message;
 pub mod place;

@@ -1,5 +1,9 @@
 //! Values of variables that must not be shown: by the variable's name, and by what the value looks like.
 
+use std::borrow::Cow;
+
+use super::card::{cards, is_card};
+use super::scrub::scrub;
 use super::value::Value;
 
 /// What is shown in place of such a value.
@@ -59,7 +63,7 @@ pub fn shown(name: &str, value: &Value) -> String {
     let secret = match value {
         Value::None | Value::Unbound | Value::Bool(_) => false,
         _ if is_secret_name(name) => true,
-        Value::Text { text, whole: true } => is_secret_text(text),
+        Value::Text { text, whole: true } => holds_secret(text),
         Value::Text { text, whole: false } => return shown_start(text),
         Value::Int(number) => is_card(&number.to_string()),
         Value::Float(_) | Value::Object(_) => false,
@@ -67,15 +71,25 @@ pub fn shown(name: &str, value: &Value) -> String {
     if secret { REDACTED.to_owned() } else { value.repr() }
 }
 
-/// A text of which only the start is known. Its last word is left out, and digits before that: what is cut may be the start
-/// of a secret that cannot be told any more.
+/// A text of which only the start is known.
 fn shown_start(text: &str) -> String {
-    let words = text.trim_end_matches(|c: char| !c.is_whitespace());
-    let words = words.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-' || c.is_whitespace());
-    if words.is_empty() || is_secret_text(text) {
+    let words = whole_words(text);
+    if words.is_empty() || holds_secret(text) {
         return REDACTED.to_owned();
     }
     Value::Text { text: words.to_owned(), whole: false }.repr()
+}
+
+/// What is shown of a text of which only the start is known. Its last word is left out, and digits before that: what is cut
+/// may be the start of a secret that cannot be told any more.
+pub(super) fn whole_words(text: &str) -> &str {
+    let words = text.trim_end_matches(|c: char| !c.is_whitespace());
+    words.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-' || c.is_whitespace())
+}
+
+/// Such a text, or one from which something would be taken out of a message, such as a database's own.
+fn holds_secret(text: &str) -> bool {
+    is_secret_text(text) || matches!(scrub(text), Cow::Owned(_))
 }
 
 /// Does a variable of this name hold a secret?
@@ -88,7 +102,7 @@ pub fn is_secret_name(name: &str) -> bool {
 pub fn is_secret_text(text: &str) -> bool {
     SECRET_PREFIXES.iter().any(|prefix| text.contains(prefix))
         || has_password(text)
-        || has_card(text)
+        || !cards(text).is_empty()
         || text.split(|c: char| c.is_whitespace() || "\"'<>(),;=&?".contains(c)).any(is_secret_word)
 }
 
@@ -144,25 +158,6 @@ fn is_uuid(word: &str) -> bool {
     lengths == [8, 4, 4, 4, 12] && word.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
 }
 
-/// Runs of digits, with spaces or dashes between groups.
-fn has_card(text: &str) -> bool {
-    text.split(|c: char| !(c.is_ascii_digit() || c == ' ' || c == '-')).any(is_card)
-}
-
-/// 13 to 19 digits with the check digit of ISO/IEC 7812-1 (Luhn).
-pub(super) fn is_card(text: &str) -> bool {
-    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
-    if !(13..=19).contains(&digits.len()) {
-        return false;
-    }
-    let doubled = |(i, digit): (usize, &u32)| match i % 2 {
-        0 => *digit,
-        _ if *digit > 4 => digit * 2 - 9,
-        _ => digit * 2,
-    };
-    digits.iter().rev().enumerate().map(doubled).sum::<u32>() % 10 == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +190,9 @@ mod tests {
             "dbname=shop password=hunter2",
             "AKIAIOSFODNN7EXAMPLE",
             "8f14e45fceea167a5a36dedd4bea2543",
+            "4111 1111 1111 1111 12/27",
+            "17 4111111111111111",
+            "DETAIL:  Key (name)=(ann) already exists.",
         ] {
             assert_eq!(shown("x", &text(value)), REDACTED, "{value}");
         }
