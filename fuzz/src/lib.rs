@@ -243,6 +243,8 @@ pub fn scrub(input: &[u8]) {
         format!("{before} Authorization: Bearer {SECRET} {after}"),
         format!("{before} postgres://ada:{SECRET}@db/x {after}"),
         format!("{before} Duplicate entry '{SECRET}' for key {after}"),
+        format!("{before} malformed array literal: \"{SECRET}\"\n{after}"),
+        format!("{before}\nLINE 1: SELECT '{SECRET}'\n ^\n{after}"),
     ] {
         assert!(!scrubbed(&planted).contains(SECRET), "kept of {planted:?}");
     }

@@ -4,6 +4,7 @@
 //! Bytes and values come in from whoever can read the process; nothing here reads it.
 
 mod card;
+mod database;
 pub mod lines;
 pub mod message;
 pub mod place;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::card::{cards, is_card};
+use super::database::statement;
 use super::scrub::scrub;
 use super::value::Value;
 
@@ -68,7 +69,11 @@ pub fn shown(name: &str, value: &Value) -> String {
         Value::Int(number) => is_card(&number.to_string()),
         Value::Float(_) | Value::Object(_) => false,
     };
-    if secret { REDACTED.to_owned() } else { value.repr() }
+    match value {
+        _ if secret => REDACTED.to_owned(),
+        Value::Text { text, whole: true } => shown_text(text, true),
+        other => other.repr(),
+    }
 }
 
 /// A text of which only the start is known.
@@ -77,7 +82,13 @@ fn shown_start(text: &str) -> String {
     if words.is_empty() || holds_secret(text) {
         return REDACTED.to_owned();
     }
-    Value::Text { text: words.to_owned(), whole: false }.repr()
+    shown_text(words, false)
+}
+
+/// Of a statement, what remains without its literals.
+fn shown_text(text: &str, whole: bool) -> String {
+    let text = statement(text).unwrap_or_else(|| text.to_owned());
+    if text == REDACTED { text } else { Value::Text { text, whole }.repr() }
 }
 
 /// What is shown of a text of which only the start is known. Its last word is left out, and digits before that: what is cut
@@ -197,6 +208,24 @@ mod tests {
             assert_eq!(shown("x", &text(value)), REDACTED, "{value}");
         }
         assert_eq!(shown("x", &Value::Int(4_111_111_111_111_111)), REDACTED);
+    }
+
+    #[test]
+    fn statements_are_shown_without_their_values() {
+        for (value, expected) in [
+            ("SELECT * FROM t WHERE a = 'hunter2' AND b = 1234", "'SELECT * FROM t WHERE a = ? AND b = ?'"),
+            ("insert into t values (\"hunter2\")", "'insert into t values (?)'"),
+            ("\n  UPDATE t SET a = %(a)s", "'UPDATE t SET a = ?'"),
+            ("SELECT 'it\\'s hunter2'", REDACTED),
+            ("SELECT $$hunter2$$", REDACTED),
+            ("select 1 --hunter2", REDACTED),
+            ("Select 3 of 'these'", "\"Select 3 of 'these'\""),
+            ("selected 3 of these", "'selected 3 of these'"),
+        ] {
+            assert_eq!(shown("x", &text(value)), expected, "{value}");
+        }
+        let cut = |text: &str| shown("x", &Value::Text { text: text.to_owned(), whole: false });
+        assert_eq!(cut("SELECT a FROM t WHERE b = 'two wor"), "'SELECT a FROM t WHERE b = ?'...");
     }
 
     #[test]

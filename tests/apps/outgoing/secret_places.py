@@ -1,11 +1,13 @@
 """Handles a secret in every place where an app has one: `secret_places.py PORT TLS_PORT CERTIFICATE KEY HTTP HTTPS HTTP2 POSTGRES REDIS MYSQL`.
 
 GET /do sends them out: SQL literals of every form, bound values, COPY, Redis and MySQL arguments, credentials, headers and bodies
-of calls, plain, through TLS and over HTTP/2. GET /fail/N raises one in a message and in variables. Anything else answers. The same
-over TLS at TLS_PORT. Every secret is of one form, with the name of its place in it.
+of calls, plain, through TLS and over HTTP/2. GET /fail/N raises one in a message and in variables, GET /refused/NAME lets a database
+refuse a statement with one. Anything else answers. The same over TLS at TLS_PORT. Every secret is of one form, with the name of its place
+in it; one that a database repeats is of several words, none of which looks like a key.
 """
 
 import io
+import sqlite3
 import ssl
 import sys
 import threading
@@ -17,12 +19,17 @@ import psycopg
 import psycopg2
 import pymysql
 import redis
+import sqlalchemy
 
 PORT, TLS_PORT, CERTIFICATE, KEY, HTTP, HTTPS, HTTP2, POSTGRES, REDIS, MYSQL = sys.argv[1:]
 
 
 def secret(place):
     return f"hunter2{place}Zq9xK4"
+
+
+def words(place):
+    return f"hunter2 {place} Zq9xK4"
 
 
 def wrong(cursor, statement, *values):
@@ -138,6 +145,38 @@ def fail(way):
     return password, payload, key
 
 
+def refused(way):
+    ways = {
+        "value": ("SELECT 1 WHERE 1 = %s", words("value")),
+        "excerpt": ("SELECT %s,\n note FROM items WHERE nothing = %s AND note = %s", "x", words("excerpt"), words("excerpt")),
+        "open": (f"SELECT '{words('open')}",),
+        "token": (f"SELECT note, note '{words('token')}' FROM items",),
+        "quotes": ("SELECT %s::int", f'a"\nb: "{words("quotes")}'),
+        "array": ("SELECT %s::int[]", '{"' + words("array")),
+        "json": ("SELECT %s::json", '{"pin": "a", ' + words("json") + "}"),
+        "range": ("SELECT %s::tsquery", words("range")),
+        "xml": ("SELECT xmlparse(document %s)", words("xml")),
+        "inner": ("DO $$ BEGIN EXECUTE 'SELECT 1 WHERE nothing = ''" + words("inner") + "'''; END $$",),
+        "context": ("DO $$ BEGIN EXECUTE 'SELECT 1/0 WHERE '''' <> ''" + words("context") + "'''; END $$",),
+    }
+    if way in ("mysql", "number"):
+        with pymysql.connect(host="127.0.0.1", port=int(MYSQL), user="apm", password="secret", database="shop", ssl_disabled=True) as made:
+            cursor = made.cursor()
+            if way == "mysql":
+                cursor.execute("SELECT note FRM items WHERE note = %s AND note = %s", (words("mysql"), words("mysql")))
+            cursor.execute("SET sql_mode = 'STRICT_ALL_TABLES'")
+            cursor.execute("INSERT INTO items (note) SELECT CAST(%s AS SIGNED)", (words("number"),))
+    if way == "sqlite":
+        sqlite3.connect(":memory:").execute(f"SELECT note FROM 'items' 'items' '{words('sqlite')}'")
+    if way == "inlined":
+        with sqlalchemy.create_engine(f"postgresql+psycopg2://apm@127.0.0.1:{POSTGRES}/shop").connect() as made:
+            made.execute(sqlalchemy.text(f"SELECT '{words('inlined')}' WHERE 1/0 = 1"))
+    with psycopg2.connect(host="127.0.0.1", port=int(POSTGRES), user="apm", dbname="shop") as made:
+        if way == "copy":
+            made.cursor().copy_expert("COPY items (note) FROM STDIN CSV", io.StringIO(f"1,{words('copy')}\n"))
+        made.cursor().execute(ways[way][0], ways[way][1:] or None)
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         status = 200
@@ -148,6 +187,8 @@ class Handler(BaseHTTPRequestHandler):
                     work()
             elif path.startswith("/fail/"):
                 fail(path.rsplit("/", 1)[1])
+            elif path.startswith("/refused/"):
+                refused(path.rsplit("/", 1)[1])
         except Exception:
             status = 500
             traceback.print_exc()

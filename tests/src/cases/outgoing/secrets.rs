@@ -14,9 +14,30 @@ use crate::process::until;
 /// Every secret is of this form, the name of its place between the two; see `secret_places.py`.
 const SECRET: (&str, &str) = ("hunter2", "Zq9xK4");
 /// What is asked for, plain and through TLS.
-const PATHS: &[&str] = &["/do", "/fail/0", "/fail/1", "/fail/2", "/fail/3", "/last"];
-/// Ways to fail with a secret among them.
-const FAILURES: usize = 4;
+const PATHS: &[&str] = &[
+    "/do",
+    "/fail/0",
+    "/fail/1",
+    "/fail/2",
+    "/fail/3",
+    "/refused/value",
+    "/refused/excerpt",
+    "/refused/open",
+    "/refused/token",
+    "/refused/quotes",
+    "/refused/array",
+    "/refused/json",
+    "/refused/range",
+    "/refused/xml",
+    "/refused/inner",
+    "/refused/context",
+    "/refused/copy",
+    "/refused/inlined",
+    "/refused/mysql",
+    "/refused/number",
+    "/refused/sqlite",
+    "/last",
+];
 const SHOWN: Duration = Duration::from_secs(20);
 /// Answers in which something of a request, a statement, a call or an exception may be.
 const API: &[&str] = &[
@@ -94,6 +115,15 @@ pub(super) fn judge(places: &Places, peers: &Peers) -> Result<String> {
         "KeyError",
         "ConnectionError",
         "InvalidTextRepresentation",
+        "UndefinedColumn",
+        "InvalidXmlDocument",
+        "DivisionByZero",
+        "BadCopyFileFormat",
+        "ProgrammingError",
+        "sqlite3.OperationalError",
+        "LINE 1: <redacted>",
+        "JSON data, line 1: <redacted>",
+        "near '<redacted>' at line 1",
         "password=<redacted>",
         "postgres://<redacted>@db",
     ];
@@ -105,8 +135,10 @@ pub(super) fn judge(places: &Places, peers: &Peers) -> Result<String> {
         .collect();
     ensure!(missing.is_empty(), "not in any answer: {missing:?}; the app says:\n{}", app.output());
     nowhere(&agent, &answers, "while it runs")?;
+    let fails = |path: &&&str| path.starts_with("/fail/") || path.starts_with("/refused/");
+    let failures = 2 * PATHS.iter().filter(fails).count();
     let failed = requests.iter().filter(|one| one["status"] == 500).count();
-    ensure!(failed == 2 * FAILURES, "{failed} requests failed, not {}:\n{}", 2 * FAILURES, app.output());
+    ensure!(failed == failures, "{failed} requests failed, not {failures}:\n{}", app.output());
     agent.stop()?;
     nowhere(&agent, "", "after its end")?;
     Ok(format!(
