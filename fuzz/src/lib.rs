@@ -154,7 +154,7 @@ pub fn routes(input: &[u8]) {
 /// # Panics
 /// On anything that the normaliser must never do.
 pub fn sql(input: &[u8]) {
-    for dialect in [Dialect::Postgres, Dialect::Mysql] {
+    for dialect in Dialect::ALL {
         let once = normalise(input, dialect);
         assert!(once.text.len() <= MAX_TEXT);
         let twice = normalise(once.text.as_bytes(), dialect);

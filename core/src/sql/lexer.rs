@@ -124,7 +124,12 @@ impl<'a> Lexer<'a> {
     }
 
     pub(super) fn mysql(&self) -> bool {
-        self.dialect == Dialect::Mysql
+        matches!(self.dialect, Dialect::Mysql | Dialect::MysqlNoEscapes)
+    }
+
+    /// Does a backslash escape in a plain literal?
+    pub(super) fn escapes(&self) -> bool {
+        matches!(self.dialect, Dialect::Mysql | Dialect::PostgresEscapes)
     }
 
     pub(super) fn end(&mut self) {
@@ -145,8 +150,8 @@ impl<'a> Lexer<'a> {
             b'#' if self.mysql() => self.line_comment(),
             b'/' if self.peek(1) == b'*' => self.block_comment(),
             b'*' if self.mysql() && self.peek(1) == b'/' => self.take(2, Kind::Space), // end of `/*! ...`
-            b'\'' => self.string(self.mysql()),
-            b'"' if self.mysql() => self.string(true),
+            b'\'' => self.string(self.escapes()),
+            b'"' if self.mysql() => self.string(self.escapes()),
             b'"' => self.quoted(b'"'),
             b'`' if self.mysql() => self.quoted(b'`'),
             b'$' if !self.mysql() => self.dollar(),

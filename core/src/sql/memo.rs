@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_text_is_read_once_for_each_way_to_read_it() {
         let mut memo = Memo::default();
-        for dialect in [Dialect::Postgres, Dialect::Mysql] {
+        for dialect in Dialect::ALL {
             for form in [Form::Statement, Form::Script] {
                 for made in [true, false, false] {
                     assert_eq!(ask(&mut memo, "SELECT 1", dialect, form), ("SELECT ?".to_owned(), made));

@@ -4,9 +4,9 @@
 //! bounded prefix), that may not be UTF-8 and that may not be valid SQL at all, and still never let a literal through.
 //! It knows tokens and nesting only; there is no grammar behind it.
 //!
-//! Two server settings change what a quote means and cannot be seen in the text: PostgreSQL's
-//! `standard_conforming_strings = off` (default `on` since 9.1) and MySQL's `NO_BACKSLASH_ESCAPES` (default off). The
-//! defaults are assumed.
+//! Two server settings change what a backslash in a literal means and cannot be seen in the text: PostgreSQL's
+//! `standard_conforming_strings = off` (default `on` since 9.1) and MySQL's `NO_BACKSLASH_ESCAPES` (default off). Both servers
+//! tell them on the wire; until that is seen (a connection that is older than the agent) the defaults are assumed.
 
 mod lexer;
 mod memo;
@@ -29,8 +29,17 @@ pub const MAX_TEXT: usize = 4096;
 pub enum Dialect {
     /// PostgreSQL 9.1 and later (manual, section 4.1 "Lexical Structure").
     Postgres,
+    /// The same where `standard_conforming_strings` is off: a backslash escapes in plain literals, too.
+    PostgresEscapes,
     /// MySQL 5.7 and later, MariaDB (MySQL manual, chapter 11 "Language Structure").
     Mysql,
+    /// The same with `NO_BACKSLASH_ESCAPES`: a backslash is a character like others.
+    MysqlNoEscapes,
+}
+
+impl Dialect {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Postgres, Self::PostgresEscapes, Self::Mysql, Self::MysqlNoEscapes];
 }
 
 /// A statement without its values.

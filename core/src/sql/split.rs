@@ -44,8 +44,8 @@ impl<'a> Iterator for Statements<'a> {
                 parentheses = parentheses.saturating_sub(1);
             }
             match self.dialect {
-                Dialect::Postgres => bodies.postgres(&token),
-                Dialect::Mysql => bodies.mysql(&token, parentheses == 0),
+                Dialect::Postgres | Dialect::PostgresEscapes => bodies.postgres(&token),
+                Dialect::Mysql | Dialect::MysqlNoEscapes => bodies.mysql(&token, parentheses == 0),
             }
         }
         start.map(|start| &self.text[start..end])

@@ -222,6 +222,19 @@ fn splits_statements_of_mysql(#[case] text: &str, #[case] expected: &[&str]) {
     assert_eq!(found, expected);
 }
 
+#[rstest]
+#[case(Dialect::Postgres, r"SELECT 'C:\', 'x', a", "SELECT ?, ?, a")]
+#[case(Dialect::PostgresEscapes, r"SELECT 'it\'s x', a", "SELECT ?, a")]
+#[case(Dialect::Mysql, r#"SELECT 'it\'s x', "\"x", a"#, "SELECT ?, ?, a")]
+#[case(Dialect::MysqlNoEscapes, r#"SELECT 'C:\', 'x', "\", "x", a"#, "SELECT ?, ?, ?, ?, a")]
+fn a_backslash_means_what_the_server_says(
+    #[case] dialect: Dialect,
+    #[case] text: &str,
+    #[case] expected: &str,
+) {
+    assert_eq!(normalise(text.as_bytes(), dialect).text, expected);
+}
+
 #[test]
 fn fingerprint_is_the_published_hash() {
     // Test vectors of RFC 9923, appendix C.
@@ -301,6 +314,12 @@ const PLANTED_MYSQL: &[&str] = &[
     "@'ZQ'",
 ];
 
+const PLANTED_ESCAPES: &[&str] =
+    &["'ZQ\\'ZQ'", "'ZQ\\\\'", "'ZQ''ZQ'", "N'ZQ\\'ZQ'", "E'ZQ\\'ZQ'", "$$ZQ\\$$"];
+
+const PLANTED_NO_ESCAPES: &[&str] =
+    &["'ZQ\\', 'ZQ'", "\"ZQ\\\", \"ZQ\"", "'ZQ\\''ZQ'", "N'ZQ\\', 'ZQ'", "_utf8'ZQ\\', 'ZQ'"];
+
 const FRAMES: &[(&str, &str)] = &[
     ("SELECT a FROM t WHERE b = ", " AND c = 1"),
     ("SELECT a FROM t WHERE b=", ""),
@@ -328,7 +347,9 @@ fn assert_clean(text: &[u8], dialect: Dialect) {
 
 #[rstest]
 #[case(Dialect::Postgres, PLANTED)]
+#[case(Dialect::PostgresEscapes, PLANTED_ESCAPES)]
 #[case(Dialect::Mysql, PLANTED_MYSQL)]
+#[case(Dialect::MysqlNoEscapes, PLANTED_NO_ESCAPES)]
 fn no_literal_survives_whatever_the_cut(#[case] dialect: Dialect, #[case] planted: &[&str]) {
     for literal in planted {
         for (before, after) in FRAMES {

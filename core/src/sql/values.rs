@@ -133,7 +133,7 @@ impl Lexer<'_> {
         let first = self.peek(0) | 0x20;
         if self.peek(1) == b'\'' && matches!(first, b'e' | b'b' | b'x' | b'n') {
             self.at += 1;
-            return self.string(self.mysql() || first == b'e');
+            return self.string(self.escapes() || (first == b'e' && !self.mysql()));
         }
         if !self.mysql() && first == b'u' && self.peek(1) == b'&' {
             match self.peek(2) {

@@ -35,6 +35,13 @@ pub(super) enum Command {
     Simple,
 }
 
+impl Command {
+    /// Is it answered by one packet, if it succeeds?
+    pub(super) fn has_one_packet(&self) -> bool {
+        matches!(self, Self::ChangeUser { .. } | Self::InitDb(_) | Self::ResetConnection | Self::Simple)
+    }
+}
+
 /// What a command's packet says.
 #[derive(Debug)]
 pub(super) enum Asked {
@@ -69,15 +76,15 @@ pub(super) fn are_commands(mut bytes: &[u8]) -> bool {
 }
 
 /// Reads a command. `is_multi` where a query may hold several statements.
-pub(super) fn read(packet: &Packet, is_multi: bool, out: &mut Output) -> Asked {
+pub(super) fn read(packet: &Packet, is_multi: bool, dialect: Dialect, out: &mut Output) -> Asked {
     let rest = packet.head.get(1..).unwrap_or_default();
     let number = rest.first_chunk().map(|&number| u32::from_le_bytes(number));
     match packet.kind() {
         Some(0x03) => Asked::Command(Command::Run {
-            statements: statements(packet, is_multi, out),
+            statements: statements(packet, is_multi, dialect, out),
             is_cut: is_cut(packet),
         }),
-        Some(0x16) => Asked::Command(Command::Prepare(Arc::new(known(normalise(rest, Dialect::Mysql))))),
+        Some(0x16) => Asked::Command(Command::Prepare(Arc::new(known(normalise(rest, dialect))))),
         Some(0x17 | 0xfa) => number.map_or(Asked::Lost, Asked::Execute),
         Some(0x19) => number.map_or(Asked::Lost, Asked::Close),
         None => Asked::Lost,
@@ -111,7 +118,12 @@ pub(super) fn not_captured() -> Arc<Normalised> {
     Arc::new(marker(NOT_CAPTURED))
 }
 
-fn statements(packet: &Packet, is_multi: bool, out: &mut Output) -> VecDeque<Arc<Normalised>> {
+fn statements(
+    packet: &Packet,
+    is_multi: bool,
+    dialect: Dialect,
+    out: &mut Output,
+) -> VecDeque<Arc<Normalised>> {
     let Some(query) = attributes::skip(&packet.head[1..]) else {
         if !is_cut(packet) {
             out.losses.add(Loss::Malformed, 1);
@@ -119,15 +131,15 @@ fn statements(packet: &Packet, is_multi: bool, out: &mut Output) -> VecDeque<Arc
         return [not_captured()].into();
     };
     let form = if is_multi { Form::Script } else { Form::Statement };
-    let all = out.statements.statements(query, Dialect::Mysql, form, || told_apart(query, form));
+    let all = out.statements.statements(query, dialect, form, || told_apart(query, dialect, form));
     all.iter().cloned().collect()
 }
 
-fn told_apart(query: &[u8], form: Form) -> Arc<[Arc<Normalised>]> {
+fn told_apart(query: &[u8], dialect: Dialect, form: Form) -> Arc<[Arc<Normalised>]> {
     let mut all: Vec<Normalised> =
-        split_statements(query, Dialect::Mysql).map(|text| normalise(text, Dialect::Mysql)).collect();
+        split_statements(query, dialect).map(|text| normalise(text, dialect)).collect();
     if form == Form::Statement && all.len() > 1 {
-        all = vec![normalise(query, Dialect::Mysql)];
+        all = vec![normalise(query, dialect)];
     }
     // A procedure has any number of results: which of them is the next statement's cannot be told.
     if all.len() > 1 && all.iter().any(|statement| statement.operation == "CALL") {

@@ -41,6 +41,14 @@ impl Mysql {
     pub(super) fn reply(&mut self, at: &At, out: &mut Output) {
         let packet = &self.replies.packet;
         let kind = packet.kind();
+        // What is one packet alone, the end of the login among others. A result's end has its status from `end`.
+        let is_alone = match self.phase {
+            Phase::Commands => self.queue.front().is_some_and(|pending| pending.command.has_one_packet()),
+            _ => true,
+        };
+        if let Some((_, status)) = reply::ok(packet).filter(|_| kind == Some(0) && is_alone) {
+            self.dialect = reply::dialect(status);
+        }
         if self.phase != Phase::Commands {
             match kind {
                 Some(0) if self.phase == Phase::Login => {
@@ -148,6 +156,7 @@ impl Mysql {
     /// A result of the command in front has ended.
     fn end(&mut self, at: &At, ending: Ending, out: &mut Output) {
         self.place = Place::First;
+        self.dialect = ending.status.map_or(self.dialect, reply::dialect);
         let Some(pending) = self.queue.front_mut() else { return };
         let more = ending.has_more();
         let statement = match &mut pending.command {

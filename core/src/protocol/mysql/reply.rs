@@ -2,10 +2,12 @@
 
 use super::packet::{Packet, integer};
 use crate::exchange::Transaction;
+use crate::sql::Dialect;
 
 const IN_TRANSACTION: u16 = 1;
 const MORE_RESULTS: u16 = 8;
 const CURSOR_EXISTS: u16 = 64;
+const NO_BACKSLASH_ESCAPES: u16 = 512;
 
 /// How a result ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,11 @@ impl Ending {
             Some(_) => Transaction::Idle,
         }
     }
+}
+
+/// How the server reads statements from here on (`SERVER_STATUS_NO_BACKSLASH_ESCAPES`).
+pub(super) fn dialect(status: u16) -> Dialect {
+    if status & NO_BACKSLASH_ESCAPES == 0 { Dialect::Mysql } else { Dialect::MysqlNoEscapes }
 }
 
 /// What an OK packet says, after its first byte: rows changed, and the status.

@@ -11,7 +11,7 @@ use super::{COMMAND_CAP, QUEUE_CAP};
 use crate::exchange::{Detail, Exchange, Origin, Outcome, Role, Sql, Transaction};
 use crate::loss::Loss;
 use crate::protocol::{At, CloseReason, Next, Output, Session};
-use crate::sql::Normalised;
+use crate::sql::{Dialect, Normalised};
 use crate::time::Time;
 
 /// Bytes of a reply's packet that are looked at: an OK packet with its numbers at their longest.
@@ -59,6 +59,8 @@ pub(super) struct Mysql {
     pub(super) is_multi: bool,
     /// The number of the statement that was prepared last.
     pub(super) last_prepared: Option<u32>,
+    /// As the last status that was seen says.
+    pub(super) dialect: Dialect,
     /// The login asked for something after which packets cannot be read.
     pub(super) hides: bool,
     /// The server has asked for a file, which the client sends.
@@ -84,6 +86,7 @@ impl Mysql {
             deprecates_eof: None,
             is_multi: true,
             last_prepared: None,
+            dialect: Dialect::Mysql,
             hides: false,
             in_file: false,
             requests_lost: !from_start,
@@ -147,7 +150,7 @@ impl Mysql {
                     self.is_multi = packet.head.get(1) != Some(&1);
                 }
                 let mut of_prepare = false;
-                let command = match command::read(packet, self.is_multi, out) {
+                let command = match command::read(packet, self.is_multi, self.dialect, out) {
                     Asked::Command(command) => command,
                     Asked::Execute(id) => {
                         let open = (id == command::LAST).then(|| self.being_prepared()).flatten();

@@ -34,6 +34,8 @@ pub(super) struct Conversation {
     pub(super) skipping: bool,
     /// The server takes CopyData and ignores Sync (PostgreSQL manual, 55.2.6 "COPY Operations").
     pub(super) copying_in: bool,
+    /// As the server said last.
+    pub(super) dialect: Dialect,
     statements: Names,
     portals: Names,
     /// The execution whose first messages were sent.
@@ -60,6 +62,7 @@ impl Conversation {
             answer: Answer::default(),
             skipping: false,
             copying_in: false,
+            dialect: Dialect::Postgres,
             statements: Names::new(MAX_STATEMENTS),
             portals: Names::new(MAX_PORTALS),
             run: None,
@@ -87,7 +90,7 @@ impl Conversation {
                     self.forget_unnamed();
                     return self.step(StepKind::Parse, not_captured(), message, None);
                 };
-                let statement = parsed(string(&mut body), memo);
+                let statement = parsed(string(&mut body), self.dialect, memo);
                 let before = self.statements.set(name, Some(Arc::clone(&statement)));
                 self.step(
                     StepKind::Parse,
@@ -145,10 +148,11 @@ impl Conversation {
     fn query(&mut self, message: &Message<'_>, memo: &mut Memo) -> Result<(), QueueFull> {
         let mut body = message.body;
         let text = string(&mut body);
-        let all = memo.statements(text, Dialect::Postgres, Form::Script, || {
+        let dialect = self.dialect;
+        let all = memo.statements(text, dialect, Form::Script, || {
             // One more than is told apart: it tells that there are more.
-            let parts = sql::split_statements(text, Dialect::Postgres).take(MAX_STATEMENTS_IN_QUERY + 1);
-            parts.map(statement).collect()
+            let parts = sql::split_statements(text, dialect).take(MAX_STATEMENTS_IN_QUERY + 1);
+            parts.map(|text| statement(text, dialect)).collect()
         });
         let statements: VecDeque<_> = all.iter().take(MAX_STATEMENTS_IN_QUERY).cloned().collect();
         let cut = message.cut || statements.len() < all.len();

@@ -14,6 +14,8 @@ const MAX_STARTUP: usize = 10_000;
 const MAX_NAMES: usize = 1024;
 /// Most bytes kept of an ErrorResponse: severity and SQLSTATE come first.
 const MAX_ERROR: usize = 256;
+/// Most bytes kept of a ParameterStatus: enough for the one that is read.
+const MAX_SETTING: usize = 64;
 /// Room that the buffer of a split message keeps for the next one.
 const KEPT_ROOM: usize = 4096;
 /// Longest message: the server refuses to build more than 1 GiB.
@@ -94,6 +96,7 @@ impl Keep {
             (Sender::Frontend, b'F') => all(4),
             (Sender::Backend, b'C') => all(64),
             (Sender::Backend, b'E') => all(MAX_ERROR),
+            (Sender::Backend, b'S') => all(MAX_SETTING),
             (Sender::Backend, b'Z') => all(1),
             _ => Self::default(),
         }

@@ -1,6 +1,7 @@
 //! What is read from message bodies.
 
 use crate::exchange::Transaction;
+use crate::sql::Dialect;
 
 /// Protocol 3.x, as the first number of a StartupMessage: the major version is in the upper half.
 pub(super) const STARTUP_MAJOR: u32 = 3;
@@ -94,6 +95,16 @@ pub(super) fn failure(mut body: &[u8]) -> Failure {
         }
     }
     found
+}
+
+/// How the server reads statements from here on, if a ParameterStatus is about that. It comes at start-up and after each
+/// change (manual, 55.2.7 "Asynchronous Operations").
+pub(super) fn dialect(mut body: &[u8]) -> Option<Dialect> {
+    let (name, value) = (name(&mut body)?, name(&mut body)?);
+    (name == b"standard_conforming_strings").then_some(match value {
+        b"off" => Dialect::PostgresEscapes,
+        _ => Dialect::Postgres,
+    })
 }
 
 /// Rows of a CommandComplete: the last number of its tag, `SELECT 5`, `INSERT 0 5`; none of `BEGIN` or of a tag whose

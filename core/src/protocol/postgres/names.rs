@@ -16,14 +16,14 @@ const EMPTY: &str = "<empty>";
 pub(super) type Statement = Arc<Normalised>;
 
 /// A statement from its text.
-pub(super) fn statement(text: &[u8]) -> Statement {
-    let found = sql::normalise(text, Dialect::Postgres);
+pub(super) fn statement(text: &[u8], dialect: Dialect) -> Statement {
+    let found = sql::normalise(text, dialect);
     if found.text.is_empty() { marker(EMPTY, b"") } else { Arc::new(found) }
 }
 
 /// The statement that a Parse message holds.
-pub(super) fn parsed(text: &[u8], memo: &mut Memo) -> Statement {
-    let one = memo.statements(text, Dialect::Postgres, Form::Statement, || [statement(text)].into());
+pub(super) fn parsed(text: &[u8], dialect: Dialect, memo: &mut Memo) -> Statement {
+    let one = memo.statements(text, dialect, Form::Statement, || [statement(text, dialect)].into());
     one.first().map_or_else(not_captured, Arc::clone)
 }
 

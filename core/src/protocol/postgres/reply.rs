@@ -3,6 +3,7 @@
 use crate::exchange::Outcome;
 use crate::loss::Loss;
 use crate::protocol::Output;
+use crate::sql::Dialect;
 use crate::time::Time;
 
 use super::batch::{Answer, Ended};
@@ -29,6 +30,9 @@ pub(super) enum Taken {
 impl Conversation {
     /// Takes a message of the server, whose last byte came at `at`.
     pub(super) fn reply(&mut self, message: &Message<'_>, at: Time, out: &mut Output) -> Taken {
+        if message.kind == b'S' {
+            self.dialect = messages::dialect(message.body).unwrap_or(self.dialect);
+        }
         if matches!(message.kind, b'A' | b'N' | b'S') {
             return Taken::Fits; // asynchronous: may come at any time
         }
@@ -55,7 +59,7 @@ impl Conversation {
                 let empty = message.kind == b'I' && query.statements.is_empty() && !query.cut;
                 let statement = query.statements.pop_front().unwrap_or_else(|| {
                     out.losses.add(Loss::StatementsCut, u64::from(!empty));
-                    if empty { super::names::statement(b"") } else { not_captured() }
+                    if empty { super::names::statement(b"", self.dialect) } else { not_captured() }
                 });
                 let run = query.run;
                 // The message is the first one's.
@@ -192,5 +196,5 @@ fn joined(first: Statement, rest: &std::collections::VecDeque<Statement>) -> Sta
     }
     let texts: Vec<&str> =
         std::iter::once(&first).chain(rest).map(|statement| statement.text.as_str()).collect();
-    super::names::statement(texts.join("; ").as_bytes())
+    super::names::statement(texts.join("; ").as_bytes(), Dialect::Postgres)
 }

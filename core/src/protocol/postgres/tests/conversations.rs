@@ -409,3 +409,24 @@ fn each_of_many_statements_of_a_text_is_told_and_what_is_too_many_is_counted() {
         assert_eq!(bytes, 6 + 9 * count as u64, "the message is counted once");
     }
 }
+
+#[test]
+fn a_backslash_escapes_where_the_server_says_so() {
+    let setting = |value: &str| message(b'S', format!("standard_conforming_strings\0{value}\0"));
+    let other = message(b'S', format!("application_name\0{}\0", "x".repeat(100)));
+    let mut fed = Fed::new(true);
+    fed.client(startup()).server(join(&[message(b'R', [0; 4]), setting("off"), other, ready("I")]));
+    let text = r"SELECT 'it\'s secret', a";
+    fed.client(query(text)).server(join(&[complete("SELECT 0"), ready("I")]));
+    fed.client(join(&[parse("", text), bind("", "", b"x"), execute(""), sync()]));
+    fed.server(join(&[
+        message(b'1', ""),
+        message(b'2', ""),
+        complete("SELECT 0"),
+        setting("on"),
+        ready("I"),
+    ]));
+    fed.client(query(r"SELECT 'C:\', 'secret', a")).server(join(&[complete("SELECT 0"), ready("I")]));
+    let texts = fed.out.exchanges.iter().map(|exchange| sql(exchange).statement.text.as_str());
+    assert_eq!(texts.collect::<Vec<_>>(), ["SELECT ?, a", "SELECT ?, a", "SELECT ?, ?, a"]);
+}
