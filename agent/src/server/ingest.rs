@@ -141,11 +141,11 @@ fn records(envelope: Envelope, now: f64) -> (Vec<Record>, usize) {
             service: Arc::clone(&service),
             pid,
             method: call.method.unwrap_or_default(),
-            host: call.host.unwrap_or_default(),
+            host: without_user(call.host.unwrap_or_default()),
             path: without_query(call.path.unwrap_or_default()),
             status: number(call.status).try_into().unwrap_or(u16::MAX),
             duration_ms: call.duration_ms.unwrap_or(0.0),
-            error: call.error,
+            error: call.error.map(without_secrets),
             source_request_id: call.source_request_id.filter(|id| !id.is_empty()).map(Arc::from),
             correlation_id: call.correlation_id.map(Arc::from),
             ..Call::default()
@@ -158,7 +158,7 @@ impl EventIn {
     fn into_record(self, service: &Arc<str>, pid: u32, now: f64) -> Event {
         let path = without_query(self.path.unwrap_or_default());
         let slow = self.db_slow.unwrap_or_default().into_iter().take(SLOW);
-        let message = self.error_message.as_deref().map(|text| first(scrub(text).into_owned(), MESSAGE));
+        let message = self.error_message.clone().map(without_secrets);
         // A traceback ends with the message.
         let traceback = self.error_traceback.map(|text| match (&self.error_message, &message) {
             (Some(told), Some(kept)) if told != kept => text.replace(told, kept),
@@ -171,11 +171,11 @@ impl EventIn {
             service: Arc::clone(service),
             pid,
             method: self.method.unwrap_or_default(),
-            route: self.route.filter(|route| !route.is_empty()).unwrap_or_else(|| path.clone()),
+            route: self.route.map(without_query).filter(|r| !r.is_empty()).unwrap_or_else(|| path.clone()),
             path,
             status: number(self.status).try_into().unwrap_or(u16::MAX),
             duration_ms: self.duration_ms.unwrap_or(0.0),
-            error: self.error,
+            error: self.error.map(without_secrets),
             request_id: self.request_id.map(Arc::from),
             correlation_id: self.correlation_id.map(Arc::from),
             parent_id: self.parent_id.map(Arc::from),
@@ -222,10 +222,58 @@ fn without_literals(sql: &str) -> String {
     first(normalise(sql.as_bytes(), Dialect::Postgres).text, SQL)
 }
 
+/// An SDK may put its exception's message there.
+fn without_secrets(text: String) -> String {
+    first(scrub(&text).into_owned(), MESSAGE)
+}
+
+/// A URL's authority may hold credentials (RFC 3986, 3.2.1).
+fn without_user(host: String) -> String {
+    match host.rsplit_once('@') {
+        Some((_, host)) => host.to_owned(),
+        None => host,
+    }
+}
+
 /// Values of a query string are secrets until shown otherwise.
 fn without_query(mut path: String) -> String {
     if let Some(end) = path.find('?') {
         path.truncate(end);
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_text_of_an_sdk_keeps_a_secret() {
+        let message = "invalid input syntax for type integer: \"hunter2\nhunter2\"\nLINE 1: SELECT 'hunter2\n               ^\n";
+        let traceback = format!(
+            "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    f(\"postgres://ada:hunter2@db/x\")\nDataError: {message}\n\
+             During handling of the above exception, another exception occurred:\n\nValueError: password=hunter2\n"
+        );
+        let envelope = json!({
+            "events": [{
+                "path": "/a?pin=hunter2", "route": "/a?pin=hunter2", "error": "no password=hunter2",
+                "error_type": "ValueError", "error_message": message, "error_traceback": traceback,
+                "db_slow": [{"sql": "SELECT 'hunter2'", "ms": 1}],
+            }],
+            "outgoing_calls": [{
+                "host": "ada:hunter2@x.example", "path": "/b?pin=hunter2",
+                "error": "no connection to https://ada:hunter2@x.example/b?token=hunter2",
+            }],
+        });
+        let (records, _) = records(serde_json::from_value(envelope).unwrap(), 0.0);
+        let kept = format!("{records:?}");
+        assert!(!kept.contains("hunter2"), "{kept}");
+        for part in
+            ["\"/a\"", "\"/b\"", "\"x.example\"", "LINE 1: <redacted>", "During handling", "no password="]
+        {
+            assert!(kept.contains(part) || kept.contains(&part.escape_debug().to_string()), "{part}: {kept}");
+        }
+    }
 }

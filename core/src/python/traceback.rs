@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::scrub::scrub;
 use crate::sql;
 
 /// Longest traceback kept, in characters.
@@ -85,6 +86,8 @@ impl Frame {
         let number = self.line.map_or_else(|| "None".to_owned(), |line| line.to_string());
         line(text, format_args!("  File \"{}\", line {number}, in {}", self.file, self.name));
         if let Some(source) = self.source.as_deref().filter(|source| !source.is_empty()) {
+            // Only what is written there is a secret; `password=password` is none.
+            let source = if source.contains(['"', '\'']) { scrub(source) } else { source.into() };
             line(text, format_args!("    {source}"));
         }
     }
@@ -175,6 +178,17 @@ mod tests {
              Traceback (most recent call last):\n  File \"/a/app.py\", line 7, in go\n    return d['b']\n\
              KeyError: 'b'\n"
         );
+    }
+
+    #[test]
+    fn a_secret_in_the_source_is_not_shown() {
+        let frames = vec![
+            frame("a.py", 1, "f", "connect(\"db\", password='hunter2')"),
+            frame("a.py", 2, "g", "connect(password=password, token=token)"),
+        ];
+        let text = text(&[exception("E", "no", frames, None)]);
+        assert!(text.contains("    connect(\"db\", password=<redacted>)\n"), "{text}");
+        assert!(text.contains("    connect(password=password, token=token)\n"), "{text}");
     }
 
     #[test]

@@ -67,6 +67,9 @@ def postgres():
             ]
         ):
             cursor.execute(form.replace("{}", secret(f"pg{place}x")))
+        cursor.execute("SET standard_conforming_strings = off")
+        cursor.execute(f"SELECT 'it\\'s {secret('pgescaped')}', 'x'")
+        cursor.execute("SET standard_conforming_strings = on")
         wrong(cursor, f"SELECT '{secret('pgwrong')}'::int")
         wrong(cursor, f"SELECT '{secret('pgopen')}")
         cursor.copy_expert("COPY items (note) FROM STDIN", io.StringIO(secret("copy") + "\n"))
@@ -93,6 +96,8 @@ def mysql():
             ):
                 cursor.execute(form.replace("{}", secret(f"my{place}x")))
             cursor.execute("SELECT %s", (secret("mybound"),))
+            cursor.execute("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")
+            cursor.execute(f"SELECT 'C:\\', '{secret('myplain')}', 'x'")
             wrong(cursor, f"SELECT '{secret('mywrong')}' FROM nowhere")
 
 

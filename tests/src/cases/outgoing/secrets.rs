@@ -142,7 +142,7 @@ pub(super) fn judge(places: &Places, peers: &Peers) -> Result<String> {
     agent.stop()?;
     nowhere(&agent, "", "after its end")?;
     Ok(format!(
-        "in requests, answers, 26 statements, commands, calls and failures, plain and TLS: none in {} bytes of answers, files and log",
+        "in requests, answers, 28 statements and 16 refused ones, commands, calls and failures, plain and TLS: none in {} bytes of answers, files and log",
         answers.len()
     ))
 }
