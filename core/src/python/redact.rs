@@ -1,10 +1,7 @@
 //! Values of variables that must not be shown: by the variable's name, and by what the value looks like.
 
-use std::borrow::Cow;
-
 use super::card::{cards, is_card};
-use super::database::statement;
-use super::scrub::scrub;
+use super::database::{holds_value, statement};
 use super::value::Value;
 
 /// What is shown in place of such a value.
@@ -98,9 +95,9 @@ pub(super) fn whole_words(text: &str) -> &str {
     words.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-' || c.is_whitespace())
 }
 
-/// Such a text, or one from which something would be taken out of a message, such as a database's own.
+/// Such a text, or a message of a database with a value.
 fn holds_secret(text: &str) -> bool {
-    is_secret_text(text) || matches!(scrub(text), Cow::Owned(_))
+    is_secret_text(text) || holds_value(text)
 }
 
 /// Does a variable of this name hold a secret?

@@ -17,7 +17,10 @@ pub(super) use statement::{alone as statement, without_literals};
 
 /// `text` as it is searched: in lower case, and what is within a `repr` like the rest; byte for byte as long.
 pub(super) fn searched(text: &str) -> String {
-    text.replace("\\n", "\n ").replace("\\'", "''").to_ascii_lowercase()
+    match text.contains('\\') {
+        true => text.replace("\\n", "\n ").replace("\\'", "''").to_ascii_lowercase(),
+        false => text.to_ascii_lowercase(),
+    }
 }
 
 /// Places of values and of excerpts of statements.
@@ -33,6 +36,16 @@ pub(super) fn values(text: &str, searched: &str, secrets: &mut Vec<Range<usize>>
         secrets.extend(of_kind(value, searched, &lines, &whole));
     }
     secrets.extend(whole);
+}
+
+/// Is there such a place?
+pub(super) fn holds_value(text: &str) -> bool {
+    let mut places = Vec::new();
+    // What most texts have none of stands before each.
+    if text.contains(['"', '\'', '(', ':']) {
+        values(text, &searched(text), &mut places);
+    }
+    text.contains("[SQL: ") || places.iter().any(|place| !place.is_empty())
 }
 
 /// The same places, in their order.
@@ -68,6 +81,10 @@ fn excerpts(text: &str, lines: &Lines) -> Vec<Range<usize>> {
 /// Places of values that are told so, none of which begins within `whole`: what looks like one there has no end.
 fn of_kind(value: &Value, searched: &str, lines: &Lines, whole: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut places = Vec::new();
+    // Most are nowhere in most texts.
+    if !searched.contains(value.before) {
+        return places;
+    }
     let mut behind: Vec<_> =
         value.behind.iter().map(|word| searched.match_indices(word).peekable()).collect();
     let mut known = None;

@@ -33,10 +33,10 @@ pub(in crate::python) fn without_literals(text: &str) -> Cow<'_, str> {
     const BEFORE: &str = "[sql: ";
     const AFTER: &[&str] =
         &["]\n[parameters: ", "] [parameters: ", "]\n[sql parameters ", "]\n(background ", "]\n\n"];
-    let searched = searched(text);
-    if !searched.contains(BEFORE) {
+    if !text.contains("[SQL: ") {
         return Cow::Borrowed(text);
     }
+    let searched = searched(text);
     // Names of drivers: `(pymysql.err.ProgrammingError)`, `(mariadb.ProgrammingError)`.
     let is_mysql = ["mysql", "mariadb", "asyncmy"].iter().any(|name| searched.contains(name));
     let dialect = if is_mysql { Dialect::Mysql } else { Dialect::Postgres };
@@ -62,6 +62,11 @@ pub(in crate::python) fn without_literals(text: &str) -> Cow<'_, str> {
 /// Where literals end is not certain: a backslash escapes the sign behind it, or a `repr` wrote it. Or there is more in it than
 /// literals and places for values: it may be no statement.
 fn is_doubtful(statement: &str) -> bool {
-    let is_place = |text: &str| text.starts_with(['%', '?', ':', '$']);
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_place = |text: &str| {
+        text.strip_prefix("%(")
+            .or_else(|| text.strip_prefix(['%', '?', ':', '$']))
+            .is_some_and(|name| name.chars().all(is_name))
+    };
     statement.contains('\\') || secrets(statement).into_iter().any(|place| !is_place(&statement[place]))
 }

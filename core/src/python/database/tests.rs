@@ -102,6 +102,7 @@ const MESSAGES: &[(&str, &str)] = &[
         "gone\n[SQL: UPDATE t SET password = <redacted>]\n[parameters: <redacted>]",
     ),
     ("gone\n[SQL: ' 'secret': 'hunter2 more']", "gone\n[SQL: <redacted>]"),
+    ("gone\n[SQL: ' query:  $ Duplicate entry 'hunter2' for key]", "gone\n[SQL: <redacted>]"),
     ("gone\n[SQL: SELECT 'hunt", "gone\n[SQL: SELECT ?"),
 ];
 
