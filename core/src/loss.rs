@@ -72,6 +72,8 @@ losses! {
     ConnectionsHidden = "connections_hidden",
     /// Connections dropped from user space's table because it was full.
     ConnectionsEvicted = "connections_evicted",
+    /// Failed attempts to connect that are not shown, as the same work tried another address on that port: what came of that is.
+    ConnectsRetried = "connects_retried",
     /// Exchanges that were open when their connection was dropped from the table.
     ExchangesEvicted = "exchanges_evicted",
     /// Source trees that were not read for their routes, as too many waited or were kept.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Surroundings;
+use super::streams::Streams;
 use crate::connection::{FailedConnect, Info};
 use crate::exchange::{Endpoint, Origin, Role};
 use crate::protocol::CloseReason;
@@ -26,6 +27,8 @@ pub(super) struct Failures {
     waiting: Vec<FailedConnect>,
     /// The last that were made.
     made: VecDeque<Made>,
+    /// Failures that are told by the outcome of another attempt.
+    pub(super) retried: u64,
 }
 
 /// A connection that a process makes.
@@ -38,9 +41,11 @@ struct Made {
 
 impl Failures {
     /// A connection failed. Gives back the one that has waited longest when there are too many.
-    pub(super) fn add(&mut self, failed: FailedConnect) -> Option<FailedConnect> {
+    pub(super) fn add(&mut self, failed: FailedConnect, streams: &Streams) -> Option<FailedConnect> {
         // Of two attempts at a time (RFC 8305), the slower is given up once the other has succeeded.
-        if self.made.iter().any(|made| replaces(made, &failed.conn) && made.since > failed.conn.since) {
+        let is_later = |made: &Made| made.since > failed.conn.since;
+        if self.made.iter().any(|made| is_later(made) && replaces(made, &failed.conn, streams)) {
+            self.retried += 1;
             return None;
         }
         self.waiting.push(failed);
@@ -49,10 +54,12 @@ impl Failures {
 
     /// A process makes a connection: failures of its attempts at other addresses with that port were part of it, and its
     /// outcome is told by itself.
-    pub(super) fn superseded_by(&mut self, info: &Info) {
+    pub(super) fn superseded_by(&mut self, info: &Info, streams: &Streams) {
         let (Some(Role::Client), Endpoint::Tcp(peer)) = (info.role, &info.peer) else { return };
         let made = Made { pid: info.pid, by: info.caller, peer: *peer, since: info.since };
-        self.waiting.retain(|failed| !replaces(&made, &failed.conn));
+        let waited = self.waiting.len();
+        self.waiting.retain(|failed| !replaces(&made, &failed.conn, streams));
+        self.retried += (waited - self.waiting.len()) as u64;
         if self.made.len() >= MADE_MAX {
             self.made.pop_front();
         }
@@ -67,13 +74,13 @@ impl Failures {
     }
 
     /// Those of a request that has its answer, which `writer` wrote: it tries no other address any more.
-    pub(super) fn of(&mut self, request: u64, writer: u64) -> Vec<FailedConnect> {
+    pub(super) fn of(&mut self, request: u64, writer: u64, streams: &Streams) -> Vec<FailedConnect> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
         let is_its = |failed: &mut FailedConnect| {
             let by = &failed.conn.caller;
-            match by.request {
+            match streams.own(by.request) {
                 0 => writer != 0 && (by.unit == writer || by.ancestors.contains(&writer)),
                 own => own == request,
             }
@@ -83,10 +90,10 @@ impl Failures {
 }
 
 /// Is what was made another attempt at what `conn` was to be: at another address of the same name, for the same request?
-fn replaces(made: &Made, conn: &Info) -> bool {
+fn replaces(made: &Made, conn: &Info, streams: &Streams) -> bool {
     matches!(&conn.peer, Endpoint::Tcp(peer) if peer.port() == made.peer.port() && peer.ip() != made.peer.ip())
         && conn.pid == made.pid
-        && is_same_work(&conn.caller, &made.by, is_other_family(&conn.peer, made.peer))
+        && is_same_work(&conn.caller, &made.by, is_other_family(&conn.peer, made.peer), streams)
 }
 
 fn is_other_family(one: &Endpoint, other: SocketAddr) -> bool {
@@ -95,10 +102,11 @@ fn is_other_family(one: &Endpoint, other: SocketAddr) -> bool {
 
 /// Do both work for one request? Where that is not known: as one unit, or as two that one has made to try an address of each
 /// family at a time (RFC 8305). Where even units are not known, the process is all there is to go by.
-fn is_same_work(one: &Origin, other: &Origin, other_family: bool) -> bool {
+fn is_same_work(one: &Origin, other: &Origin, other_family: bool, streams: &Streams) -> bool {
     let is_sibling = one.ancestors[0] != 0 && one.ancestors[0] == other.ancestors[0];
-    one.request == other.request
-        && (one.request != 0 || one.unit == other.unit || (is_sibling && other_family))
+    let request = streams.own(one.request);
+    request == streams.own(other.request)
+        && (request != 0 || one.unit == other.unit || (is_sibling && other_family))
 }
 
 /// The row of a connection that was not made.

@@ -84,9 +84,7 @@ impl Correlator {
     /// Links a call or query to its request.
     fn link(&mut self, made: Made, around: &dyn Surroundings, out: &mut Vec<Record>) {
         let Made { by: mut origin, start, since, mut record, .. } = made;
-        if self.streams.replaced(origin.request) {
-            origin.request = 0;
-        }
+        origin.request = self.streams.own(origin.request);
         rows::set_call_site(&mut record, around.call_site(origin.stack));
         if self.shared.is(origin.request) {
             let call = Unbound { since, start, record, unit: origin.unit, ancestors: origin.ancestors };

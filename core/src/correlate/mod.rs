@@ -125,7 +125,7 @@ impl Correlator {
 
     /// A connection was seen: attempts at other addresses of the same name were no failed calls.
     pub fn connected(&mut self, info: &Info) {
-        self.failures.superseded_by(info);
+        self.failures.superseded_by(info, &self.streams);
     }
 
     /// Takes what the connections made of some events, and pushes the records that are complete.
@@ -138,7 +138,7 @@ impl Correlator {
             self.not_resolved(&failed, around, out);
         }
         for failed in progress.failed.drain(..) {
-            if let Some(oldest) = self.failures.add(failed) {
+            if let Some(oldest) = self.failures.add(failed, &self.streams) {
                 self.not_connected(&oldest, around, out);
             }
         }
@@ -170,6 +170,7 @@ impl Correlator {
     /// What was lost so far.
     pub fn losses(&self, losses: &mut Losses) {
         losses.add(Loss::ExceptionTableFull, self.exceptions.dropped);
+        losses.add(Loss::ConnectsRetried, self.failures.retried);
     }
 
     /// Lets time pass: what waited long enough is pushed as it is.
@@ -314,7 +315,7 @@ impl Correlator {
         let method = self.routes.method(&http.method);
         let mut event = rows::event(finished, method, http, &service, &route, around);
         event.client = self.addresses.text(&finished.conn.peer);
-        for failed in self.failures.of(request, exchange.response_origin.unit) {
+        for failed in self.failures.of(request, exchange.response_origin.unit, &self.streams) {
             self.not_connected(&failed, around, out);
         }
         if let Some(own) = self.shared.ends(request, exchange.response_origin.unit, exchange.end) {

@@ -82,8 +82,13 @@ impl Streams {
 
     /// Is this the number of a request that turned its connection into one of HTTP/2? What is done for that connection
     /// since has the same number on the kernel side.
-    pub(super) fn replaced(&self, number: u64) -> bool {
+    fn replaced(&self, number: u64) -> bool {
         number != 0 && self.replaced.contains(&number)
+    }
+
+    /// A number of the kernel side, where it is that of one request; else 0.
+    pub(super) fn own(&self, number: u64) -> u64 {
+        if self.replaced(number) { 0 } else { number }
     }
 
     /// A call without a request was made. It waits while streams of its process are open, perhaps in the place of one

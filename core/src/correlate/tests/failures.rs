@@ -4,6 +4,13 @@ use super::*;
 use crate::connection::FailedConnect;
 use crate::protocol::CloseReason;
 
+/// Failed attempts that are not shown.
+fn retried(rig: &Rig) -> u64 {
+    let mut losses = Losses::default();
+    rig.correlator.losses(&mut losses);
+    losses.get(Loss::ConnectsRetried)
+}
+
 #[test]
 fn a_connection_that_is_given_up_is_a_failed_call_unless_another_address_was_faster() {
     let attempt = |peer: &str, since| Info { since: Time(since), ..info(Role::Client, peer) };
@@ -23,6 +30,7 @@ fn a_connection_that_is_given_up_is_a_failed_call_unless_another_address_was_fas
         rig.correlator.take(&mut given_up(&first), &World, &mut rig.out);
         rig.correlator.tick(Time(2_000_000_000), &World, &mut rig.out);
         assert_eq!(rig.calls().len(), expected, "{second}");
+        assert_eq!(retried(&rig), u64::from(expected == 0), "{second}");
         let error = "given up before the connection was made";
         assert!(rig.calls().iter().all(|call| call.error.as_deref() == Some(error) && call.status == 0));
     }
@@ -42,6 +50,7 @@ fn a_refused_address_is_no_failed_call_when_the_next_one_answers() {
     rig.correlator.connected(&info(Role::Client, "127.0.0.1:9000"));
     rig.correlator.tick(Time(2_000_000_000), &World, &mut rig.out);
     let [call] = rig.calls()[..] else { panic!("{:?}", rig.out) };
+    assert_eq!(retried(&rig), 1, "the other is counted");
     assert_eq!((call.host.as_str(), call.status), ("127.0.0.1:9001", 0));
     assert_eq!(call.error.as_deref(), Some("connection refused"));
 }
@@ -100,4 +109,53 @@ fn of_work_without_a_request_only_one_unit_or_its_children_try_again() {
     assert_eq!(told(21, 10, "127.0.0.1:443"), 0);
     assert_eq!(told(21, 10, "[::2]:443"), 1);
     assert_eq!(told(21, 11, "127.0.0.1:443"), 1);
+}
+
+#[test]
+fn what_an_upgraded_connection_is_asked_for_is_not_one_work_by_the_number_it_began_with() {
+    // Two streams of a connection whose first request, as HTTP/1, had the number 900: so have all, to the kernel side.
+    let stream = |number| Started {
+        time: Time(1),
+        origin: origin(900, 0, 5, [0; 3]),
+        method: "GET".into(),
+        path: format!("/{number}"),
+        correlation: Correlation::default(),
+        stream: number,
+    };
+    let conn = Arc::new(info(Role::Server, "10.0.0.1:80"));
+    let started = [1, 3].map(|number| (Arc::clone(&conn), Role::Server, stream(number)));
+    // The unit that tries another address, and how many calls that makes.
+    for (unit, expected) in [(20, 0), (21, 1)] {
+        let mut rig = Rig::new();
+        let mut progress = Progress { started: started.to_vec(), ..Progress::default() };
+        rig.correlator.take(&mut progress, &World, &mut rig.out);
+        rig.correlator.take(&mut refused(origin(900, 1, 20, [0; 3]), "127.0.0.1:1"), &World, &mut rig.out);
+        let caller = origin(900, 1, unit, [0; 3]);
+        rig.correlator.connected(&Info { caller, since: Time(2), ..info(Role::Client, "127.0.0.2:1") });
+        rig.correlator.drain(&World, &mut rig.out);
+        assert_eq!((rig.calls().len(), retried(&rig)), (expected, 1 - expected as u64), "{unit}");
+    }
+}
+
+#[test]
+fn a_failed_connection_of_a_stream_is_told_with_the_answer_that_its_unit_wrote() {
+    let mut rig = Rig::new();
+    let started = Started {
+        time: Time(1),
+        origin: origin(900, 0, 5, [0; 3]),
+        method: "GET".into(),
+        path: "/1".into(),
+        correlation: Correlation::default(),
+        stream: 1,
+    };
+    let conn = Arc::new(info(Role::Server, "10.0.0.1:80"));
+    let mut progress = Progress { started: vec![(conn, Role::Server, started)], ..Progress::default() };
+    rig.correlator.take(&mut progress, &World, &mut rig.out);
+    rig.correlator.take(&mut refused(origin(900, 1, 20, [0; 3]), "127.0.0.1:1"), &World, &mut rig.out);
+    let Detail::Http(mut answer) = http("/1", Correlation::default()) else { return };
+    answer.stream = 1;
+    let writer = Origin { in_unit: true, ..origin(0, 0, 20, [0; 3]) };
+    rig.feed(finished(Role::Server, origin(900, 0, 5, [0; 3]), writer, Detail::Http(answer)));
+    let ([call], [event]) = (&rig.calls()[..], &rig.events()[..]) else { panic!("{:?}", rig.out) };
+    assert_eq!((call.link, &call.source_request_id), (Some("response"), &event.request_id));
 }
