@@ -204,7 +204,9 @@ fn change(changed: &wire::Changed) -> Option<Change> {
     use wire::change as c;
     let peer_first = changed.value & c::PEER_FIRST != 0;
     let errno = changed.value & !(c::PEER_FIRST | c::UNMADE);
-    let given_up = changed.value & c::UNMADE != 0;
+    let unmade = changed.value & c::UNMADE != 0;
+    // `tcp_reset` of net/ipv4/tcp_input.c has these of connections that were made, if only for a moment.
+    let was_made = matches!(i32::try_from(errno), Ok(libc::ECONNRESET | libc::EPIPE));
     Some(match changed.change {
         c::END_OF_STREAM => Change::EndOfStream,
         c::FAILED => Change::Failed(reason(changed.value).unwrap_or(CloseReason::Reset)),
@@ -212,7 +214,13 @@ fn change(changed: &wire::Changed) -> Option<Change> {
         c::PEER_CLOSED => Change::PeerClosed,
         c::LOCAL_CLOSED => Change::LocalClosed { peer_first },
         c::GONE => {
-            Change::Gone { reason: reason(errno).or(given_up.then_some(CloseReason::GivenUp)), peer_first }
+            let reason = match reason(errno) {
+                None if unmade => Some(CloseReason::GivenUp),
+                // Some router's answer, or that of this host.
+                Some(CloseReason::Reset) if unmade && !was_made => Some(CloseReason::Unreachable),
+                reason => reason,
+            };
+            Change::Gone { reason, peer_first }
         }
         c::DESCRIPTOR_CLOSED => Change::Gone { reason: None, peer_first: false },
         _ => return None,
@@ -225,6 +233,9 @@ fn reason(errno: u32) -> Option<CloseReason> {
         0 => None,
         libc::ETIMEDOUT => Some(CloseReason::TimedOut),
         libc::ECONNREFUSED => Some(CloseReason::Refused),
+        libc::ENETDOWN | libc::ENETUNREACH | libc::EHOSTDOWN | libc::EHOSTUNREACH => {
+            Some(CloseReason::Unreachable)
+        }
         _ => Some(CloseReason::Reset),
     }
 }
@@ -250,5 +261,27 @@ mod tests {
         assert_eq!(reason(111), Some(CloseReason::Refused));
         assert_eq!(reason(104), Some(CloseReason::Reset));
         assert_eq!(reason(110), Some(CloseReason::TimedOut));
+    }
+
+    #[test]
+    fn whatever_keeps_a_connection_from_being_made_is_told_as_that() {
+        let gone = |value| {
+            let (kind, time, conn, tgid, read, written) = (wire::kind::CHANGED, 0, 1, 1, 0, 0);
+            let gone =
+                wire::Changed { kind, change: wire::change::GONE, time, conn, value, tgid, read, written };
+            match change(&gone) {
+                Some(Change::Gone { reason, .. }) => reason,
+                other => panic!("{other:?}"),
+            }
+        };
+        let unmade = wire::change::UNMADE;
+        assert_eq!(gone(unmade), Some(CloseReason::GivenUp));
+        // ECONNREFUSED, EHOSTUNREACH, EOPNOTSUPP (`icmp_err_convert` of net/ipv4/icmp.c).
+        assert_eq!(gone(unmade | 111), Some(CloseReason::Refused));
+        assert_eq!(gone(unmade | 113), Some(CloseReason::Unreachable));
+        assert_eq!(gone(unmade | 95), Some(CloseReason::Unreachable));
+        assert_eq!(gone(unmade | 104), Some(CloseReason::Reset));
+        assert_eq!(gone(104), Some(CloseReason::Reset));
+        assert_eq!(gone(0), None);
     }
 }

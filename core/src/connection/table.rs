@@ -299,7 +299,10 @@ impl Table {
 
 /// Does a connection that ends so, and over which nothing moved, fail a call?
 fn is_failure(reason: CloseReason) -> bool {
-    matches!(reason, CloseReason::Refused | CloseReason::TimedOut | CloseReason::GivenUp)
+    matches!(
+        reason,
+        CloseReason::Refused | CloseReason::TimedOut | CloseReason::Unreachable | CloseReason::GivenUp
+    )
 }
 
 fn hand_out(stream: &Stream, out: &mut Output, progress: &mut Progress) {

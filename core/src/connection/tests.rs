@@ -274,15 +274,18 @@ fn a_body_that_ends_with_the_connection_is_complete_for_its_reader() {
 }
 
 #[test]
-fn a_connection_that_was_refused_is_a_failure_of_its_own() {
-    let mut rig = Rig::with(Some(Role::Client), true);
-    rig.change(Change::Gone { reason: Some(CloseReason::Refused), peer_first: false });
-    rig.wait();
-    assert_eq!(rig.progress.failed.len(), 1);
-    assert_eq!(rig.progress.failed[0].reason, CloseReason::Refused);
-    rig.table.opened(info(2, Some(Role::Client), true), Some(CloseReason::Refused), &mut rig.progress);
-    assert_eq!(rig.progress.failed.len(), 2);
-    assert!(rig.table.is_empty());
+fn a_connection_that_could_not_be_made_is_a_failure_of_its_own() {
+    use CloseReason::{GivenUp, Refused, TimedOut, Unreachable};
+    for reason in [Refused, TimedOut, Unreachable, GivenUp] {
+        let mut rig = Rig::with(Some(Role::Client), true);
+        rig.change(Change::Gone { reason: Some(reason), peer_first: false });
+        rig.wait();
+        assert_eq!(rig.progress.failed.len(), 1, "{reason:?}");
+        assert_eq!(rig.progress.failed[0].reason, reason);
+        rig.table.opened(info(2, Some(Role::Client), true), Some(reason), &mut rig.progress);
+        assert_eq!(rig.progress.failed.len(), 2);
+        assert!(rig.table.is_empty());
+    }
 }
 
 #[test]

@@ -129,6 +129,7 @@ fn error(reason: CloseReason) -> &'static str {
     match reason {
         // By a time limit of its own, or as it was cancelled: nothing tells which.
         CloseReason::GivenUp => "given up before the connection was made",
+        CloseReason::Unreachable => "host unreachable",
         _ => reason.outcome(Role::Client).error(Role::Client).unwrap_or("connection failed"),
     }
 }

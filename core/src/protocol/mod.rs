@@ -86,6 +86,8 @@ pub enum CloseReason {
     Refused,
     /// Timed out.
     TimedOut,
+    /// A router or this host knows no way to the peer.
+    Unreachable,
     /// Given up by the watched process before there was a connection.
     GivenUp,
     /// The process that held it ended.
@@ -104,7 +106,7 @@ impl CloseReason {
             (Self::Reset, Role::Client) => Outcome::Reset,
             (Self::Local | Self::GivenUp | Self::ProcessEnded, Role::Client) => Outcome::ClientGone,
             (Self::Refused, _) => Outcome::Refused,
-            (Self::TimedOut, _) => Outcome::TimedOut,
+            (Self::TimedOut | Self::Unreachable, _) => Outcome::TimedOut,
             (Self::Unseen, _) => Outcome::Lost,
         }
     }

@@ -144,7 +144,10 @@ impl Session for Http1 {
             let (outcome, end) = match &self.responses.state {
                 _ if reason == CloseReason::Unseen => (Outcome::Lost, last),
                 State::Body(Body::UntilClose)
-                    if !matches!(reason, CloseReason::Reset | CloseReason::TimedOut) =>
+                    if !matches!(
+                        reason,
+                        CloseReason::Reset | CloseReason::TimedOut | CloseReason::Unreachable
+                    ) =>
                 {
                     (Outcome::Complete, last)
                 }
