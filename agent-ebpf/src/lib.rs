@@ -4,6 +4,7 @@
 //! structs are `repr(C)` without padding, which `zerocopy` proves at compile time.
 #![no_std]
 
+pub mod asked;
 mod decode;
 mod python;
 mod raised;

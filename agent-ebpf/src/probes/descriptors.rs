@@ -12,8 +12,14 @@ use crate::{
     maps::CONNS,
 };
 
-/// `errno` of a connect that goes on in the background.
+/// `errno` values of a connect that goes on in the background (connect(2)), and what the kernel has for `EINTR` where it may start a
+/// call again (`include/linux/errno.h`).
+const EINTR: i64 = 4;
+const EALREADY: i64 = 114;
 const EINPROGRESS: i64 = 115;
+const ERESTARTSYS: i64 = 512;
+/// That of a socket which is connected already.
+const EISCONN: i64 = 106;
 
 #[inline(always)]
 fn accepted(ctx: &TracePointContext) -> Option<()> {
@@ -55,17 +61,18 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     let id = watched()?;
     let args = syscall_args()?;
     let sock: Sock = stream_socket(args.0[0])?;
-    if ret == 0 || ret == -EINPROGRESS {
+    if matches!(-ret, 0 | EINTR | EALREADY | EINPROGRESS | ERESTARTSYS) {
         // A blocking connect that was interrupted, and a second call that reports the outcome, find it there.
         if let Some(conn) = CONNS.get_ptr(sock.key) {
             // SAFETY: a live map value.
-            let (inode, by) = unsafe { ((*conn).inode, (*conn).by) };
-            if inode == sock.inode && by == opened_by::CONNECT {
+            let (inode, by, flags) = unsafe { ((*conn).inode, (*conn).by, (*conn).flags) };
+            // A socket that was refused may be connected again.
+            if inode == sock.inode && by == opened_by::CONNECT && flags & conn_flags::ENDED == 0 {
                 return None;
             }
         }
         connection::connecting(&sock, id)?;
-    } else if is_inet(sock.family) {
+    } else if is_inet(sock.family) && ret != -EISCONN {
         // It failed at once: there never was a connection, but there was a call.
         let conn = connection::new(sock.inode, id, opened_by::CONNECT, sock.family);
         emit::connecting(conn.id, id);

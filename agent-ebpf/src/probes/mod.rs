@@ -1,5 +1,6 @@
 //! The programs, one file per concern. A program starts with the cheapest test that can end it.
 
+mod asked;
 mod descriptors;
 mod mappings;
 mod names;

@@ -3,7 +3,7 @@
 use apm_agent_ebpf::{change, conn_flags};
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
 
-use crate::{emit, kernel::read, maps::*};
+use crate::{connection::set_flag, emit, kernel::read, maps::*};
 
 /// TCP states of `include/net/tcp_states.h`.
 const ESTABLISHED: u32 = 1;
@@ -27,7 +27,8 @@ fn state(ctx: &RawTracePointContext) -> Option<()> {
     let conn = CONNS.get_ptr_mut(sk)?;
     // SAFETY: a live map value; only this tracepoint ends a TCP connection.
     let conn = unsafe { &mut *conn };
-    if conn.flags & conn_flags::ENDED != 0 {
+    // One that is not announced yet ends by its announcement: see `connection::connecting`.
+    if conn.flags & conn_flags::ANNOUNCED == 0 || conn.flags & conn_flags::ENDED != 0 {
         return None;
     }
     let new: u64 = ctx.arg(2);
@@ -38,9 +39,7 @@ fn state(ctx: &RawTracePointContext) -> Option<()> {
         CLOSE => change::GONE,
         _ => return None,
     };
-    if conn.flags & conn_flags::ANNOUNCED != 0
-        && (conn.flags & conn_flags::IGNORED == 0 || what == change::GONE)
-    {
+    if conn.flags & conn_flags::IGNORED == 0 || what == change::GONE {
         let mut value: u32 = read(sk, OFF_SK_ERR.load()).unwrap_or(0);
         let old: u64 = ctx.arg(1);
         if matches!(old as u32, CLOSE_WAIT | LAST_ACK | CLOSING) {
@@ -52,7 +51,8 @@ fn state(ctx: &RawTracePointContext) -> Option<()> {
         emit::changed(conn, what, value, (bpf_get_current_pid_tgid() >> 32) as u32);
     }
     if what == change::GONE {
-        conn.flags |= conn_flags::ENDED;
+        // SAFETY: a live map value.
+        unsafe { set_flag(conn, conn_flags::ENDED) };
     }
     Some(())
 }

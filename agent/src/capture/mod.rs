@@ -1,9 +1,9 @@
 //! Capture: loads the probes, reads the ring buffer, says which processes are watched. The only user of aya.
 
+mod asked;
 mod attach;
 mod btf;
 mod convert;
-mod entries;
 mod libraries;
 mod openssl;
 mod sites;
@@ -27,7 +27,6 @@ use thiserror::Error;
 
 use crate::process::{FileKey, MappedFile, TlsLibrary};
 
-use entries::Entries;
 use libraries::Libraries;
 
 pub use attach::{Probe, ProbeResult};
@@ -126,7 +125,6 @@ pub enum Captured<'a> {
 pub struct Capture {
     ring: RingBuf<MapData>,
     targets: HashMap<MapData, u32, u32>,
-    conns: Entries,
     pythons: HashMap<MapData, u32, [u8; size_of::<Python>()]>,
     raising: HashMap<MapData, u32, [u8; size_of::<Raising>()]>,
     muted: HashMap<MapData, [u8; size_of::<Muted>()], u64>,
@@ -159,7 +157,6 @@ impl Capture {
         Ok(Self {
             ring: RingBuf::try_from(take(&mut ebpf, "EVENTS")?).map_err(table("EVENTS"))?,
             targets: HashMap::try_from(take(&mut ebpf, "TARGETS")?).map_err(table("TARGETS"))?,
-            conns: Entries::new(take(&mut ebpf, "CONNS")?).map_err(table("CONNS"))?,
             pythons: HashMap::try_from(take(&mut ebpf, "PYTHONS")?).map_err(table("PYTHONS"))?,
             raising: HashMap::try_from(take(&mut ebpf, "RAISING")?).map_err(table("RAISING"))?,
             muted: HashMap::try_from(take(&mut ebpf, "MUTED")?).map_err(table("MUTED"))?,
@@ -308,12 +305,12 @@ impl Capture {
 
     /// Tells the probes that nothing more of a connection is wanted but its end.
     pub fn ignore(&mut self, conn: &Info) {
-        self.conns.ignore(conn);
+        asked::change(&self.ebpf, conn, asked::IGNORE);
     }
 
     /// Takes a connection that is over out of the probes' table.
     pub fn remove(&mut self, conn: &Info) {
-        self.conns.remove(conn);
+        asked::change(&self.ebpf, conn, asked::REMOVE);
     }
 
     /// Waits until something urgent came, the ring fills up, or `timeout` is over.
