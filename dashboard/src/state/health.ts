@@ -2,9 +2,12 @@
 
 import type { ProcessStatus, Status } from "../api/types";
 
+/** What is counted but need not worry anybody: an attempt at `localhost` over IPv6 that IPv4 made good, for instance. */
+const HARMLESS = new Set(["connects_retried"]);
+
 /** The losses that happened. */
 export function lost(status: Status): Status["losses"] {
-  return status.losses.filter((loss) => loss.count > 0);
+  return status.losses.filter((loss) => loss.count > 0 && !HARMLESS.has(loss.name));
 }
 
 /** The processes that are watched now; the agent also tells of those that have ended or that it leaves alone. */

@@ -195,6 +195,7 @@ test("only losses that happened and processes seen in part need the eye", () => 
     losses: [
       { name: "gaps", count: 0 },
       { name: "ring_full", count: 3 },
+      { name: "connects_retried", count: 5 },
     ],
   };
   expect(blind(status).map((row) => row.pid)).toEqual([1]);
