@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::RequestExt;
@@ -30,7 +31,7 @@ impl AppState {
         work: impl FnOnce(Bytes) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         // The semaphore is never closed; a permit that is not had is one body more.
-        let _permit = self.bodies.acquire().await;
+        let permit = Arc::clone(&self.bodies).acquire_owned().await;
         let body = tokio::time::timeout(SLOWEST, request.extract::<Bytes, _>()).await;
         let body = body.map_err(|_| Refusal::Bad("the body took too long".into()))?;
         let body = body.map_err(|rejection| match rejection.status() {
@@ -39,7 +40,12 @@ impl AppState {
             }
             _ => Refusal::Bad(rejection.body_text()),
         })?;
-        let answer = tokio::task::spawn_blocking(move || work(body)).await;
+        let answer = tokio::task::spawn_blocking(move || {
+            // Work goes on when the client has left.
+            let _permit = permit;
+            work(body)
+        });
+        let answer = answer.await;
         answer.map_err(|error| Refusal::Store(error.to_string()))?
     }
 }

@@ -93,7 +93,6 @@ impl Scanner {
             writer,
             trees: HashMap::new(),
             next: 0,
-            pause: LOOK_AGAIN,
             not_read: Arc::clone(&not_read),
         };
         thread::Builder::new().name("routes".to_owned()).spawn(move || {
@@ -230,14 +229,12 @@ struct Worker {
     trees: HashMap<Key, Known>,
     /// Number of the next tree.
     next: u64,
-    /// How often the trees are looked at for changes.
-    pause: Duration,
     not_read: Arc<AtomicU64>,
 }
 
 impl Worker {
     fn run(mut self, messages: &Receiver<Message>) {
-        let mut due = Instant::now() + self.pause;
+        let mut due = Instant::now() + LOOK_AGAIN;
         loop {
             match messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Message::Look(tree)) => self.look(tree),
@@ -248,7 +245,7 @@ impl Worker {
             // Messages may never cease: each process that starts is one.
             if Instant::now() >= due {
                 self.look_again();
-                due = Instant::now() + self.pause;
+                due = Instant::now() + LOOK_AGAIN;
             }
         }
     }
@@ -357,7 +354,6 @@ mod tests {
             writer,
             trees: HashMap::new(),
             next: 0,
-            pause: LOOK_AGAIN,
             not_read: Arc::default(),
         };
         let name = |worker: &mut Worker, root: &Path| {
@@ -402,5 +398,6 @@ mod tests {
         assert!(matches!(ask(&here.join("nothing"), &own), Err(ScanRefusal::Bad(_))));
         assert!(matches!(ask(&here.join("Cargo.toml"), &own), Err(ScanRefusal::Bad(_))));
         assert!(matches!(ask(here.parent().unwrap(), &own), Err(ScanRefusal::Outside)));
+        assert!(matches!(ask(Path::new("src"), &own), Err(ScanRefusal::Bad(_))), "whose?");
     }
 }

@@ -67,6 +67,7 @@ impl Tree {
         watched: &[u32],
     ) -> Result<Self, ScanRefusal> {
         if let Some(named) = named
+            && path.is_absolute()
             && let Ok(path) = path.canonicalize()
             && path.starts_with(named)
         {
@@ -74,6 +75,9 @@ impl Tree {
                 true => Ok(Self::named(service, &path)),
                 false => Err(ScanRefusal::Bad("it is no directory".into())),
             };
+        }
+        if path.is_relative() {
+            return Err(ScanRefusal::Bad("it must begin with a slash".into()));
         }
         let mut refusal = ScanRefusal::Outside;
         for view in watched.iter().filter_map(|pid| View::of(*pid)) {
@@ -88,7 +92,7 @@ impl Tree {
                     return Ok(Self { access: place.access, may_read, ..Self::named(service, path) });
                 }
                 // Below it nothing is told of that the process does not know itself.
-                (None, _) if path.is_absolute() && normal(path).starts_with(directory) => {
+                (None, _) if normal(path).starts_with(directory) => {
                     refusal = ScanRefusal::Bad("it does not exist, or the process may not read it".into());
                 }
                 _ => {}

@@ -6,6 +6,7 @@ mod source;
 mod status;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use utoipa_axum::router::OpenApiRouter;
@@ -50,9 +51,14 @@ impl AppState {
         question: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
         // The semaphore is never closed; a permit that is not had is one waiter more.
-        let _permit = self.questions.acquire().await;
+        let permit = Arc::clone(&self.questions).acquire_owned().await;
         let reader = self.reader.clone();
-        let answer = tokio::task::spawn_blocking(move || question(&reader)).await;
+        let answer = tokio::task::spawn_blocking(move || {
+            // It is answered even when whoever asked has left.
+            let _permit = permit;
+            question(&reader)
+        });
+        let answer = answer.await;
         Ok(answer.map_err(|error| Refusal::Store(error.to_string()))??)
     }
 
