@@ -254,6 +254,10 @@ fn routes_of_services_that_callers_make_up_are_kept_up_to_a_number() {
     let store = TestStore::new();
     let scan = |n: usize| store.writer.replace_discovered(&format!("s{n}"), "/srv", SourceScan::default());
     assert!((0..1_000).all(|n| scan(n).is_ok()));
+    // What was scanned before any request was written is as new as the rest.
+    store.clock.set(START + 1.0);
+    store.writer.flush().unwrap();
+    assert_eq!(store.reader.discovered(None).unwrap().1.len(), 1_000);
     let refused = scan(1_000).unwrap_err().to_string();
     assert!(refused.contains("1000 services"), "{refused}");
     assert!(scan(7).is_ok(), "one that is known is read again");

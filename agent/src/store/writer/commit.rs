@@ -175,6 +175,7 @@ impl Work {
         found: &SourceScan,
     ) -> Result<usize, String> {
         let now = (self.options.clock)();
+        self.names.set_day(now.floor() as i64 / 86_400);
         let mut replace = || -> Result<usize, Failure> {
             self.connect()?;
             let conn = self.conn.as_mut().ok_or(Failure::Closed)?;
