@@ -17,8 +17,9 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Connections open at a time; those beyond wait to be accepted.
 pub(super) const CONNECTIONS: usize = 256;
 
-/// How long nothing may pass over one; open streams say something every 15 s.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+/// How long nothing may pass over one: longer than the minute after which Prometheus asks again by default. Open streams say something
+/// every 15 s.
+pub(super) const IDLE: Duration = Duration::from_secs(75);
 
 /// A listener with `room` for so many connections.
 pub(super) struct Limited {
