@@ -23,6 +23,11 @@ refuses and one that is silent; the id is in the name and the address. Servers n
 later what it is given, the others 0.23; the clients of `backlog` read slowly. `left` is what a server of bare callbacks does as a
 client leaves: it belongs to no request.
 
+What a request does, by name: `plain` calls and asks one after the other on its thread, `series` the same as a coroutine; `gather` and
+`group` (a `TaskGroup`) at once, in tasks; `forget` and `background` after the response; `to_thread`, `executor` and `pool` on threads of
+a pool, `child` on one that it starts; `to_sync`, `to_async` and `async_alone` by way of asgiref. `_def` marks handlers that are no
+coroutines.
+
 Not attributed: what a greenlet or task that answers several pipelined requests starts in others; PyPy and free-threaded
 builds, beyond what their threads tell. Not told apart: what a protocol on uvloop starts as it may write again
 (`resume_writing`), in the same turn of the loop, from what the request read last starts.
