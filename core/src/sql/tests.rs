@@ -176,6 +176,12 @@ fn tells_what_a_statement_does(
     );
 }
 
+fn split(text: &str, dialect: Dialect) -> Vec<&str> {
+    split_statements(text.as_bytes(), dialect)
+        .map(|statement| std::str::from_utf8(statement).unwrap())
+        .collect()
+}
+
 #[rstest]
 #[case("a; b ;c", &["a", "b", "c"])]
 #[case(" ; ;; -- x", &[])]
@@ -187,10 +193,7 @@ fn tells_what_a_statement_does(
 )]
 #[case("a; 'cut", &["a", "'cut"])]
 fn splits_statements(#[case] text: &str, #[case] expected: &[&str]) {
-    let found: Vec<_> = split_statements(text.as_bytes(), Dialect::Postgres)
-        .map(|statement| std::str::from_utf8(statement).unwrap())
-        .collect();
-    assert_eq!(found, expected);
+    assert_eq!(split(text, Dialect::Postgres), expected);
 }
 
 #[rstest]
@@ -216,10 +219,7 @@ fn splits_statements(#[case] text: &str, #[case] expected: &[&str]) {
 #[case("CREATE TABLE a (event int, begin int); b", &["CREATE TABLE a (event int, begin int)", "b"])]
 #[case("SELECT CASE a WHEN 1 THEN 2 END IF; a", &["SELECT CASE a WHEN 1 THEN 2 END IF", "a"])]
 fn splits_statements_of_mysql(#[case] text: &str, #[case] expected: &[&str]) {
-    let found: Vec<_> = split_statements(text.as_bytes(), Dialect::Mysql)
-        .map(|statement| std::str::from_utf8(statement).unwrap())
-        .collect();
-    assert_eq!(found, expected);
+    assert_eq!(split(text, Dialect::Mysql), expected);
 }
 
 #[rstest]

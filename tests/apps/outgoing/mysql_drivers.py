@@ -1,8 +1,12 @@
 """MySQL drivers behind the interface of drivers.py."""
 
+from importlib import import_module
+
 from drivers import DATABASE, HOST, PASSWORD, USER, Driver, Failed
 
 TEXT = "o'brien" * 3
+# These drivers keep the server's number, and drop the SQLSTATE that came with it.
+SQLSTATES = {1054: "42S22"}
 
 
 class MysqlDriver(Driver):
@@ -38,9 +42,17 @@ class MysqlDriver(Driver):
             return "SELECT REPEAT('x', 1000000) AS {id}", None, 1, None
         return "UPDATE items AS {id} SET note = {} WHERE id = -1", TEXT, 0, None
 
+    def transaction(self, connection, statements):
+        connection.begin()
+        for sql in statements:
+            self.query(connection, sql)
+        connection.commit()
+
 
 class PyMysql(MysqlDriver):
     """Writes parameters into the text."""
+
+    module = "pymysql"
 
     def connect(self, where):
         import pymysql
@@ -49,21 +61,12 @@ class PyMysql(MysqlDriver):
         return pymysql.connect(**self.place(where), **tls)
 
     def query(self, connection, sql, value=None):
-        import pymysql
-
         with connection.cursor() as cursor:
             try:
                 cursor.execute(sql.replace("{}", "%s"), None if value is None else (value,))
-            except pymysql.Error as error:
-                # It keeps the server's number, and drops the SQLSTATE that came with it.
-                raise Failed({1054: "42S22"}[error.args[0]]) from None
+            except import_module(self.module).Error as error:
+                raise Failed(SQLSTATES[error.args[0]]) from None
             return len(cursor.fetchall()) if cursor.description else cursor.rowcount
-
-    def transaction(self, connection, statements):
-        connection.begin()
-        for sql in statements:
-            self.query(connection, sql)
-        connection.commit()
 
 
 class AioMysql(MysqlDriver):
@@ -83,7 +86,7 @@ class AioMysql(MysqlDriver):
             try:
                 await cursor.execute(sql.replace("{}", "%s"), None if value is None else (value,))
             except pymysql.Error as error:
-                raise Failed({1054: "42S22"}[error.args[0]]) from None
+                raise Failed(SQLSTATES[error.args[0]]) from None
             return len(await cursor.fetchall()) if cursor.description else cursor.rowcount
 
     async def transaction(self, connection, statements):
@@ -134,30 +137,16 @@ class ConnectorC(Connector):
         return self.counted_rows if where == "tls" else MysqlDriver.counted_rows
 
 
-class MysqlClient(MysqlDriver):
-    """Debian's libmariadb; writes parameters into the text."""
+class MysqlClient(PyMysql):
+    """Debian's libmariadb."""
+
+    module = "MySQLdb"
 
     def connect(self, where):
         import MySQLdb
 
         tls = {"ssl": {"ca": self.certificate}} if where == "tls" else {}
         return MySQLdb.connect(**self.place(where), **tls)
-
-    def query(self, connection, sql, value=None):
-        import MySQLdb
-
-        with connection.cursor() as cursor:
-            try:
-                cursor.execute(sql.replace("{}", "%s"), None if value is None else (value,))
-            except MySQLdb.Error as error:
-                raise Failed({1054: "42S22"}[error.args[0]]) from None
-            return len(cursor.fetchall()) if cursor.description else cursor.rowcount
-
-    def transaction(self, connection, statements):
-        connection.begin()
-        for sql in statements:
-            self.query(connection, sql)
-        connection.commit()
 
 
 class MariaDb(MysqlDriver):
@@ -191,12 +180,6 @@ class MariaDb(MysqlDriver):
             except mariadb.Error as error:
                 raise Failed(error.sqlstate) from None
             return len(cursor.fetchall()) if cursor.description else cursor.rowcount
-
-    def transaction(self, connection, statements):
-        connection.begin()
-        for sql in statements:
-            self.query(connection, sql)
-        connection.commit()
 
 
 DRIVERS = {
