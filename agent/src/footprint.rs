@@ -1,4 +1,4 @@
-//! Staying out of the app's way: who waits when a processor is short, and memory that is given back.
+//! What the agent takes of the machine. It stays out of the app's way: who waits when a processor is short, and memory that is given back.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 

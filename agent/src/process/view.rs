@@ -108,6 +108,11 @@ impl View {
         self.walk(path).ok()
     }
 
+    /// Where a place is, as the process sees it: without links.
+    pub fn path_of(&self, place: &Place) -> PathBuf {
+        Path::new("/").join(place.access.strip_prefix(&self.root).unwrap_or(&place.access))
+    }
+
     /// Opens the file at `path`, if the process may read it and it is a regular one: to open a pipe or a device could block or do
     /// something.
     pub fn open(&self, path: &Path) -> Option<File> {

@@ -11,8 +11,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-use super::AppState;
 use super::answer::Refusal;
+use super::{AppState, work_within};
 
 /// Largest body, bytes: an SDK's buffer of 5,000 events, some with tracebacks.
 pub(super) const MAX_BODY: usize = 16 << 20;
@@ -40,13 +40,7 @@ impl AppState {
             }
             _ => Refusal::Bad(rejection.body_text()),
         })?;
-        let answer = tokio::task::spawn_blocking(move || {
-            // Work goes on when the client has left.
-            let _permit = permit;
-            work(body)
-        });
-        let answer = answer.await;
-        answer.map_err(|error| Refusal::Store(error.to_string()))?
+        work_within(permit, move || work(body)).await?
     }
 }
 

@@ -24,10 +24,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 use utoipa_axum::routes;
 
 use crate::store::{Clock, Reader, SourceScan, Writer};
+use answer::Refusal;
 use connections::{CONNECTIONS, IDLE, Limited};
 use live::Live;
 pub use security::Access;
@@ -92,6 +93,18 @@ impl AppState {
             ticks: Arc::default(),
         }
     }
+}
+
+/// Has a thread that may block do the work. It goes on when the client has left, and holds its permit until it is done.
+async fn work_within<T: Send + 'static>(
+    permit: Result<OwnedSemaphorePermit, AcquireError>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    });
+    done.await.map_err(|error| Refusal::Store(error.to_string()))
 }
 
 /// All endpoints.

@@ -392,7 +392,8 @@ mod tests {
         }
         assert!(matches!(ask(&root.join("file"), &[]), Err(ScanRefusal::Bad(_))));
         let here = std::env::current_dir().unwrap();
-        let tree = ask(&here.join("src"), &own).unwrap();
+        let tree = ask(&here.join("src/process/../../src"), &own).unwrap();
+        assert_eq!(tree.shown, here.join("src"), "as it is, however it is asked for");
         assert!(tree.may_read.is_some() && tree.access.join("lib.rs").exists());
         assert!(matches!(ask(&here.join("src"), &[]), Err(ScanRefusal::Outside)));
         assert!(matches!(ask(&here.join("nothing"), &own), Err(ScanRefusal::Bad(_))));

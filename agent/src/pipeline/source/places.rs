@@ -66,8 +66,10 @@ impl Tree {
         named: Option<&Path>,
         watched: &[u32],
     ) -> Result<Self, ScanRefusal> {
+        if path.is_relative() {
+            return Err(ScanRefusal::Bad("it must begin with a slash".into()));
+        }
         if let Some(named) = named
-            && path.is_absolute()
             && let Ok(path) = path.canonicalize()
             && path.starts_with(named)
         {
@@ -75,9 +77,6 @@ impl Tree {
                 true => Ok(Self::named(service, &path)),
                 false => Err(ScanRefusal::Bad("it is no directory".into())),
             };
-        }
-        if path.is_relative() {
-            return Err(ScanRefusal::Bad("it must begin with a slash".into()));
         }
         let mut refusal = ScanRefusal::Outside;
         for view in watched.iter().filter_map(|pid| View::of(*pid)) {
@@ -89,7 +88,8 @@ impl Tree {
                         return Err(ScanRefusal::Bad("it is no directory".into()));
                     }
                     let may_read = Some(MayRead::new(view.may_read_below(&place)));
-                    return Ok(Self { access: place.access, may_read, ..Self::named(service, path) });
+                    let shown = view.path_of(&place);
+                    return Ok(Self { access: place.access, may_read, ..Self::named(service, &shown) });
                 }
                 // Below it nothing is told of that the process does not know itself.
                 (None, _) if normal(path).starts_with(directory) => {

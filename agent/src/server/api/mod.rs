@@ -12,8 +12,8 @@ use axum::Json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::answer::Refusal;
+use super::{AppState, work_within};
 use crate::store::{ReadError, Reader, ServiceState};
 
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -53,13 +53,7 @@ impl AppState {
         // The semaphore is never closed; a permit that is not had is one waiter more.
         let permit = Arc::clone(&self.questions).acquire_owned().await;
         let reader = self.reader.clone();
-        let answer = tokio::task::spawn_blocking(move || {
-            // It is answered even when whoever asked has left.
-            let _permit = permit;
-            question(&reader)
-        });
-        let answer = answer.await;
-        Ok(answer.map_err(|error| Refusal::Store(error.to_string()))??)
+        Ok(work_within(permit, move || question(&reader)).await??)
     }
 
     /// Services: the store's, with what the pipeline sees now.
