@@ -130,3 +130,18 @@ pub(super) fn as_seen_within(path: PathBuf, root: Option<&Path>) -> PathBuf {
     let inside = root.and_then(|root| path.strip_prefix(root).ok()).map(|inside| Path::new("/").join(inside));
     inside.unwrap_or(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_agent_lacks_tells_nothing_of_a_process() {
+        let seen = |errno| Unseen::from(&ProcError::from(io::Error::from_raw_os_error(errno)));
+        assert_eq!(seen(libc::EMFILE), Unseen::Unknown);
+        assert_eq!(seen(libc::ENOMEM), Unseen::Unknown);
+        assert_eq!(seen(libc::ENOENT), Unseen::Gone);
+        assert_eq!(seen(libc::ESRCH), Unseen::Gone);
+        assert_eq!(Procfs::default().lineage(u32::MAX), Err(Unseen::Gone));
+    }
+}
