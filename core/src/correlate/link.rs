@@ -119,7 +119,7 @@ impl Correlator {
             return;
         }
         let call = Unbound { since, start, record, unit: origin.unit, ancestors: origin.ancestors };
-        let oldest = self.streams.called(made.pid, call).unwrap_or_else(|call| self.unbound.push(call));
+        let oldest = self.streams.called(made.pid, call).unwrap_or_else(|call| self.unbound.push(call, None));
         if let Some(oldest) = oldest {
             self.give_up(oldest, out);
         }

@@ -175,12 +175,12 @@ impl Correlator {
 
     /// Lets time pass: what waited long enough is pushed as it is.
     pub fn tick(&mut self, now: Time, around: &dyn Surroundings, out: &mut Vec<Record>) {
-        while let Some(unbound) = self.unbound.pop_ripe(now) {
+        while let Some(unbound) = self.unbound.pop_ripe(now, UNBOUND_FOR) {
             self.give_up(unbound, out);
         }
         let settlement = self.shared.tick(Some(now));
         self.settle_shared(settlement, out);
-        for unbound in self.streams.tick(Some(now)) {
+        while let Some(unbound) = self.streams.pop_ripe(Some(now)) {
             self.give_up(unbound, out);
         }
         for failed in self.failures.ripe(Some(now)) {
@@ -223,7 +223,7 @@ impl Correlator {
         }
         let settlement = self.shared.tick(None);
         self.settle_shared(settlement, out);
-        for unbound in self.streams.tick(None) {
+        while let Some(unbound) = self.streams.pop_ripe(None) {
             self.give_up(unbound, out);
         }
         while let Some(event) = self.exceptions.next(None) {

@@ -7,28 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use super::Unbound;
+use super::unbound::{Behind, Unbound, Waiting};
 use crate::connection::Info;
 use crate::exchange::{ConnId, Exchange};
 use crate::time::Time;
 
 /// Streams that may be open at a time, over all connections; of more, those that began first are forgotten.
 const OPEN_MAX: usize = 16_384;
-/// Calls that may wait for the responses of streams.
-const WAITING_MAX: usize = 10_000;
-/// How long they wait: a stream of events, or one whose end was lost, holds nothing back for good.
+/// How long calls wait for the responses of streams: one of events, or one whose end was lost, holds nothing back for good.
 const WAITS_FOR: Duration = Duration::from_secs(60);
 /// Numbers of HTTP/1 requests that turned their connection into one of HTTP/2.
 const REPLACED_MAX: usize = 1_024;
 /// Numbers given here; those of the kernel side count up from 1, those of pipelined requests from 2^63.
 const OWN: u64 = 1 << 62;
-
-struct Waiting {
-    pid: u32,
-    /// Streams with this number, or a lower one, had begun when the call was made.
-    last: u64,
-    call: Unbound,
-}
 
 /// All of them.
 #[derive(Default)]
@@ -38,7 +29,7 @@ pub(super) struct Streams {
     /// By number: connection, stream and process.
     open: BTreeMap<u64, (ConnId, u32, u32)>,
     by_pid: HashMap<u32, BTreeSet<u64>>,
-    waiting: VecDeque<Waiting>,
+    waiting: Waiting,
     replaced: VecDeque<u64>,
 }
 
@@ -94,12 +85,10 @@ impl Streams {
     /// A call without a request was made. It waits while streams of its process are open, perhaps in the place of one
     /// that is returned; else it is given back.
     pub(super) fn called(&mut self, pid: u32, call: Unbound) -> Result<Option<Unbound>, Unbound> {
-        let Some(last) = self.by_pid.get(&pid).and_then(|open| open.last().copied()) else {
+        let Some(stream) = self.by_pid.get(&pid).and_then(|open| open.last().copied()) else {
             return Err(call);
         };
-        let oldest = if self.waiting.len() >= WAITING_MAX { self.waiting.pop_front() } else { None };
-        self.waiting.push_back(Waiting { pid, last, call });
-        Ok(oldest.map(|waiting| waiting.call))
+        Ok(self.waiting.push(call, Some(Behind { pid, stream })))
     }
 
     /// A request has its response, whose head `writer` wrote, if that was made for it. Returns the calls that were
@@ -107,18 +96,11 @@ impl Streams {
     pub(super) fn ends(&mut self, request: u64, writer: Option<u64>) -> (Vec<Unbound>, Vec<Unbound>) {
         let pid = self.open.get(&request).map(|(.., pid)| *pid);
         self.forget(request);
-        let mut bound = Vec::new();
-        if let Some(unit) = writer {
-            let is_its = |call: &Unbound| call.unit == unit || call.ancestors.contains(&unit);
-            take(&mut self.waiting, |waiting| is_its(&waiting.call), &mut bound);
-        }
-        let mut settled = Vec::new();
-        if let Some(pid) = pid {
-            let first = self.by_pid.get(&pid).and_then(|open| open.first().copied());
-            let is_over =
-                |waiting: &Waiting| waiting.pid == pid && first.is_none_or(|first| first > waiting.last);
-            take(&mut self.waiting, is_over, &mut settled);
-        }
+        let bound = writer.map_or_else(Vec::new, |unit| self.waiting.take_of(unit));
+        let settled = pid.map_or_else(Vec::new, |pid| {
+            let open = self.by_pid.get(&pid).and_then(|open| open.first().copied());
+            self.waiting.take_before(pid, open)
+        });
         (bound, settled)
     }
 
@@ -133,25 +115,11 @@ impl Streams {
         }
     }
 
-    /// Calls that have waited long enough; all, without a time.
-    pub(super) fn tick(&mut self, now: Option<Time>) -> Vec<Unbound> {
-        let mut over = Vec::new();
-        let is_over = |waiting: &Waiting| now.is_none_or(|now| now.since(waiting.call.since) > WAITS_FOR);
-        take(&mut self.waiting, is_over, &mut over);
-        over
-    }
-}
-
-/// Moves the calls that are `wanted` to `to`, in their order.
-fn take(from: &mut VecDeque<Waiting>, wanted: impl Fn(&Waiting) -> bool, to: &mut Vec<Unbound>) {
-    if !from.iter().any(&wanted) {
-        return;
-    }
-    for waiting in std::mem::take(from) {
-        if wanted(&waiting) {
-            to.push(waiting.call);
-        } else {
-            from.push_back(waiting);
+    /// A call that has waited long enough; any, without a time.
+    pub(super) fn pop_ripe(&mut self, now: Option<Time>) -> Option<Unbound> {
+        match now {
+            Some(now) => self.waiting.pop_ripe(now, WAITS_FOR),
+            None => self.waiting.pop_oldest(),
         }
     }
 }
