@@ -287,6 +287,8 @@ pub(crate) struct Mentions {
     pub(crate) framework: bool,
     /// An application is made, or URL patterns are listed.
     pub(crate) application: bool,
+    /// It is Django's settings.
+    pub(crate) settings: bool,
 }
 
 const FRAMEWORK_WORDS: &[&str] = &[
@@ -442,5 +444,6 @@ fn mentions(text: &str) -> Mentions {
     Mentions {
         framework: FRAMEWORK_WORDS.iter().any(|word| text.contains(word)),
         application: APPLICATION_WORDS.iter().any(|word| text.contains(word)),
+        settings: text.contains("ROOT_URLCONF"),
     }
 }

@@ -62,7 +62,9 @@ pub(super) fn method<'a>(
                 None | Some(Value::Bool(true)) => Value::str("/"),
                 _ => Value::Unknown,
             };
+            let above = is_nested(args).then(|| parent_regex(args));
             let mut attrs = owner.attrs.borrow_mut();
+            attrs.extend(above.map(|above| ("parent_regex".into(), above)));
             attrs.insert("trailing_slash".into(), slash);
             attrs.insert("registry".into(), Value::list(Vec::new()));
             attrs.insert("is_default".into(), Value::Bool(is_default(owner, node)));
@@ -91,6 +93,36 @@ fn is_default(owner: &Rc<Object<'_>>, node: &Node<'_>) -> bool {
     }
 }
 
+/// A router of drf-nested-routers gets the router that it stands below first.
+fn is_nested(args: &Args<'_>) -> bool {
+    args.get(0, "parent_router").is_some_and(|parent| parent.node().is_some())
+}
+
+/// `NestedMixin.__init__`: what all prefixes of a nested router begin with.
+fn parent_regex<'a>(args: &Args<'a>) -> Value<'a> {
+    let (Some(parent), Some(Value::Str(prefix))) =
+        (args.get(0, "parent_router"), args.get(1, "parent_prefix"))
+    else {
+        return Value::Unknown;
+    };
+    let Some((parent, _)) = parent.node() else { return Value::Unknown };
+    let attr = |name: &str| parent.attrs.borrow().get(name).cloned();
+    let Some(registry) = attr("registry").and_then(|registry| registry.items()) else {
+        return Value::Unknown;
+    };
+    let of_prefix = registry
+        .iter()
+        .filter_map(Value::items)
+        .find(|entry| entry.first().and_then(Value::as_str).as_ref() == Some(&prefix));
+    let class = of_prefix.and_then(|entry| class_of(entry.get(1)?));
+    let above = attr("parent_regex").unwrap_or(Value::str("")).as_str();
+    // Without `lookup` the parameter is called `nested_1`, `nested_2`, ..
+    let lookup = args.named("lookup").and_then(|lookup| lookup.as_str());
+    let (Some(class), Some(above), Some(lookup)) = (class, above, lookup) else { return Value::Unknown };
+    let regex = lookup_regex(&class).replacen("(?P<", &format!("(?P<{lookup}_"), 1);
+    Value::str(format!("{above}{prefix}/{regex}/"))
+}
+
 /// The patterns of a router at this moment.
 pub(super) fn urls<'a>(interp: &mut Interp<'a>, router: &Value<'a>) -> Value<'a> {
     let Some((owner, _)) = router.node() else { return Value::Unknown };
@@ -100,15 +132,19 @@ pub(super) fn urls<'a>(interp: &mut Interp<'a>, router: &Value<'a>) -> Value<'a>
         return Value::Unknown;
     };
     let args = Args { site: owner.site, ..Args::default() };
+    let above = owner.attrs.borrow().get("parent_regex").cloned();
+    let above = above.unwrap_or(Value::str("")).as_str();
     let mut patterns = Vec::new();
     for entry in registry {
         let pair = entry.items().unwrap_or_default();
         let [prefix, viewset] = &pair[..] else { continue };
-        match (prefix.as_str(), class_of(viewset)) {
-            (Some(prefix), Some(class)) => {
+        match (prefix.as_str().zip(above.as_deref()), class_of(viewset)) {
+            (Some((prefix, above)), Some(class)) => {
+                let prefix = format!("{above}{prefix}");
                 viewset_patterns(interp, &prefix, &class, &slash, &args, &mut patterns);
             }
-            _ => interp.counters.add(Counter::UnknownPaths, 1),
+            // Counted where the patterns are included.
+            _ => patterns.push(Value::Unknown),
         }
     }
     if !matches!(attr("is_default"), Value::Bool(true)) {

@@ -164,6 +164,8 @@ fn node_kind(dotted: &str) -> Option<What> {
         ("aiohttp", "RouteTableDef") => What::AioTable,
         ("rest_framework" | "rest_framework_nested", "SimpleRouter" | "BaseRouter") => What::DrfRouter,
         ("rest_framework" | "rest_framework_nested", "DefaultRouter") => What::DrfDefaultRouter,
+        ("rest_framework_nested", "NestedSimpleRouter") => What::DrfRouter,
+        ("rest_framework_nested", "NestedDefaultRouter") => What::DrfDefaultRouter,
         ("litestar" | "starlite", "Litestar" | "Starlite") => What::Litestar,
         ("litestar" | "starlite", "Router") => What::LitestarRouter,
         ("sanic", "Sanic") => What::Sanic,

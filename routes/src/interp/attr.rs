@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use ruff_python_ast::Stmt;
+
 use super::{Frame, Interp};
 use crate::frameworks;
 use crate::limits::{Counter, MAX_ITEMS};
@@ -11,7 +13,10 @@ impl<'a> Interp<'a> {
     pub(crate) fn attr(&mut self, object: &Value<'a>, name: &str) -> Value<'a> {
         match object {
             Value::Module(module) => self.module_attr(&module.clone(), name),
-            Value::External(dotted) => Value::External(format!("{dotted}.{name}").into()),
+            Value::External(dotted) => match self.setting(dotted, name) {
+                Some(value) => value,
+                None => Value::External(format!("{dotted}.{name}").into()),
+            },
             Value::Class(class) => self.class_attr(class, name),
             Value::Object(_) => self.object_attr(object, name),
             Value::Function(function) => {
@@ -190,6 +195,7 @@ impl<'a> Interp<'a> {
                 let items = frameworks::iterate(self, &Value::Object(object.clone()));
                 items.or_else(|| object.attrs.borrow().get("__items__").and_then(Value::items))
             }
+            Value::Class(class) => members(&class),
             value => value.items(),
         }
     }
@@ -211,6 +217,20 @@ impl<'a> Interp<'a> {
 /// An attribute whose meaning is built in, to be called.
 pub(super) fn native<'a>(object: &Value<'a>, name: &str) -> Value<'a> {
     Value::Native(Rc::new((object.clone(), name.into())))
+}
+
+/// Members of an enumeration, in their order, as their plain values.
+fn members<'a>(class: &Rc<Class<'a>>) -> Option<Vec<Value<'a>>> {
+    let is_enumeration = |name: &Rc<str>| matches!(&**name, "enum.Enum" | "enum.StrEnum" | "enum.IntEnum");
+    if !class.externals().iter().any(is_enumeration) {
+        return None;
+    }
+    let name_of = |statement: &'a Stmt| match statement {
+        Stmt::Assign(assign) => assign.targets.first()?.as_name_expr().map(|name| name.id.as_str()),
+        _ => None,
+    };
+    let names = class.def.body.iter().filter_map(name_of).filter(|name| !name.starts_with('_'));
+    Some(names.map(|name| class.scope.get(name).unwrap_or_default()).collect())
 }
 
 /// Does the class read its fields from the environment (pydantic settings)?

@@ -249,6 +249,12 @@ impl<'a> Interp<'a> {
             (Value::Int(a), Operator::Sub, Value::Int(b)) => {
                 a.checked_sub(*b).map_or(Value::Unknown, Value::Int)
             }
+            (Value::Int(a), Operator::Mult, Value::Int(b)) => {
+                a.checked_mul(*b).map_or(Value::Unknown, Value::Int)
+            }
+            // Rounded towards minus infinity, unlike Rust's.
+            (Value::Int(a), Operator::FloorDiv, Value::Int(b)) if *b > 0 => Value::Int(a.div_euclid(*b)),
+            (Value::Int(a), Operator::Mod, Value::Int(b)) if *b > 0 => Value::Int(a.rem_euclid(*b)),
             (left, Operator::Add, right) => self.concatenated(left, right),
             (Value::Dict(a), Operator::BitOr, Value::Dict(b)) => {
                 let merged = a.borrow().iter().chain(b.borrow().iter()).take(MAX_ITEMS).cloned().collect();

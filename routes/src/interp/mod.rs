@@ -10,6 +10,7 @@ mod expr;
 mod factory;
 mod import;
 mod native;
+mod settings;
 mod stmt;
 
 use std::cell::RefCell;
@@ -66,6 +67,8 @@ pub(crate) struct Interp<'a> {
     factories: Vec<Factory>,
     /// Files of the tree that the application reads as data, relative to the root.
     pub(crate) data_files: BTreeSet<String>,
+    /// Modules of Django's settings, once they were asked for.
+    settings: Option<Vec<Rc<Module<'a>>>>,
 }
 
 /// A factory that ran on its own.
@@ -127,6 +130,7 @@ impl<'a> Interp<'a> {
             executed: HashSet::new(),
             factories: Vec::new(),
             data_files: BTreeSet::new(),
+            settings: None,
         }
     }
 

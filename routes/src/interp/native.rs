@@ -80,6 +80,9 @@ pub(super) fn builtin<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) 
             };
             match interp.attr(&first(), &name) {
                 Value::Unknown => args.positional.get(2).cloned().unwrap_or_default(),
+                found if interp.is_missing_setting(&found) => {
+                    args.positional.get(2).cloned().unwrap_or_default()
+                }
                 found => found,
             }
         }

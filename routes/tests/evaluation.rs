@@ -1,0 +1,96 @@
+//! What the evaluation follows: Django's settings, routers below routers, numbers and enumerations.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use apm_routes::{Options, Scan, scan};
+
+fn project(files: &[(&str, &str)], settings: Option<&str>) -> Scan {
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    for (path, text) in files {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("folders can be made");
+        fs::write(path, text).expect("files can be written");
+    }
+    let mut options = Options::new(directory.path());
+    options.environment =
+        settings.map(|name| [("DJANGO_SETTINGS_MODULE".to_owned(), Some(name.to_owned()))].into());
+    scan(&options).expect("the directory can be scanned")
+}
+
+fn templates(scan: &Scan) -> BTreeSet<&str> {
+    let known = scan.routes.iter().filter(|route| route.prefix_known);
+    known.map(|route| route.route.as_str()).collect()
+}
+
+const URLS: &str = "from django.conf import settings\nfrom django.urls import include, path\ndef view(request): ...\n\
+                    below = [path('a/', view)]\n\
+                    urlpatterns = [\n    path(settings.PREFIX, include(below)),\n    \
+                    path(f'{settings.OTHER}/b/', view),\n    \
+                    path(getattr(settings, 'MISSING', 'default/'), view),\n]\n\
+                    if settings.EXTRA:\n    urlpatterns += [path('extra/', view)]\n";
+
+#[test]
+fn settings_are_read() {
+    let settings = "ROOT_URLCONF = 'site.urls'\nPREFIX = 'api/'\nOTHER = 'x'\nEXTRA = True\n";
+    let scan = project(&[("site/settings.py", settings), ("site/urls.py", URLS)], None);
+    assert_eq!(templates(&scan), BTreeSet::from(["/api/a/", "/x/b/", "/default/", "/extra/"]));
+}
+
+#[test]
+fn settings_that_differ_are_decided_by_the_environment_alone() {
+    let files = [
+        ("site/__init__.py", ""),
+        ("site/settings/__init__.py", ""),
+        (
+            "site/settings/base.py",
+            "ROOT_URLCONF = 'site.urls'\nPREFIX = 'api/'\nOTHER = 'x'\nEXTRA = False\n",
+        ),
+        ("site/settings/production.py", "from .base import *\nPREFIX = 'v1/'\n"),
+        ("site/urls.py", URLS),
+    ];
+    let unsure = project(&files, None);
+    assert_eq!(templates(&unsure), BTreeSet::from(["/x/b/", "/default/"]));
+    let sure = project(&files, Some("site.settings.production"));
+    assert_eq!(templates(&sure), BTreeSet::from(["/v1/a/", "/x/b/", "/default/"]));
+}
+
+#[test]
+fn nested_routers_stand_below_what_their_parents_register() {
+    let urls = "from rest_framework import viewsets\nfrom rest_framework_nested import routers\n\
+                class Orders(viewsets.ReadOnlyModelViewSet):\n    lookup_field = 'number'\n    \
+                lookup_value_regex = '[0-9]+'\n\
+                class Lines(viewsets.ReadOnlyModelViewSet): ...\n\
+                class Notes(viewsets.ReadOnlyModelViewSet): ...\n\
+                router = routers.SimpleRouter()\nrouter.register('orders', Orders)\n\
+                lines = routers.NestedSimpleRouter(router, 'orders', lookup='order')\n\
+                lines.register('lines', Lines)\n\
+                notes = routers.NestedSimpleRouter(lines, 'lines', lookup='line')\n\
+                notes.register('notes', Notes)\n\
+                urlpatterns = router.urls + lines.urls + notes.urls\n";
+    let scan = project(&[("site/settings.py", "ROOT_URLCONF = 'site.urls'\n"), ("site/urls.py", urls)], None);
+    let expected = [
+        "/orders/",
+        "/orders/{number}/",
+        "/orders/{order_number}/lines/",
+        "/orders/{order_number}/lines/{pk}/",
+        "/orders/{order_number}/lines/{line_pk}/notes/",
+        "/orders/{order_number}/lines/{line_pk}/notes/{pk}/",
+    ];
+    assert_eq!(templates(&scan), BTreeSet::from(expected));
+}
+
+#[test]
+fn numbers_are_counted_with_and_enumerations_looped_over() {
+    let text = "from enum import Enum\nfrom fastapi import FastAPI\napp = FastAPI()\n\
+                class Kind(str, Enum):\n    old = 'old'\n    new = 'new'\n\
+                AREAS = ['a', 'b']\ndef view(): ...\n\
+                for n in range(4):\n    app.add_api_route(f'/{AREAS[n % 2]}/{n // 2}/{n * 10}', view)\n\
+                for kind in Kind:\n    app.add_api_route(f'/{kind.value}', view)\n";
+    let scan = project(&[("app.py", text)], None);
+    for path in ["/a/0/0", "/b/0/10", "/a/1/20", "/b/1/30", "/old", "/new"] {
+        assert!(templates(&scan).contains(path), "{path}: {:?}", templates(&scan));
+    }
+}
