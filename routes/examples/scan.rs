@@ -21,6 +21,14 @@ fn main() -> ExitCode {
                 {
                     println!("# {}:{} {:?}", app.file, app.line, app.names);
                 }
+                if route.gap {
+                    println!(
+                        "{:<9} (routes that are not known) below {}",
+                        route.framework.name(),
+                        route.route
+                    );
+                    continue;
+                }
                 let known = if route.prefix_known { "" } else { "  (prefix unknown)" };
                 let conditional = if route.conditional { "  (conditional)" } else { "" };
                 println!(

@@ -96,6 +96,9 @@ pub struct DiscoveredRoute {
     /// Which application of the tree serves it: routes of one application are tried in their order, applications in
     /// the order of this number.
     pub app: u32,
+    /// No route of its own: routes that the source does not tell lie somewhere below this path, those of another
+    /// package's URL patterns for one.
+    pub gap: bool,
     /// What the matcher tests a path against.
     pub pattern: Pattern,
 }
@@ -124,7 +127,8 @@ pub struct Application {
 /// Result of a scan.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
-    /// The routes, application by application, each in the order in which the framework would try them.
+    /// The routes, application by application, each in the order in which the framework would try them; with the gaps
+    /// between them.
     pub routes: Vec<DiscoveredRoute>,
     /// The applications that the routes belong to, by their number.
     pub apps: Vec<Application>,
@@ -138,7 +142,7 @@ impl Scan {
     /// Number of routes by framework name.
     pub fn by_framework(&self) -> BTreeMap<&'static str, usize> {
         let mut counts = BTreeMap::new();
-        for route in &self.routes {
+        for route in self.routes.iter().filter(|route| !route.gap) {
             *counts.entry(route.framework.name()).or_insert(0) += 1;
         }
         counts

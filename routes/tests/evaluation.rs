@@ -21,7 +21,7 @@ fn project(files: &[(&str, &str)], settings: Option<&str>) -> Scan {
 }
 
 fn templates(scan: &Scan) -> BTreeSet<&str> {
-    let known = scan.routes.iter().filter(|route| route.prefix_known);
+    let known = scan.routes.iter().filter(|route| route.prefix_known && !route.gap);
     known.map(|route| route.route.as_str()).collect()
 }
 

@@ -12,6 +12,11 @@ fn listing(app: &str) -> String {
     let scan = scanned(&fixture(app));
     let mut text = String::new();
     for route in &scan.routes {
+        if route.gap {
+            writeln!(text, "{} not known below {}", route.framework.name(), route.route)
+                .expect("a string takes it all");
+            continue;
+        }
         let kind = if route.websocket { " websocket" } else { "" };
         let conditional = if route.conditional { " conditional" } else { "" };
         writeln!(

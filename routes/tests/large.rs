@@ -78,7 +78,7 @@ fn check(app: &Large<'_>, reported: &[Row]) {
     let of_row = |row: &Row| key(&row.method, &row.route);
     let all: BTreeSet<_> = reported.iter().map(of_row).collect();
     let in_tree: BTreeSet<_> = reported.iter().filter(|row| row.file.is_some()).map(of_row).collect();
-    let found = || scan.routes.iter().filter(|route| route.app == own && route.prefix_known);
+    let found = || scan.routes.iter().filter(|route| route.app == own && route.prefix_known && !route.gap);
     let mut keys = BTreeSet::new();
     let mut certain = BTreeSet::new();
     for route in found() {

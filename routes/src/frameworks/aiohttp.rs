@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::handler::{Base, class_methods, class_of};
-use super::{Child, Entry, Handler, Node, Route, add, registering};
+use super::{Child, Entry, Handler, Node, Route, add, missed, registering};
 use crate::interp::Interp;
 use crate::limits::Counter;
 use crate::pattern::Part;
@@ -74,7 +74,7 @@ pub(super) fn method<'a>(
         "add_subapp" | "add_domain" => {
             let target = args.get(1, "subapp").or_else(|| args.named("app")).unwrap_or_default();
             let Some((object, _)) = target.node() else {
-                interp.counters.add(Counter::Opaque, 1);
+                missed(interp, node, Counter::Opaque, None);
                 return Some(Value::None);
             };
             let path = match args.get(0, "prefix") {
@@ -104,7 +104,7 @@ fn add_routes<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>) 
         return add(interp, node, Entry::Child(Child { path: None, object: object.clone(), conditional }));
     }
     let Some(items) = routes.items() else {
-        return interp.counters.add(Counter::Opaque, 1);
+        return missed(interp, node, Counter::Opaque, None);
     };
     for item in items {
         if item.node().is_some() {
@@ -112,7 +112,7 @@ fn add_routes<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>) 
             continue;
         }
         let Value::Object(object) = &item else {
-            interp.counters.add(Counter::UnknownPaths, 1);
+            missed(interp, node, Counter::UnknownPaths, None);
             continue;
         };
         let Kind::Opaque { callee, args } = &object.kind else { continue };
@@ -132,7 +132,7 @@ fn add_routes<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>) 
                 let handler = args.get(1, "handler").unwrap_or_default();
                 route(interp, node, &verb.to_uppercase(), args.get(0, "path"), &handler, args);
             }
-            _ => interp.counters.add(Counter::Opaque, 1),
+            _ => missed(interp, node, Counter::Opaque, None),
         }
     }
 }
@@ -146,7 +146,7 @@ fn route<'a>(
     args: &Args<'a>,
 ) {
     let Some(Value::Str(path)) = path else {
-        return interp.counters.add(Counter::UnknownPaths, 1);
+        return missed(interp, node, Counter::UnknownPaths, None);
     };
     let conditional = interp.uncertain > 0;
     let make = |methods, handler| {
@@ -173,7 +173,7 @@ fn route<'a>(
 
 fn fixed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, path: Option<Value<'a>>, args: &Args<'a>) {
     let Some(Value::Str(path)) = path else {
-        return interp.counters.add(Counter::UnknownPaths, 1);
+        return missed(interp, node, Counter::UnknownPaths, None);
     };
     let route = Route {
         methods: vec!["GET".into()],

@@ -159,6 +159,11 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
                 let mut walk = walk.below(path, conditional, framework);
                 flatten(interp, inner, &mut walk, out);
             }
+            Entry::Gap(below) => {
+                let mut path = prefix.clone();
+                path.extend(below);
+                emit_gap(interp, out, walk.framework, path);
+            }
         }
     }
 }
@@ -212,6 +217,7 @@ pub(super) fn emit(
             prefix_known: rendered.prefix_known,
             conditional: conditional || route.conditional,
             app: out.app,
+            gap: false,
             pattern: rendered.pattern.clone(),
         };
         let key =
@@ -219,5 +225,38 @@ pub(super) fn emit(
         if out.seen.insert(key) {
             out.routes.push(found);
         }
+    }
+}
+
+/// Puts out that routes which are not known lie below `path`.
+pub(super) fn emit_gap(interp: &mut Interp<'_>, out: &mut Output, framework: Framework, mut path: Vec<Part>) {
+    if !interp.step() || out.routes.len() >= interp.options.limits.routes {
+        return;
+    }
+    // What is known of it: the path up to what is not.
+    path.truncate(path.iter().position(|part| *part == Part::Unknown).unwrap_or(path.len()));
+    if path.iter().map(Part::len).sum::<usize>() > MAX_PATH {
+        path.clear();
+    }
+    path.push(Part::Rest);
+    let rendered = pattern::render(framework, &path, Slash::Exact);
+    let found = DiscoveredRoute {
+        framework,
+        method: "*".to_owned(),
+        route: rendered.route,
+        raw: rendered.raw,
+        file: String::new(),
+        line: 0,
+        function: String::new(),
+        websocket: false,
+        prefix_known: true,
+        conditional: false,
+        app: out.app,
+        gap: true,
+        pattern: rendered.pattern,
+    };
+    let is_known = |route: &DiscoveredRoute| route.app == found.app && route.gap && route.raw == found.raw;
+    if !out.routes.iter().any(is_known) {
+        out.routes.push(found);
     }
 }

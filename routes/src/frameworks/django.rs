@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
+use super::collect::emit_gap;
 use super::{Output, Route, django_views, emit};
 use crate::Framework;
 use crate::interp::Interp;
@@ -175,10 +176,7 @@ impl Walk<'_> {
         prefix: &[Part],
         conditional: bool,
     ) {
-        let Some(items) = patterns.items() else {
-            interp.counters.add(Counter::Opaque, 1);
-            return;
-        };
+        let Some(items) = patterns.items() else { return self.opaque(interp, prefix) };
         // A list can include itself.
         if self.depth > MAX_ROUTERS {
             return interp.counters.add(Counter::TooDeep, 1);
@@ -194,7 +192,7 @@ impl Walk<'_> {
                 let conditional = conditional || object.attrs.borrow().contains_key("conditional");
                 self.pattern(interp, callee, args, prefix, conditional);
             } else {
-                interp.counters.add(Counter::UnknownPaths, 1);
+                self.unknown(interp, prefix);
             }
         }
         self.depth -= 1;
@@ -217,7 +215,7 @@ impl Walk<'_> {
                 return self.patterns(interp, &patterns, &path, conditional);
             }
             "path" | "re_path" | "url" => {}
-            _ => return interp.counters.add(Counter::UnknownPaths, 1),
+            _ => return self.unknown(interp, &path),
         }
         let is_regex = name != "path";
         path.push(
@@ -229,10 +227,10 @@ impl Walk<'_> {
         );
         let view = args.get(1, "view").unwrap_or_default();
         if let Some(included) = as_include(&view) {
-            return self.included(interp, &included, &path, conditional, args);
+            return self.included(interp, &included, &path, conditional, args.site.file);
         }
         if path.last() == Some(&Part::Unknown) {
-            return interp.counters.add(Counter::UnknownPaths, 1);
+            return self.unknown(interp, &path);
         }
         for (methods, handler) in django_views::serving(&view, args.site) {
             let route =
@@ -247,12 +245,12 @@ impl Walk<'_> {
         included: &Value<'a>,
         path: &[Part],
         conditional: bool,
-        args: &Args<'a>,
+        file: usize,
     ) {
         match included {
-            Value::Str(dotted) => match interp.module_named(args.site.file, dotted) {
+            Value::Str(dotted) => match interp.module_named(file, dotted) {
                 Some(module) => self.module(interp, &module, path, conditional),
-                None => self.opaque(interp, path, conditional, args, dotted),
+                None => self.opaque(interp, path),
             },
             Value::Module(module) => self.module(interp, module, path, conditional),
             // (patterns or module, application namespace), as `include` and `admin.site.urls` take it
@@ -262,44 +260,28 @@ impl Walk<'_> {
                         let patterns = Value::Seq(inner);
                         self.patterns(interp, &patterns, path, conditional);
                     }
-                    first => self.included(interp, &first, path, conditional, args),
+                    first => self.included(interp, &first, path, conditional, file),
                 }
             }
             Value::Seq(_) => self.patterns(interp, included, path, conditional),
             Value::Object(_) => match interp.attr(included, "urlpatterns") {
                 patterns @ Value::Seq(_) => self.patterns(interp, &patterns, path, conditional),
-                _ => self.opaque(interp, path, conditional, args, ""),
+                _ => self.opaque(interp, path),
             },
-            Value::External(name) => self.opaque(interp, path, conditional, args, &name.clone()),
-            _ => self.opaque(interp, path, conditional, args, ""),
+            _ => self.opaque(interp, path),
         }
     }
 
-    /// URL patterns outside of the tree: all that lies below is theirs.
-    fn opaque(
-        &mut self,
-        interp: &mut Interp<'_>,
-        path: &[Part],
-        conditional: bool,
-        args: &Args<'_>,
-        name: &str,
-    ) {
+    /// URL patterns outside of the tree.
+    fn opaque(&mut self, interp: &mut Interp<'_>, path: &[Part]) {
         interp.counters.add(Counter::Opaque, 1);
-        if path.last() == Some(&Part::Unknown) {
-            return;
-        }
-        let mut path = path.to_vec();
-        path.push(Part::Rest);
-        let handler = super::Handler::outside(name, args.site);
-        let route = Route {
-            methods: Vec::new(),
-            path: Vec::new(),
-            handler,
-            websocket: false,
-            conditional,
-            slash: None,
-        };
-        emit(interp, self.out, Framework::Django, path, &route, conditional);
+        emit_gap(interp, self.out, Framework::Django, path.to_vec());
+    }
+
+    /// A pattern that is not known.
+    fn unknown(&mut self, interp: &mut Interp<'_>, path: &[Part]) {
+        interp.counters.add(Counter::UnknownPaths, 1);
+        emit_gap(interp, self.out, Framework::Django, path.to_vec());
     }
 }
 
@@ -309,6 +291,8 @@ fn as_include<'a>(view: &Value<'a>) -> Option<Value<'a>> {
         Value::Object(object) => included_by(object),
         Value::Seq(_) => Some(view.clone()),
         Value::External(name) if name.ends_with(".urls") => Some(view.clone()),
+        // `api.urls` of django-ninja and the like
+        Value::Native(of) if &*of.1 == "urls" => Some(view.clone()),
         _ => None,
     }
 }

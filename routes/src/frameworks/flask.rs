@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use super::collect::emit_gap;
 use super::handler::{Base, class_methods, class_of, noted};
 use super::{
-    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, methods_of, path_part, registering,
+    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, methods_of, missed, path_part,
+    registering,
 };
 use crate::interp::Interp;
 use crate::limits::Counter;
@@ -48,7 +50,9 @@ pub(super) fn method<'a>(
                     let conditional = interp.uncertain > 0;
                     add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional }));
                 }
-                None => interp.counters.add(Counter::Opaque, 1),
+                None => {
+                    missed(interp, node, Counter::Opaque, path_part(args.named("url_prefix")));
+                }
             }
         }
         // Hooks and handlers keep the function that they decorate.
@@ -93,7 +97,7 @@ fn init<'a>(interp: &mut Interp<'a>, node: &Node<'a>, args: &Args<'a>) {
         (None | Some(Value::None), None) => "/static".into(),
         (None | Some(Value::None), Some(Value::Str(folder))) => base(&folder),
         _ => {
-            interp.counters.add(Counter::UnknownPaths, 1);
+            missed(interp, node, Counter::UnknownPaths, None);
             return;
         }
     };
@@ -116,7 +120,7 @@ fn rule<'a>(
     args: &Args<'a>,
 ) {
     let Some(Value::Str(path)) = path else {
-        interp.counters.add(Counter::UnknownPaths, 1);
+        missed(interp, node, Counter::UnknownPaths, None);
         return;
     };
     let given = methods_of(args.named("methods").as_ref());
@@ -174,6 +178,10 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
                 let conditional = walk.conditional || child.conditional;
                 let mut walk = walk.below(prefix, conditional, walk.framework);
                 super::flatten(interp, inner, &mut walk, out);
+            }
+            Entry::Gap(below) => {
+                let path = below.first().map_or(prefix.clone(), |path| nested(&prefix, Some(path.clone())));
+                emit_gap(interp, out, walk.framework, path);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::handler::noted;
-use super::{Child, Entry, Handler, Node, Route, add, methods_of};
+use super::{Child, Entry, Handler, Node, Route, add, methods_of, missed};
 use crate::interp::Interp;
 use crate::limits::Counter;
 use crate::pattern::Part;
@@ -88,7 +88,7 @@ pub(super) fn method<'a>(
             if let Some(handlers) = handlers {
                 match handlers.items() {
                     Some(items) => items.iter().for_each(|item| register(interp, node, item)),
-                    None => interp.counters.add(Counter::Opaque, 1),
+                    None => missed(interp, node, Counter::Opaque, None),
                 }
             }
         }
@@ -123,10 +123,10 @@ fn register<'a>(interp: &mut Interp<'a>, node: &Node<'a>, value: &Value<'a>) {
         Value::Function(function) => {
             let handler = Handler::of(value, function.site);
             if !handles(interp, node, value, None, &handler) {
-                interp.counters.add(Counter::Opaque, 1);
+                missed(interp, node, Counter::Opaque, None);
             }
         }
-        _ => interp.counters.add(Counter::Opaque, 1),
+        _ => missed(interp, node, Counter::Opaque, None),
     }
 }
 
@@ -164,7 +164,7 @@ fn handles<'a>(
     let methods = methods_of(Some(methods)).unwrap_or_default();
     for path in paths.items().unwrap_or_else(|| vec![Value::Unknown]) {
         if path.as_str().is_none() {
-            interp.counters.add(Counter::UnknownPaths, 1);
+            missed(interp, node, Counter::UnknownPaths, None);
             continue;
         }
         let route = Route {

@@ -8,6 +8,7 @@ mod collect;
 mod django;
 mod django_views;
 mod drf;
+mod extensions;
 mod flask;
 mod handler;
 mod litestar;
@@ -20,6 +21,7 @@ use std::rc::Rc;
 
 use crate::Framework;
 use crate::interp::Interp;
+use crate::limits::Counter;
 use crate::pattern::{Part, Slash};
 use crate::value::{Args, Class, Kind, Object, Site, Value};
 pub(crate) use collect::collect;
@@ -116,6 +118,7 @@ impl<'a> Node<'a> {
             match &mut entry {
                 Entry::Route(route) => route.conditional |= is_elsewhere,
                 Entry::Child(child) => child.conditional |= is_elsewhere,
+                Entry::Gap(_) => {}
             }
             entry
         };
@@ -128,6 +131,8 @@ impl<'a> Node<'a> {
 pub(crate) enum Entry<'a> {
     Route(Route),
     Child(Child<'a>),
+    /// Routes that are not known lie below this path.
+    Gap(Vec<Part>),
 }
 
 /// A registered route, before its prefixes are known.
@@ -194,6 +199,7 @@ pub(crate) fn call_external<'a>(
         call_method(interp, &value, "__init__", args);
         return Some(value);
     }
+    extensions::handed(interp, name, args);
     match name.split('.').next()? {
         "django" => django::call(interp, name, args),
         "rest_framework" => drf::call(interp, name, args),
@@ -226,7 +232,16 @@ pub(crate) fn call_method<'a>(
             What::Tornado => tornado::method(interp, &owner, node, name, args),
         };
     }
+    if let Value::Object(of) = object
+        && let Kind::Opaque { callee, .. } = &of.kind
+    {
+        extensions::handed(interp, &callee.clone(), args);
+    }
     match (object, name) {
+        (Value::Object(list), "append" | "extend" | "insert") if starlette::is_routes(list) => {
+            starlette::add_to_routes(interp, list, name, args);
+            Some(Value::None)
+        }
         (Value::Class(_), "as_view") => {
             let mut positional = vec![object.clone()];
             positional.extend(args.positional.iter().cloned());
@@ -295,6 +310,9 @@ pub(crate) fn attr<'a>(interp: &mut Interp<'a>, object: &Value<'a>, name: &str) 
         (What::FastApi | What::Starlette | What::AioApp | What::Sanic, "router" | "app") => {
             Some(object.clone())
         }
+        (What::FastApi | What::ApiRouter | What::Starlette | What::StarletteRouter, "routes") => {
+            Some(starlette::routes(interp, object))
+        }
         (What::DrfRouter | What::DrfDefaultRouter, "urls") => Some(drf::urls(interp, object)),
         (What::Litestar, "asgi_handler") => Some(object.clone()),
         (_, "prefix" | "url_prefix" | "path") => match &*node.prefix.borrow() {
@@ -323,6 +341,12 @@ fn add<'a>(interp: &Interp<'a>, node: &Node<'a>, entry: Entry<'a>) {
         inner.attached.set(true);
     }
     node.entries.borrow_mut().push((interp.run, entry));
+}
+
+/// Counts what is not known of a node, and notes that routes lie below `path` which are not told.
+fn missed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, counter: Counter, path: Option<Part>) {
+    interp.counters.add(counter, 1);
+    add(interp, node, Entry::Gap(path.into_iter().collect()));
 }
 
 /// A path argument as a part; counted where it is not known.

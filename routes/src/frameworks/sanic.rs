@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use super::collect::emit_gap;
 use super::handler::{Base, class_methods, class_of};
 use super::{
-    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, methods_of, path_part, registering,
+    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, methods_of, missed, path_part,
+    registering,
 };
 use crate::interp::Interp;
 use crate::limits::{Counter, MAX_ROUTERS};
@@ -121,7 +123,7 @@ fn include<'a>(
     }
     match blueprint.items() {
         Some(items) => items.iter().for_each(|item| include(interp, node, item, path.clone(), depth + 1)),
-        None => interp.counters.add(Counter::Opaque, 1),
+        None => missed(interp, node, Counter::Opaque, path),
     }
 }
 
@@ -133,7 +135,7 @@ fn route<'a>(
     args: &Args<'a>,
 ) {
     let Some(Value::Str(path)) = path else {
-        return interp.counters.add(Counter::UnknownPaths, 1);
+        return missed(interp, node, Counter::UnknownPaths, None);
     };
     let given = methods_of(args.named("methods").as_ref());
     let conditional = interp.uncertain > 0;
@@ -173,7 +175,7 @@ fn route<'a>(
 /// `app.static(uri, file_or_directory)`: a file where the name looks like one, else all below.
 fn fixed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, args: &Args<'a>) {
     let Some(Value::Str(path)) = args.get(0, "uri") else {
-        return interp.counters.add(Counter::UnknownPaths, 1);
+        return missed(interp, node, Counter::UnknownPaths, None);
     };
     let is_file = path.rsplit('/').next().is_some_and(|name| name.contains('.'));
     let text = Part::Text(if is_file { path.clone() } else { path.trim_end_matches('/').into() });
@@ -218,6 +220,10 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
                     ..walk.below(path, conditional, walk.framework)
                 };
                 super::flatten(interp, inner, &mut walk, out);
+            }
+            Entry::Gap(below) => {
+                let path = version.clone().into_iter().chain(prefix.clone()).chain(below).collect();
+                emit_gap(interp, out, walk.framework, path);
             }
         }
     }

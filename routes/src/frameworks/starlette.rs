@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::handler::{Base, class_methods, class_of, under_wrappers};
-use super::{Child, Entry, Handler, Node, Route, What, add, methods_of, path_part, registering};
+use super::{Child, Entry, Handler, Node, Route, What, add, methods_of, missed, path_part, registering};
 use crate::interp::Interp;
 use crate::limits::{Counter, MAX_ROUTERS};
 use crate::pattern::{Part, Slash};
@@ -129,13 +129,13 @@ fn add_listed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>, 
     }
     let Some(items) = routes.items() else {
         if !matches!(routes, Value::None) {
-            interp.counters.add(Counter::Opaque, 1);
+            missed(interp, node, Counter::Opaque, None);
         }
         return;
     };
     for item in items {
         let Value::Object(object) = &item else {
-            interp.counters.add(Counter::UnknownPaths, 1);
+            missed(interp, node, Counter::UnknownPaths, None);
             continue;
         };
         let Kind::Opaque { callee, args } = &object.kind else { continue };
@@ -161,8 +161,37 @@ fn add_listed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, routes: &Value<'a>, 
                 let target = args.get(1, "app").unwrap_or_default();
                 include(interp, node, &target, None);
             }
-            _ => interp.counters.add(Counter::Opaque, 1),
+            _ => {
+                missed(interp, node, Counter::Opaque, None);
+            }
         }
+    }
+}
+
+/// `app.routes`, the list.
+pub(super) fn routes<'a>(interp: &mut Interp<'a>, owner: &Value<'a>) -> Value<'a> {
+    let args = Args { positional: vec![owner.clone()], ..Args::default() };
+    let site = args.site;
+    Value::Object(interp.object(None, Kind::Opaque { callee: "@routes".into(), args }, site))
+}
+
+pub(super) fn is_routes(object: &Object<'_>) -> bool {
+    matches!(&object.kind, Kind::Opaque { callee, .. } if &**callee == "@routes")
+}
+
+/// `app.routes.append(Mount(...))`
+pub(super) fn add_to_routes<'a>(interp: &mut Interp<'a>, list: &Object<'a>, how: &str, args: &Args<'a>) {
+    let Kind::Opaque { args: of, .. } = &list.kind else { return };
+    let Some((_, node)) = of.positional.first().and_then(Value::node) else { return };
+    let value = args.positional.last().cloned().unwrap_or_default();
+    let before = node.entries.borrow().len();
+    let routes = if how == "extend" { value } else { Value::list(vec![value]) };
+    add_listed(interp, node, &routes, 0);
+    // What is put elsewhere than at the start or the end is taken to be at the start.
+    if how == "insert" {
+        let mut entries = node.entries.borrow_mut();
+        let added = entries.len() - before;
+        entries.rotate_right(added);
     }
 }
 
@@ -184,7 +213,7 @@ fn route<'a>(
     is_plain: bool,
 ) {
     let Some(Value::Str(path)) = path else {
-        interp.counters.add(Counter::UnknownPaths, 1);
+        missed(interp, node, Counter::UnknownPaths, None);
         return;
     };
     let mut methods = methods_of(args.named("methods").as_ref());
@@ -230,7 +259,7 @@ fn websocket<'a>(
     args: &Args<'a>,
 ) {
     let Some(Value::Str(path)) = path else {
-        interp.counters.add(Counter::UnknownPaths, 1);
+        missed(interp, node, Counter::UnknownPaths, None);
         return;
     };
     let route = Route {
@@ -246,7 +275,7 @@ fn websocket<'a>(
 
 fn include<'a>(interp: &mut Interp<'a>, node: &Node<'a>, router: &Value<'a>, path: Option<Part>) {
     let Some((object, _)) = router.node() else {
-        interp.counters.add(Counter::Opaque, 1);
+        missed(interp, node, Counter::Opaque, path);
         return;
     };
     add(
@@ -277,7 +306,7 @@ fn mount<'a>(
     }
     // Static files, or an application that is not known: all that lies below is its own.
     if matches!(path, Part::Unknown) {
-        interp.counters.add(Counter::UnknownPaths, 1);
+        missed(interp, node, Counter::UnknownPaths, None);
         return;
     }
     interp.counters.add(Counter::Opaque, 1);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::handler::{Base, class_methods};
-use super::{Entry, Handler, Node, Route, add};
+use super::{Entry, Handler, Node, Route, add, missed};
 use crate::interp::Interp;
 use crate::limits::Counter;
 use crate::pattern::Part;
@@ -24,7 +24,7 @@ pub(super) fn method<'a>(
     match handlers.as_ref().map(Value::items) {
         Some(Some(items)) => items.iter().for_each(|item| rule(interp, node, item, args.site)),
         None => {}
-        Some(None) => interp.counters.add(Counter::Opaque, 1),
+        Some(None) => missed(interp, node, Counter::Opaque, None),
     }
     Some(Value::None)
 }
@@ -43,7 +43,7 @@ fn rule<'a>(interp: &mut Interp<'a>, node: &Node<'a>, item: &Value<'a>, site: Si
         _ => (None, None, site),
     };
     let (Some(Value::Str(pattern)), Some(handler)) = (pattern, handler) else {
-        return interp.counters.add(Counter::UnknownPaths, 1);
+        return missed(interp, node, Counter::UnknownPaths, None);
     };
     let conditional = interp.uncertain > 0;
     let make = |methods, handler, websocket| {

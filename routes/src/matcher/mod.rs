@@ -1,14 +1,16 @@
 //! From a request to its route, as the framework would find it.
 
+mod gap;
 mod order;
 mod test;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use gap::Gap;
 use regex_lite::Regex;
 
-use crate::pattern::{Converter, Slash, Token, regex_source};
+use crate::pattern::{Converter, Pattern, Slash, Token, regex_source};
 use crate::{DiscoveredRoute, Framework};
 
 /// What a framework would do with a request.
@@ -20,7 +22,7 @@ pub enum Lookup<'r> {
     Redirect(&'r DiscoveredRoute),
     /// The path is this route's, the method is not: 405.
     MethodNotAllowed(&'r DiscoveredRoute),
-    /// No route.
+    /// No route, or one that the source does not tell.
     None,
 }
 
@@ -49,6 +51,8 @@ struct App {
     by_segment: HashMap<String, Vec<usize>>,
     /// Positions of the others.
     any_segment: Vec<usize>,
+    /// Where there are routes that the source does not tell.
+    gaps: Vec<Gap>,
 }
 
 #[derive(Debug)]
@@ -61,13 +65,10 @@ struct Candidate {
 
 impl Matcher {
     /// Prepares the routes, in the order in which a scan gave them. Those with an unknown prefix, and those whose
-    /// regular expression cannot be tested, never match.
+    /// regular expression cannot be tested, never match; nor does a route where one that is not known may be meant.
     pub fn new(routes: Vec<DiscoveredRoute>) -> Self {
         let mut by_app: Vec<(u32, Vec<usize>)> = Vec::new();
         for (index, route) in routes.iter().enumerate() {
-            if !route.prefix_known {
-                continue;
-            }
             match by_app.iter_mut().find(|(app, _)| *app == route.app) {
                 Some((_, indices)) => indices.push(index),
                 None => by_app.push((route.app, vec![index])),
@@ -108,15 +109,14 @@ impl Matcher {
 
 impl App {
     fn new(routes: &[DiscoveredRoute], mut indices: Vec<usize>) -> Self {
+        let gaps = Gap::all(routes, &indices);
+        indices.retain(|&index| routes[index].prefix_known && !routes[index].gap);
         order::sort(routes, &mut indices);
-        let mut app = Self { candidates: Vec::new(), by_segment: HashMap::new(), any_segment: Vec::new() };
+        let mut app =
+            Self { candidates: Vec::new(), by_segment: HashMap::new(), any_segment: Vec::new(), gaps };
         for index in indices {
             let pattern = &routes[index].pattern;
-            let needs_regex = pattern
-                .tokens
-                .iter()
-                .any(|token| matches!(token, Token::Regex(_) | Token::Param(Converter::Regex(_))));
-            let regex = match needs_regex.then(|| Regex::new(&regex_source(pattern))) {
+            let regex = match regex_of(pattern) {
                 None => None,
                 Some(Ok(regex)) => Some(regex),
                 Some(Err(_)) => continue,
@@ -133,9 +133,15 @@ impl App {
 
     fn lookup<'r>(&self, routes: &'r [DiscoveredRoute], method: &str, path: &str) -> Lookup<'r> {
         let mut not_allowed = Lookup::None;
-        for route in self.matching(routes, path) {
+        for (index, route, is_as_spelled) in self.matching(routes, path) {
+            if self.may_be_another(index, route, path) {
+                return not_allowed;
+            }
             if allows(route, method) {
-                return Lookup::Route(route);
+                return if is_as_spelled { Lookup::Route(route) } else { Lookup::Redirect(route) };
+            }
+            if !is_as_spelled {
+                continue;
             }
             // Another method on a WebSocket's path: for Starlette there is nothing, for the others it is a wrong method.
             let is_nothing =
@@ -163,12 +169,12 @@ impl App {
         };
         let adds_slash = !path.ends_with('/');
         let mut not_allowed = Lookup::None;
-        for route in self.matching(routes, &other) {
+        for (index, route, _) in self.matching(routes, &other) {
+            if self.may_be_another(index, route, &other) {
+                return not_allowed;
+            }
             match route.pattern.slash {
                 Slash::Redirect if !route.websocket => return Lookup::Redirect(route),
-                Slash::RedirectToSlash if adds_slash && allows(route, method) => {
-                    return Lookup::Redirect(route);
-                }
                 // What follows a slash may be nothing, but the slash must be there.
                 Slash::Ignored if adds_slash && ends_in_path(&route.pattern.tokens) => {}
                 Slash::Ignored if allows(route, method) => return Lookup::Route(route),
@@ -181,24 +187,46 @@ impl App {
         not_allowed
     }
 
-    /// Routes whose path this is, in order.
+    /// Routes whose path this is, in order, with whether it is spelled as they are: a rule that redirects to its slash takes
+    /// its turn (Werkzeug's `StateMachineMatcher`).
     fn matching<'s, 'r: 's>(
         &'s self,
         routes: &'r [DiscoveredRoute],
         path: &'s str,
-    ) -> impl Iterator<Item = &'r DiscoveredRoute> + 's {
+    ) -> impl Iterator<Item = (usize, &'r DiscoveredRoute, bool)> + 's {
+        let with_slash = (!path.ends_with('/')).then(|| format!("{path}/"));
         let segment = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or("");
         let exact = self.by_segment.get(segment).map_or(&[][..], Vec::as_slice);
         Merged(exact, &self.any_segment).filter_map(move |position| {
             let candidate = &self.candidates[position];
             let route = &routes[candidate.route];
-            let is_match = match &candidate.regex {
+            let is_match = |path: &str| match &candidate.regex {
                 Some(regex) => regex.is_match(path),
                 None => test::matches(&route.pattern, path),
             };
-            is_match.then_some(route)
+            let redirects = || {
+                let with_slash =
+                    with_slash.as_deref().filter(|_| route.pattern.slash == Slash::RedirectToSlash);
+                with_slash.is_some_and(is_match)
+            };
+            let is_as_spelled = is_match(path);
+            (is_as_spelled || redirects()).then_some((candidate.route, route, is_as_spelled))
         })
     }
+
+    /// May a route that the source does not tell come before the one that was found?
+    fn may_be_another(&self, index: usize, route: &DiscoveredRoute, path: &str) -> bool {
+        self.gaps.iter().any(|gap| gap.hides(index, route, path))
+    }
+}
+
+/// The regular expression that a pattern takes to be tested; `None` where it takes none.
+fn regex_of(pattern: &Pattern) -> Option<Result<Regex, regex_lite::Error>> {
+    let needs_regex = pattern
+        .tokens
+        .iter()
+        .any(|token| matches!(token, Token::Regex(_) | Token::Param(Converter::Regex(_))));
+    needs_regex.then(|| Regex::new(&regex_source(pattern)))
 }
 
 /// Two ascending lists as one.

@@ -202,7 +202,7 @@ fn to_store(scan: &Scan, routes: &[DiscoveredRoute]) -> SourceScan {
     };
     let met = scan.counters.iter().filter(|(_, count)| *count > 0);
     SourceScan {
-        routes: routes.iter().filter(|route| route.prefix_known).map(row).collect(),
+        routes: routes.iter().filter(|route| route.prefix_known && !route.gap).map(row).collect(),
         counters: met.map(|(counter, count)| (counter.name().to_owned(), count)).collect::<BTreeMap<_, _>>(),
     }
 }
@@ -320,7 +320,8 @@ impl Worker {
         let Some(chosen) = trees.iter().find(has_routes).or(trees.first()) else { return };
         let own = of(chosen);
         let shown = chosen.tree.shown.to_string_lossy();
-        tracing::info!("{service}: {} routes found in {shown}", own.routes.len());
+        let found = own.routes.iter().filter(|route| !route.gap).count();
+        tracing::info!("{service}: {found} routes found in {shown}");
         if is_to_store
             && let Err(error) =
                 self.writer.replace_discovered(service, &shown, to_store(&chosen.read.scan, &own.routes))
