@@ -310,7 +310,7 @@ impl Correlator {
         let service = around.service(finished.pid);
         let route = around
             .route_from_source(&service, &http.method, &http.path)
-            .unwrap_or_else(|| self.routes.route(&service, &http.path));
+            .unwrap_or_else(|| self.routes.route(&service, &http.path, http.status != 404));
         let mut request = self.streams.request_of(finished.conn.id, http.stream, exchange.origin.request);
         let method = self.routes.method(&http.method);
         let mut event = rows::event(finished, method, http, &service, &route, around);

@@ -55,11 +55,21 @@ pub struct Limits {
     pub established: u32,
     /// Segments told apart; deeper ones are `{rest}`.
     pub depth: usize,
+    /// Routes per service of paths that were never found, besides the others.
+    pub missing: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { services: 256, routes: 1000, nodes: 10_000, words: 40, established: 8, depth: 12 }
+        Self {
+            services: 256,
+            routes: 1000,
+            nodes: 10_000,
+            words: 40,
+            established: 8,
+            depth: 12,
+            missing: 100,
+        }
     }
 }
 
@@ -74,6 +84,13 @@ pub struct RouteTable {
 
 #[derive(Debug, Default)]
 struct Service {
+    found: Tree,
+    /// Of paths that were answered 404 alone: those that scanners try have no part in what the others look like.
+    missing: Tree,
+}
+
+#[derive(Debug, Default)]
+struct Tree {
     root: Node,
     routes: usize,
     nodes: usize,
@@ -106,12 +123,13 @@ impl RouteTable {
         Self { limits, ..Self::default() }
     }
 
-    /// The route of a request of `service` for `path` (without query string, as sent).
+    /// The route of a request of `service` for `path` (without query string, as sent), which was `found` unless it was
+    /// answered 404.
     ///
     /// The answer for a path may become coarser as more paths are seen, never finer. All methods share the shape of a
     /// path. A path that is no absolute path (`*`, the authority of CONNECT) is its
     /// own route while there is room.
-    pub fn route(&mut self, service: &str, path: &str) -> Arc<str> {
+    pub fn route(&mut self, service: &str, path: &str, found: bool) -> Arc<str> {
         let other = Arc::clone(self.other.get_or_insert_with(|| OTHER.into()));
         if !self.services.contains_key(service) {
             if self.services.len() >= self.limits.services {
@@ -120,7 +138,7 @@ impl RouteTable {
             self.services.insert(service.into(), Service::default());
         }
         let Some(known) = self.services.get_mut(service) else { return other };
-        known.route(path, &self.limits).unwrap_or(other)
+        known.route(path, found, &self.limits).unwrap_or(other)
     }
 
     /// The method that a request is counted under: its own, unless clients made up too many.
@@ -137,11 +155,38 @@ impl RouteTable {
 
     /// Routes told apart for `service`, [`OTHER`] not counted.
     pub fn count(&self, service: &str) -> usize {
-        self.services.get(service).map_or(0, |s| s.routes)
+        self.services.get(service).map_or(0, |s| s.found.routes + s.missing.routes)
     }
 }
 
 impl Service {
+    fn route(&mut self, path: &str, found: bool, limits: &Limits) -> Option<Arc<str>> {
+        if found {
+            return self.found.route(path, limits);
+        }
+        // What does not exist below a route that does is that route's.
+        self.found.known(path, limits).or_else(|| {
+            let limits = Limits { routes: limits.missing, nodes: limits.missing * 10, ..*limits };
+            self.missing.route(path, &limits)
+        })
+    }
+}
+
+impl Tree {
+    /// The route of a path, if it has one already.
+    fn known(&self, path: &str, limits: &Limits) -> Option<Arc<str>> {
+        let mut node = &self.root;
+        for (depth, segment) in path.strip_prefix('/').unwrap_or(path).split('/').enumerate() {
+            if depth >= limits.depth {
+                node = node.children.get(REST)?;
+                break;
+            }
+            let key = placeholder(segment).unwrap_or(segment);
+            node = node.children.get(key).or_else(|| node.children.get(NAME))?;
+        }
+        node.route.clone()
+    }
+
     fn route(&mut self, path: &str, limits: &Limits) -> Option<Arc<str>> {
         let mut node = &mut self.root;
         let mut template = String::new();
@@ -218,7 +263,7 @@ mod tests {
     use super::*;
 
     fn routes(table: &mut RouteTable, paths: &[&str]) -> Vec<String> {
-        paths.iter().map(|p| table.route("s", p).to_string()).collect()
+        paths.iter().map(|p| table.route("s", p, true).to_string()).collect()
     }
 
     #[test]
@@ -234,10 +279,10 @@ mod tests {
     fn a_place_with_many_words_becomes_a_parameter_for_the_rare_ones() {
         let mut table = RouteTable::default();
         for _ in 0..8 {
-            table.route("s", "/users/me");
+            table.route("s", "/users/me", true);
         }
         for i in 0..40 {
-            table.route("s", &format!("/users/bob{}", char::from(b'A' + i)));
+            table.route("s", &format!("/users/bob{}", char::from(b'A' + i)), true);
         }
         assert_eq!(
             routes(&mut table, &["/users/alice", "/users/me", "/users/bobA"]),
@@ -250,6 +295,30 @@ mod tests {
     fn beyond_the_cap_routes_go_into_the_named_bucket_and_known_ones_stay() {
         let mut table = RouteTable::with_limits(Limits { routes: 2, ..Limits::default() });
         assert_eq!(routes(&mut table, &["/a", "/b", "/c", "/a"]), ["/a", "/b", OTHER, "/a"]);
+    }
+
+    #[test]
+    fn paths_that_do_not_exist_leave_the_others_their_places_and_names() {
+        let mut table = RouteTable::default();
+        table.route("s", "/items/7", true);
+        let mut random = 3;
+        let missing: std::collections::BTreeSet<_> = (0..10_000)
+            .map(|n| match n % 3 {
+                0 => format!("/{}.php", word(&mut random)),
+                1 => format!("/{}/{}", word(&mut random), word(&mut random)),
+                _ => format!("/{n:x}x/{}/{}", word(&mut random), word(&mut random)),
+            })
+            .map(|path| table.route("s", &path, false))
+            .collect();
+        // Some were told apart until their place became a parameter.
+        assert!(missing.len() < 2 * Limits::default().missing, "{}", missing.len());
+        assert!(table.count("s") <= Limits::default().missing + 1, "{}", table.count("s"));
+        assert_eq!(&*table.route("s", "/items/8", false), "/items/{id}");
+        let real: Vec<_> = (0..30).map(|n| format!("/page{n}/list")).collect();
+        for path in &real {
+            assert_eq!(&*table.route("s", path, true), path);
+            assert_eq!(&*table.route("s", path, false), path);
+        }
     }
 
     #[test]
@@ -273,20 +342,20 @@ mod tests {
     #[test]
     fn services_do_not_share_routes_and_are_capped() {
         let mut table = RouteTable::with_limits(Limits { services: 1, ..Limits::default() });
-        assert_eq!(&*table.route("s", "/a"), "/a");
-        assert_eq!(&*table.route("t", "/a"), OTHER);
+        assert_eq!(&*table.route("s", "/a", true), "/a");
+        assert_eq!(&*table.route("t", "/a", true), OTHER);
     }
 
     proptest! {
         /// Whatever is asked, the caps hold, the counts are true, and the same question gets the same answer next.
         #[test]
         fn caps_hold(paths in prop::collection::vec("(/[a-d0-9]{0,3}){0,5}", 1..200)) {
-            let limits = Limits { routes: 20, nodes: 50, words: 3, established: 2, depth: 3, services: 1 };
+            let limits = Limits { routes: 20, nodes: 50, words: 3, established: 2, depth: 3, services: 1, missing: 5 };
             let mut table = RouteTable::with_limits(limits);
             for path in &paths {
-                let route = table.route("s", path);
-                prop_assert_eq!(&route, &table.route("s", path));
-                let service = &table.services["s"];
+                let route = table.route("s", path, true);
+                prop_assert_eq!(&route, &table.route("s", path, true));
+                let service = &table.services["s"].found;
                 let (routes, nodes) = service.root.size();
                 prop_assert_eq!((service.routes, service.nodes), (routes, nodes - 1));
                 prop_assert!(routes <= 20 && nodes <= 51);
@@ -321,7 +390,7 @@ mod tests {
                 4 => format!("/people/{a}/photos/{b}"),
                 _ => format!("/orders/2026-{:02}-{:02}/{r}", 1 + n % 12, 1 + n % 28),
             };
-            let route = table.route("s", &path);
+            let route = table.route("s", &path, true);
             assert_ne!(&*route, OTHER, "{path}");
             if n >= 50_000 {
                 last.insert(route);
@@ -349,10 +418,10 @@ mod tests {
                     _ => format!("/{}", word(&mut random)),
                 })
                 .collect();
-            all.insert(table.route("s", &path));
+            all.insert(table.route("s", &path, true));
         }
         let limits = Limits::default();
-        let (routes, nodes) = table.services["s"].root.size();
+        let (routes, nodes) = table.services["s"].found.root.size();
         assert!(table.count("s") <= limits.routes && routes <= limits.routes && nodes <= limits.nodes + 1);
         assert!(all.iter().any(|route| &**route == OTHER), "the rest has a name");
     }
