@@ -20,12 +20,16 @@ export function listen(): void {
 
 /** The filter stands on the overview: from elsewhere the page goes there first. */
 function toFilter(): void {
-  const box = () => document.querySelector<HTMLInputElement>("#filter");
-  if (!box()) go({ view: "overview" });
-  requestAnimationFrame(() => {
-    box()?.focus();
-    box()?.select();
-  });
+  const take = () => {
+    const box = document.querySelector<HTMLInputElement>("#filter");
+    box?.focus();
+    box?.select();
+    return box !== null;
+  };
+  // At once where it is there: what is typed next is for it.
+  if (take()) return;
+  go({ view: "overview" });
+  requestAnimationFrame(take);
 }
 
 /** One step: a filter is dropped, then an open error closed, then a route left. */

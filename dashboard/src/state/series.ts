@@ -15,7 +15,8 @@ export function bucketFor(w: number): number {
 
 export interface Series {
   ts: number[];
-  rps: number[];
+  /** Null where the agent did not run, as far as it can be told. */
+  rps: (number | null)[];
   /** Null where there was no request to fail or to take time. */
   errorRate: (number | null)[];
   avg: (number | null)[];
@@ -26,9 +27,10 @@ export interface Series {
 
 /**
  * Fills `points` to every whole bucket of the window that ends at `now`. The bucket that is still filling and the one
- * that the window cuts are left out: their rates would read too low.
+ * that the window cuts are left out: their rates would read too low. An empty bucket from before `since`, when the agent
+ * started, is not known: whether an earlier run saw no traffic then, or none was watching.
  */
-export function fill(points: readonly Point[], bucket: number, w: number, now: number): Series {
+export function fill(points: readonly Point[], bucket: number, w: number, now: number, since = 0): Series {
   const first = Math.ceil((now - w) / bucket) * bucket;
   const last = Math.floor(now / bucket) * bucket - bucket;
   const by = new Map(points.map((point) => [Math.round(point.ts), point]));
@@ -36,7 +38,7 @@ export function fill(points: readonly Point[], bucket: number, w: number, now: n
   for (let ts = first; ts <= last; ts += bucket) {
     const point = by.get(ts);
     out.ts.push(ts);
-    out.rps.push(point?.rps ?? 0);
+    out.rps.push(point?.rps ?? (ts + bucket <= since ? null : 0));
     out.errorRate.push(point?.error_rate ?? null);
     out.avg.push(point?.avg_ms ?? null);
     out.p50.push(point?.p50_ms ?? null);

@@ -73,9 +73,10 @@ export class Answers {
       rps: s.rps,
       avg_duration_ms: s.avg_ms,
       max_duration_ms: s.max_ms,
-      p50_ms: s.p50_ms,
-      p95_ms: s.p95_ms,
-      p99_ms: s.p99_ms,
+      // The agent says 0 where there was no request.
+      p50_ms: s.p50_ms ?? 0,
+      p95_ms: s.p95_ms ?? 0,
+      p99_ms: s.p99_ms ?? 0,
     };
   }
 

@@ -121,6 +121,22 @@ test("/ filters, arrows walk, Enter opens, Esc steps back", async () => {
   await eventually(() => page.inputValue("#filter"), "");
 });
 
+test("a window without requests has no percentiles", async () => {
+  await open("?service=unknown", "#routes .empty");
+  const words = async (tile: string) => (await text(`[data-tile=${tile}]`)).split(/\s+/).join(" ").trim();
+  await eventually(() => words("error_rate"), "Error rate – 0 errors");
+  expect(await words("avg")).toBe("Average latency –");
+});
+
+test("what is typed right behind / goes into the filter", async () => {
+  await open("", "#routes tbody tr");
+  const focused = await page.evaluate(() => {
+    document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "/", bubbles: true }));
+    return document.activeElement?.id;
+  });
+  expect(focused).toBe("filter");
+});
+
 test("the project tree filters by folder, and the folder's figures stand above the routes", async () => {
   await open("", "#tree .branch");
   await page.click("#tree button[aria-label='Filter routes by api']");

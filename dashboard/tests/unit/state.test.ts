@@ -51,6 +51,12 @@ test("empty buckets read as no traffic and no latency; the open bucket and the c
   expect(series.avg).toEqual([null, 3, 3, null]);
 });
 
+test("an empty bucket from before the agent's start is not known", () => {
+  const series = fill([point(100, 9), point(120, 2)], 5, 35, 132, 115);
+  expect(series.ts).toEqual([100, 105, 110, 115, 120, 125]);
+  expect(series.rps).toEqual([9, null, null, 0, 2, 0]);
+});
+
 test("a window is drawn with a bounded number of points", () => {
   for (const w of WINDOWS) {
     expect(w / bucketFor(w)).toBeGreaterThanOrEqual(60);

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { pace, url, useApi } from "../../api/hooks";
 import { beat, now } from "../../api/resource";
-import type { Timeseries } from "../../api/types";
+import type { Status, Timeseries } from "../../api/types";
 import { ms, num, pct } from "../../format";
 import { bucketFor, fill, type Series } from "../../state/series";
 import { Chart, type Line } from "../../ui/Chart";
@@ -27,7 +27,9 @@ export function Charts(of: { service: string; w: number; method?: string; route?
   // Time slides on without traffic too: each beat may complete a bucket.
   void beat.value;
   const last = Math.floor(now() / bucket);
-  const series = useMemo(() => fill(data?.points ?? [], bucket, w, now()), [data, bucket, w, last]);
+  const uptime = useApi<Status>("/api/status", 2).data?.uptime_s;
+  const since = uptime == null ? 0 : Math.floor((now() - uptime) / bucket) * bucket;
+  const series = useMemo(() => fill(data?.points ?? [], bucket, w, now(), since), [data, bucket, w, last, since]);
   const traffic = useMemo(
     (): Line[] => [
       { label: "req/s", colour: "accent", values: series.rps, format: num, fill: true },

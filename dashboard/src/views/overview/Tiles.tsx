@@ -60,7 +60,9 @@ export function Tiles({
         figure={avg}
         unit={avgUnit}
         wide
-        under={overview?.p50_ms != null ? <PercentileLine of={overview} unit={avgUnit} /> : null}
+        under={
+          overview?.total_requests && overview.p50_ms != null ? <PercentileLine of={overview} unit={avgUnit} /> : null
+        }
       />
       <Tile id="max" name="Max latency" figure={max} unit={maxUnit} under="slowest request" />
       <Tile id="in_flight" name="In flight" figure={count(now?.inFlight)} under="requests open now" />
