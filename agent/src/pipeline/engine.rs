@@ -3,6 +3,7 @@
 mod inside;
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use apm_core::time::Time;
 
 use super::naming::Naming;
 use super::source::Scanner;
+use super::status::SOCKETS;
 use crate::attribution::Attribution;
 use crate::call_sites::CallSites;
 use crate::capture::{self, Capture, Captured, ProcessEvent};
@@ -51,6 +53,8 @@ pub struct EngineStatus<'a> {
     pub ring_peak: u64,
     /// The agent's own use of the machine.
     pub own: Option<Sample>,
+    /// Files whose file systems do not answer.
+    pub silent: Vec<PathBuf>,
 }
 
 /// State of the capture thread.
@@ -219,7 +223,9 @@ impl Engine {
         self.expect_blindness();
         if uptime > self.next_scan {
             self.next_scan = uptime + RESCAN;
-            let decisions = self.registry.scan();
+            let mut decisions = self.registry.scan();
+            let refused = self.registry.watched().filter(|w| w.attachments.iter().any(is_refused));
+            decisions.extend(refused.cloned().map(Decision::Changed));
             self.carry_out(decisions);
         }
         self.losses.merge(&self.table.take_losses());
@@ -284,6 +290,7 @@ impl Engine {
             ring_used: self.capture.ring_used(),
             ring_peak: self.capture.ring_peak(),
             own: self.samples.get(&std::process::id()).copied(),
+            silent: self.registry.source().silent(),
         }
     }
 
@@ -338,8 +345,20 @@ impl Engine {
                 Decision::Watch(watched) | Decision::Changed(watched) => {
                     let pid = watched.process.id.pid;
                     self.naming.name(pid, &watched.service);
-                    if let Err(error) = self.capture.watch(pid) {
+                    let was_refused = watched.attachments.iter().any(is_refused);
+                    let result = self.capture.watch(pid);
+                    if let Err(error) = &result
+                        && !was_refused
+                    {
                         tracing::warn!("cannot watch process {pid}: {error}");
+                    }
+                    let refused = result.is_err();
+                    if refused || was_refused {
+                        let problem = result.err().map(|error| error.to_string());
+                        self.registry
+                            .report(watched.process.id, Attachment { what: SOCKETS.to_owned(), problem });
+                    }
+                    if refused {
                         continue;
                     }
                     tracing::debug!("watching process {pid} as {}", watched.service);
@@ -411,4 +430,9 @@ impl Engine {
             self.registry.report(id, Attachment { what, problem: Some(problem) });
         }
     }
+}
+
+/// Did the kernel's table of watched processes have no room?
+fn is_refused(attachment: &Attachment) -> bool {
+    attachment.what == SOCKETS && attachment.problem.is_some()
 }

@@ -11,6 +11,7 @@ use procfs::process::Process;
 
 use super::elf::ElfCache;
 use super::identity::{Lineage, ProcessId};
+use super::patience::FileSystems;
 use super::python::{NotPython, PythonProcess};
 
 /// Why a process is not to be seen.
@@ -61,12 +62,18 @@ pub trait ProcSource {
 #[derive(Debug, Default)]
 pub struct Procfs {
     elf: ElfCache,
+    file_systems: FileSystems,
 }
 
 impl Procfs {
     /// Facts about the files that processes map.
     pub fn elf(&self) -> &ElfCache {
         &self.elf
+    }
+
+    /// Files whose file systems do not answer: processes that map some there are not looked at.
+    pub fn silent(&self) -> Vec<PathBuf> {
+        self.file_systems.silent()
     }
 
     /// Every Python process of the machine that may be looked at.
@@ -93,7 +100,7 @@ impl ProcSource for Procfs {
     }
 
     fn inspect(&self, pid: u32) -> Result<PythonProcess, NotPython> {
-        inspect::inspect(&self.elf, pid)
+        inspect::inspect(&self.elf, &self.file_systems, pid)
     }
 
     fn cmdline(&self, pid: u32) -> Vec<String> {

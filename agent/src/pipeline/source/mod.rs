@@ -16,7 +16,7 @@ use apm_core::python::redact::{is_secret_name, is_secret_text};
 use apm_routes::{DiscoveredRoute, Matcher, Options, Scan};
 
 use crate::footprint;
-use crate::process::Watched;
+use crate::process::{NamingFacts, Watched};
 use crate::server::ScanRefusal;
 use crate::store::{self, SourceScan, Writer};
 use changes::State;
@@ -65,6 +65,8 @@ impl Routes {
 }
 
 enum Message {
+    /// Look at the trees of this process.
+    Process(Arc<str>, u32, Box<NamingFacts>),
     /// Look at this tree.
     Look(Tree),
     /// The API has looked at it, and stored what it found.
@@ -123,10 +125,10 @@ impl Scanner {
     /// The source of a process: where its command line says that its application is, the directory of its script, its
     /// working directory. They are read through the process's own root, so that containers work.
     pub fn watch(&self, watched: &Watched) {
-        let pid = watched.process.id.pid;
-        for tree in places::of_process(&watched.service, pid, &watched.process.naming, &environment(pid)) {
-            self.send(Message::Look(tree));
-        }
+        // Where they are is found out by who reads them: the directories of a process may be on a file system that does not answer.
+        let process = &watched.process;
+        let naming = Box::new(process.naming.clone());
+        self.send(Message::Process(Arc::clone(&watched.service), process.id.pid, naming));
     }
 
     /// A tree that the user named.
@@ -237,6 +239,10 @@ impl Worker {
         let mut due = Instant::now() + LOOK_AGAIN;
         loop {
             match messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(Message::Process(service, pid, naming)) => {
+                    let trees = places::of_process(&service, pid, &naming, &environment(pid));
+                    trees.into_iter().for_each(|tree| self.look(tree));
+                }
                 Ok(Message::Look(tree)) => self.look(tree),
                 Ok(Message::Looked(tree, read)) => self.looked(tree, *read),
                 Err(RecvTimeoutError::Timeout) => {}

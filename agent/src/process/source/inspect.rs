@@ -1,5 +1,6 @@
 //! Looking at one process.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,15 @@ use super::{Unseen, as_seen_within, base_name, cmdline, is_ours, without_deleted
 use crate::process::elf::{ElfCache, is_python_name, version_in_name};
 use crate::process::identity::ProcessId;
 use crate::process::mapped::{MappedFile, tls_libraries};
+use crate::process::patience::FileSystems;
 use crate::process::python::{Container, Implementation, NotPython, PythonProcess, PythonRuntime};
 use crate::process::service::{NamingFacts, container_id, otel_resource_service};
 
-pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPython> {
+pub(super) fn inspect(
+    elf: &ElfCache,
+    file_systems: &FileSystems,
+    pid: u32,
+) -> Result<PythonProcess, NotPython> {
     let gone = |error: ProcError| match error {
         ProcError::PermissionDenied(_) => NotPython::NotPermitted(pid),
         error if Unseen::from(&error) == Unseen::Unknown => NotPython::Unknown(pid, error.to_string()),
@@ -37,9 +43,13 @@ pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPyth
         Err(_) => return Err(NotPython::KernelThread(pid, stat.comm)),
     };
     let exe_name = base_name(&exe);
+    let mappings = mappings(&process).map_err(gone)?;
+    if let Some(silent) = silent(file_systems, &mappings, pid) {
+        let reason = format!("the file system of {} does not answer", silent.display());
+        return Err(NotPython::Unknown(pid, reason));
+    }
     // An executable with an interpreter linked in may have any name.
     let exe_is_python = is_python_name(&exe_name) || elf.holds_python(&link);
-    let mappings = mappings(&process).map_err(gone)?;
     let other = || NotPython::OtherProgram(pid, exe.display().to_string());
     if !exe_is_python && !mappings.iter().any(Mapping::may_be_libpython) {
         return Err(other());
@@ -86,6 +96,15 @@ pub(super) fn inspect(elf: &ElfCache, pid: u32) -> Result<PythonProcess, NotPyth
         naming: naming(&process, pid, control_group),
         exe,
     })
+}
+
+/// A file of the process's on a file system that does not answer, if there is one. One of each file system is asked for.
+fn silent<'a>(file_systems: &FileSystems, mappings: &'a [Mapping], pid: u32) -> Option<&'a Path> {
+    let mut asked = BTreeSet::new();
+    let mut of_each = mappings.iter().filter(|mapping| asked.insert(mapping.device));
+    of_each
+        .find(|mapping| !file_systems.answers(mapping.device, mapping.by_mapping(pid), &mapping.path))
+        .map(|mapping| mapping.path.as_path())
 }
 
 /// `aiohttp/_http_writer.cpython-311-x86_64-linux-gnu.so`: servers have it too.
@@ -141,7 +160,28 @@ fn naming(process: &Process, pid: u32, control_group: String) -> NamingFacts {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use super::*;
+
+    #[test]
+    fn process_with_files_on_a_file_system_that_does_not_answer_is_left_as_it_was() {
+        let (elf, file_systems, own) = (ElfCache::default(), FileSystems::default(), std::process::id());
+        let is_unknown = |file_systems: &FileSystems| matches!(inspect(&elf, file_systems, own), Err(NotPython::Unknown(pid, _)) if pid == own);
+        assert!(!is_unknown(&file_systems));
+        let mappings = mappings(&Process::myself().unwrap()).unwrap();
+        let program =
+            mappings.iter().find(|mapping| mapping.path == std::env::current_exe().unwrap()).unwrap();
+        let (release, held) = channel::<()>();
+        let file_systems = FileSystems::default();
+        assert!(!file_systems.answers_to(program.device, &program.path, move || _ = held.recv()));
+        assert!(is_unknown(&file_systems));
+        release.send(()).unwrap();
+        while !file_systems.silent().is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(!is_unknown(&file_systems));
+    }
 
     #[test]
     fn path_of_a_process_in_another_root_is_told_as_it_sees_it() {

@@ -11,6 +11,7 @@ use procfs::process::{MMPermissions, MMapPath, Process};
 use super::{base_name, without_deleted_mark};
 use crate::process::elf::{ElfFacts, FileKey};
 use crate::process::mapped::MappedFile;
+use crate::process::patience::Device;
 
 /// Mapped files looked at in one process; a process of scientific packages maps some hundreds.
 const MAX_FILES: usize = 2048;
@@ -20,6 +21,8 @@ pub(super) struct Mapping {
     /// As the process sees it.
     pub(super) path: PathBuf,
     deleted: bool,
+    /// The file system that holds it.
+    pub(super) device: Device,
     inode: u64,
     /// File offset and address of each piece.
     pieces: Vec<(u64, u64)>,
@@ -43,12 +46,15 @@ impl Mapping {
         Some(MappedFile { path: self.path.clone(), access, key, facts, load_bias })
     }
 
+    /// Path by way of the mapping, proc_pid_map_files(5): leads to deleted files too, needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
+    pub(super) fn by_mapping(&self, pid: u32) -> PathBuf {
+        PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", self.range.0, self.range.1))
+    }
+
     /// Path through which the agent reaches the file. The path as seen from the process's root is preferred, since it
     /// outlives the mapping; but it may lead to a newer file of the same name, after an upgrade for instance.
     pub(super) fn access(&self, pid: u32) -> Option<PathBuf> {
-        // proc_pid_map_files(5): leads to deleted files too, needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
-        let by_mapping =
-            PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", self.range.0, self.range.1));
+        let by_mapping = self.by_mapping(pid);
         let root = Path::new("/proc").join(pid.to_string()).join("root");
         let by_path = root.join(self.path.strip_prefix("/").ok()?);
         let Ok(named) = std::fs::metadata(&by_path) else { return Some(by_mapping) };
@@ -77,8 +83,8 @@ pub(super) fn mappings(process: &Process) -> Result<Vec<Mapping>, ProcError> {
         }
         let entry = by_file.entry(file).or_insert_with(|| {
             let (path, deleted) = without_deleted_mark(path);
-            let (inode, range) = (map.inode, map.address);
-            Mapping { path, deleted, inode, pieces: Vec::new(), range, executable: false }
+            let (device, inode, range) = (map.dev, map.inode, map.address);
+            Mapping { path, deleted, device, inode, pieces: Vec::new(), range, executable: false }
         });
         entry.pieces.push((map.offset, map.address.0));
         entry.executable |= map.perms.contains(MMPermissions::EXECUTE);
