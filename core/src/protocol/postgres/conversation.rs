@@ -121,6 +121,7 @@ impl Conversation {
                 self.step(StepKind::Execute, statement, message, None)
             }
             b'C' => self.close_name(message),
+            b'F' if self.skipping => Ok(()),
             b'F' => {
                 // Which function: its number in `pg_proc`. The large-object calls of libpq are made so.
                 let oid = number(body, 0).unwrap_or_default();
@@ -195,6 +196,8 @@ impl Conversation {
             self.take_back([expected]);
             return Ok(());
         }
+        // What is sent behind the Sync is not skipped, though the server has not answered that yet.
+        self.skipping = false;
         if self.queue.len() >= MAX_QUEUE {
             return Err(QueueFull);
         }

@@ -96,6 +96,19 @@ fn state_of_each_statement_is_told_where_nothing_could_change_it() {
 }
 
 #[test]
+fn what_is_sent_behind_the_sync_that_ends_an_error_is_not_skipped() {
+    let one = |text: &str| join(&[parse("", text), bind("", "", b""), execute("")]);
+    let mut fed = connected();
+    // The answer to a Flush is an error; the client goes on with a Sync and its next pipeline, in one write.
+    fed.client(join(&[one("SELECT wrong"), message(b'H', "")])).server(error("ERROR", "42703"));
+    fed.client(join(&[one("SELECT skipped"), message(b'F', [0; 12]), sync(), one("SELECT 1"), sync()]));
+    fed.server(ready("I"));
+    fed.server(join(&[message(b'1', ""), message(b'2', ""), row(5), complete("SELECT 1"), ready("I")]));
+    assert_eq!(fed.lines(), ["3-4-4 rows=- idle ERROR 42703 SELECT wrong", "5-7-7 rows=1 idle SELECT ?"]);
+    assert_eq!(fed.out.losses, Losses::default());
+}
+
+#[test]
 fn preparing_alone_is_no_query_unless_it_fails() {
     let mut fed = connected();
     fed.client(join(&[parse("s1", "SELECT a FROM t"), describe("s1"), sync()]));
