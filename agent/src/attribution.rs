@@ -136,17 +136,26 @@ fn what(found: &Found) -> String {
 fn probe(capture: &mut Capture, process: &PythonProcess, found: &Found) -> Probed {
     let (pid, what) = (process.id.pid, found.library.name());
     if capture.joins_functions(pid, found.key, what) {
+        if found.library == Library::Contexts {
+            capture.joins_functions(pid, found.key, Library::Queue.name());
+        }
         return Probed::Already;
     }
-    let mut functions = match functions::functions(process, found) {
+    let functions = match functions::functions(process, found) {
         Ok(functions) => functions,
         Err(problem) => return Probed::NotFound(problem),
     };
-    if found.library == Library::Contexts {
-        functions.extend(functions::builtin_queue(process, found));
+    let mut attach = |what, functions: &[Function]| {
+        let points: Vec<Point> = functions.iter().flat_map(points).collect();
+        capture.attach_functions(pid, found.key, what, &found.access, &points)
+    };
+    let mut result = attach(what, &functions);
+    if found.library == Library::Contexts && result.is_ok() {
+        let queue = Library::Queue.name();
+        result = attach(queue, &functions::builtin_queue(process, found))
+            .map_err(|problem| format!("{queue}: {problem}"));
     }
-    let points: Vec<Point> = functions.iter().flat_map(points).collect();
-    Probed::Now(capture.attach_functions(pid, found.key, what, &found.access, &points))
+    Probed::Now(result)
 }
 
 /// The programs for a function.

@@ -4,6 +4,7 @@
 
 use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
@@ -206,6 +207,16 @@ fn sockets_of_a_watched_process_are_seen() {
     log.until(&mut capture, "both ends of a Unix socket", |l| l.chunks.len() >= before + 2);
     let unix = log.chunks[before].conn;
     assert_eq!(log.bytes(unix, Direction::Write), b"ping");
+    // The end of what is read is told where bytes were asked for, however they are asked for.
+    a.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(receive(&b, &mut [], libc::MSG_DONTWAIT), 0);
+    let of_b = log.chunks[before..].iter().find(|c| c.conn != unix).expect("the other end").conn;
+    b.write_all(b"marker").unwrap();
+    log.until(&mut capture, "the marker", |l| l.chunks.iter().any(|c| c.conn == of_b && c.head == b"marker"));
+    let is_end = |c: &(ConnId, Change)| *c == (of_b, Change::EndOfStream);
+    assert!(!log.changed.iter().any(is_end), "{:?}", log.changed);
+    assert_eq!(receive(&b, &mut buffer, 0), 0);
+    log.until(&mut capture, "the end of what a Unix socket reads", |l| l.changed.iter().any(is_end));
     drop(a);
     log.until(&mut capture, "the close of a Unix socket", |l| {
         l.changed.iter().any(|c| c.0 == unix && matches!(c.1, Change::Gone { reason: None, .. }))
@@ -230,6 +241,19 @@ fn sockets_of_a_watched_process_are_seen() {
         l.chunks[before..].iter().any(|c| c.head == b"after the file")
     });
     assert!(log.chunks[before..].iter().all(|c| c.head != b"to a file"));
+}
+
+/// recvmsg(2)
+fn receive(from: &UnixStream, buffer: &mut [u8], flags: i32) -> isize {
+    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: zeros are a valid message without anything.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    if !buffer.is_empty() {
+        message.msg_iov = &raw mut vector;
+        message.msg_iovlen = 1;
+    }
+    // SAFETY: the message names the buffer, which lives.
+    unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut message, flags) }
 }
 
 /// A Python process with both ends of a TLS connection: over blocking sockets, and over memory BIOs on an event loop.

@@ -2,7 +2,13 @@
 
 use apm_agent_ebpf::{Python, python_flags};
 
-use super::{frames::is_work_item, maps::*, now::Now, python, transports::is_in_window};
+use super::{
+    frames::{is_work, is_work_item},
+    maps::*,
+    now::Now,
+    python,
+    transports::is_in_window,
+};
 use crate::stacks;
 
 /// A connection was accepted: what this context makes from now on serves one connection each.
@@ -82,10 +88,12 @@ pub extern "C" fn starts_thread(id: u64, child: u32) -> u32 {
     0
 }
 
-/// The current thread ends.
+/// The current thread ends. Looked up first, as this is asked of every thread of the host, and a removal takes a lock.
 #[inline(always)]
 pub fn ends_thread(tid: u32) {
-    let _had_none = THREADS.remove(tid);
+    if THREADS.get_ptr(tid).is_some() {
+        let _gone_meanwhile = THREADS.remove(tid);
+    }
 }
 
 /// A process was forked: its child has the same layout.
@@ -167,9 +175,16 @@ pub fn greenlet_switched(id: u64, greenlet: u64) {
     }
 }
 
-/// A work item is put into a `SimpleQueue`.
+/// Something is put into a `SimpleQueue`: a work item, or what belongs to nobody, such as a connection of a pool.
 #[inline(always)]
 pub fn put(id: u64, python: &Python, item: u64) {
+    if is_work(python, item) {
+        hand_over(id, python, item);
+    }
+}
+
+#[inline(always)]
+fn hand_over(id: u64, python: &Python, item: u64) {
     let Some(now) = Now::of(id, python) else { return };
     let resolved = now.resolve();
     let handover = Handover { request: resolved.request, from: now.lineage(&resolved), stack: 0 };
@@ -181,7 +196,7 @@ pub fn put(id: u64, python: &Python, item: u64) {
 #[inline(always)]
 pub fn green_put(id: u64, python: &Python, item: u64) {
     if is_work_item(item) {
-        put(id, python, item);
+        hand_over(id, python, item);
         let any = Handover { request: 0, from: Lineage::default(), stack: 0 };
         kept(HANDOVERS.insert(green_mark(id >> 32), any, 0));
     }
@@ -224,10 +239,13 @@ pub extern "C" fn green_work(item: u64, tgid: u64, greenlet: u64) -> u32 {
     0
 }
 
-/// A work item was taken from a `SimpleQueue`: the thread now does the work of whoever put it there.
+/// Something was taken from a `SimpleQueue`. If it is a work item, the thread now does the work of whoever put it there.
 #[inline(always)]
-pub fn got(id: u64, item: u64) {
+pub fn got(id: u64, python: &Python, item: u64) {
     use thread_flags::*;
+    if !is_work(python, item) {
+        return;
+    }
     let key = Key { address: item, tgid: id >> 32 };
     let Some(thread) = thread(id as u32) else { return };
     // SAFETY: a live map value.

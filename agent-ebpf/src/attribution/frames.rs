@@ -35,6 +35,60 @@ pub fn is_work_item(object: u64) -> bool {
     type_name(object) == WORK_ITEM
 }
 
+/// `PyVarObject.ob_size`
+const SIZE: u64 = 16;
+/// The first item of a tuple; 3.14 keeps its hash before it.
+const ITEMS: u64 = 24;
+const ITEMS_BEHIND_HASH: u64 = 32;
+
+/// The short name of a type with its zero, as [`type_name`] gives it, and the bytes of it.
+const fn short(name: &[u8]) -> (u64, u64) {
+    (super::word(name), if name.len() < 7 { (1 << (8 * (name.len() + 1))) - 1 } else { u64::MAX })
+}
+
+#[inline(always)]
+fn is(object: u64, (name, bytes): (u64, u64)) -> bool {
+    type_name(object) & bytes == name
+}
+
+/// Is the object a work item of `concurrent.futures.thread`, or of `multiprocessing.pool.ThreadPool`? The latter's are tuples
+/// (Lib/multiprocessing/pool.py, the same from 3.8 to 3.15): a list or generator of tasks and whom to tell their number, then the
+/// tasks one by one, `(job, i, function, arguments, named)`, then their results, `(job, i, (success, value))`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn is_work_of(flags: u32, object: u64) -> bool {
+    let name = type_name(object);
+    if name == WORK_ITEM {
+        return true;
+    }
+    let (tuple, bytes) = const { short(b"tuple") };
+    if name & bytes != tuple {
+        return false;
+    }
+    let items = if flags & python_flags::THREAD_CONTEXTS != 0 { ITEMS_BEHIND_HASH } else { ITEMS };
+    let item = |n: u64| word(object + items + 8 * n);
+    match word(object + SIZE) {
+        2 => {
+            (is(item(0), const { short(b"list") }) || is(item(0), const { short(b"generato") }))
+                && (is(item(1), const { short(b"NoneType") }) || is(item(1), const { short(b"method") }))
+        }
+        3 => is(item(0), const { short(b"int") }) && is(item(2), const { short(b"tuple") }),
+        5 => {
+            is(item(0), const { short(b"int") })
+                && is(item(3), const { short(b"tuple") })
+                && is(item(4), const { short(b"dict") })
+        }
+        _ => false,
+    }
+}
+
+/// The same, by the process's layout.
+#[inline(always)]
+pub fn is_work(python: &Python, object: u64) -> bool {
+    // SAFETY: takes numbers.
+    unsafe { is_work_of(python.flags, object) }
+}
+
 /// Address of the work item that a thread runs; 0 if it runs none that is known.
 ///
 /// # Safety

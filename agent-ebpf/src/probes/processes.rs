@@ -48,11 +48,9 @@ pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
 pub fn sched_process_exit(_ctx: RawTracePointContext) -> i32 {
     let id = bpf_get_current_pid_tgid();
     let tgid = (id >> 32) as u32;
-    if TARGETS.get_ptr(tgid).is_none() {
-        return 0;
-    }
+    // Of a process that ends, the first thread may go before the others.
     attribution::ends_thread(id as u32);
-    if id as u32 != tgid {
+    if TARGETS.get_ptr(tgid).is_none() || id as u32 != tgid {
         return 0;
     }
     let _gone = TARGETS.remove(tgid);

@@ -93,8 +93,6 @@ fn first_positional(ctx: &ProbeContext) -> u64 {
 leave! {
     /// `PyContext_CopyCurrent()`, `Context.copy()` and `Context()`: a new context.
     python_context: |id, python, child| if child != 0 { attribution::copied(id, python, child) };
-    /// `SimpleQueue.get()`: an item.
-    python_queue_get: |id, _python, item| if item != 0 { attribution::got(id, item) };
     /// `uvloop.loop.UVBaseTransport._call_connection_made(self)`
     uvloop_connection_return: |id, _python, _ret| attribution::uvloop_has_connected(id);
 }
@@ -105,6 +103,13 @@ enter! {
         let child = held(&ctx);
         if child != 0 {
             attribution::copied(id, python, child);
+        }
+    };
+    /// `SimpleQueue.get()`, within the function: an item.
+    python_queue_get: |id, python, ctx| {
+        let item = held(&ctx);
+        if item != 0 {
+            attribution::got(id, python, item);
         }
     };
     /// `SimpleQueue.put(self, item)`

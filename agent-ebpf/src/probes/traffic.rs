@@ -19,9 +19,11 @@ const ETIMEDOUT: i64 = 110;
 /// Descriptor of standard error (`STDERR_FILENO`, unistd.h(0P)).
 const STDERR: u64 = 2;
 
-/// `recv*` flags that do not take the bytes from the stream (`include/linux/socket.h`).
+/// `recv*` flags that do not take bytes from the stream (`include/linux/socket.h`).
 const MSG_OOB: u64 = 0x1;
 const MSG_PEEK: u64 = 0x2;
+const MSG_ERRQUEUE: u64 = 0x2000;
+const NOT_OF_STREAM: u64 = MSG_OOB | MSG_PEEK | MSG_ERRQUEUE;
 
 /// `struct user_msghdr` of `include/linux/socket.h`, up to the vector's length.
 #[repr(C)]
@@ -96,7 +98,9 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
         return None;
     }
     if ret == 0 {
-        if !write && args.0[2] != 0 {
+        // Who asks for no bytes gets none. The third argument counts bytes, but for a vector.
+        let asked = if let Shape::Vector(_, entries) = shape { entries } else { args.0[2] };
+        if !write && asked != 0 {
             emit::changed(conn, change::END_OF_STREAM, 0, conn.tgid);
         }
         return None;
@@ -135,11 +139,11 @@ traffic! {
     /// `writev(fd, iov, iovcnt)`
     sys_exit_writev: true, |args| Some(Shape::Vector(args.0[1], args.0[2]));
     /// `recvfrom(fd, buf, len, flags, ..)`
-    sys_exit_recvfrom: false, |args| (args.0[3] & (MSG_PEEK | MSG_OOB) == 0).then_some(Shape::Buffer(args.0[1]));
+    sys_exit_recvfrom: false, |args| (args.0[3] & NOT_OF_STREAM == 0).then_some(Shape::Buffer(args.0[1]));
     /// `sendto(fd, buf, len, flags, ..)`
     sys_exit_sendto: true, |args| (args.0[3] & MSG_OOB == 0).then_some(Shape::Buffer(args.0[1]));
     /// `recvmsg(fd, msg, flags)`
-    sys_exit_recvmsg: false, |args| (args.0[2] & (MSG_PEEK | MSG_OOB) == 0).then(|| message(args.0[1]));
+    sys_exit_recvmsg: false, |args| (args.0[2] & NOT_OF_STREAM == 0).then(|| message(args.0[1]));
     /// `sendmsg(fd, msg, flags)`
     sys_exit_sendmsg: true, |args| (args.0[2] & MSG_OOB == 0).then(|| message(args.0[1]));
     /// `sendfile(out_fd, in_fd, offset, count)`: the bytes never pass through the process.

@@ -95,7 +95,7 @@ impl Libraries {
             return Err(format!("{FILES_MAX} libraries are probed already"));
         }
         let mut probed = Library::default();
-        for placed in places(ebpf, points, access) {
+        for placed in places(ebpf, points, access)? {
             match attach(ebpf, &placed, access) {
                 Ok(link) => probed.links.push((placed.program, link)),
                 Err(reason) => {
@@ -144,20 +144,28 @@ struct Placed {
     cookie: Option<u64>,
 }
 
-/// Programs that take the function's result from a register within it, by the one that takes it at the return.
-const HELD: [(&str, &str); 1] = [("python_context", "python_context_held")];
+/// Programs that take the function's result from a register within it, by the one of the point. That takes it at the return, where
+/// it is another.
+///
+/// Within `SimpleQueue.get` Python may run what it likes, in the handler of a signal, and greenlets change the stack there. The
+/// kernel tells by the stack which functions will not return: where it is wrong about that, it ends the process. So that function
+/// is not probed at its return, in no process of the machine.
+const HELD: [(&str, &str); 2] =
+    [("python_context", "python_context_held"), ("python_queue_get", "python_queue_get")];
 
 /// The program that takes the result within the function.
 fn held_by(point: &Point) -> Option<&'static str> {
-    HELD.iter().find(|(at_return, _)| *at_return == point.program).map(|(_, within)| *within)
+    HELD.iter().find(|(of, _)| *of == point.program).map(|(_, within)| *within)
 }
 
-/// Where the programs of points go.
-fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Vec<Placed> {
+/// Where the programs of points go, or why one goes nowhere.
+fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Result<Vec<Placed>, String> {
     let code = points.first().and_then(|point| Code::open(access, point.offset).ok());
     let Some(mut code) = code else {
-        let plain =
-            |point: &Point| Placed { program: point.program, site: point.offset, cookie: point.cookie };
+        let plain = |point: &Point| match held_by(point) {
+            Some(within) if within == point.program => Err(unproven(point)),
+            _ => Ok(Placed { program: point.program, site: point.offset, cookie: point.cookie }),
+        };
         return points.iter().map(plain).collect();
     };
     let any_held = points.iter().any(|point| held_by(point).is_some());
@@ -173,9 +181,14 @@ fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Vec<Placed> {
         if held_by(point).is_some() && shared.contains(&point.offset) {
             continue;
         }
-        places.extend(place(ebpf, point, access, &mut code, &extents, &shared));
+        places.extend(place(ebpf, point, access, &mut code, &extents, &shared)?);
     }
-    places
+    Ok(places)
+}
+
+/// What is said of a function that is not probed at its return.
+fn unproven(point: &Point) -> String {
+    format!("{} at {:#x}: its instructions do not tell where it returns", point.program, point.offset)
 }
 
 fn placed(program: &'static str, held: &Held) -> Placed {
@@ -215,14 +228,19 @@ fn place(
     code: &mut Code<File>,
     extents: &Extents,
     shared: &BTreeSet<u64>,
-) -> Vec<Placed> {
+) -> Result<Vec<Placed>, String> {
     let Point { program: name, offset, size, cookie } = *point;
     let of = format!("{}: {name} of the function at {offset:#x}", access.display());
-    if let Some(within) = held_by(point)
-        && let Some(held) = function(point, extents).held(code, shared)
-    {
-        tracing::debug!("{of}, as {within} at {held:x?}");
-        return held.iter().map(|held| placed(within, held)).collect();
+    if let Some(within) = held_by(point) {
+        if let Some(held) = function(point, extents).held(code, shared) {
+            tracing::debug!("{of}, as {within} at {held:x?}");
+            return Ok(held.iter().map(|held| placed(within, held)).collect());
+        }
+        if within == name {
+            let returns = function(point, extents).returns(code).ok_or_else(|| unproven(point))?;
+            tracing::debug!("{of}, at {returns:x?}, single-stepped");
+            return Ok(returns.iter().map(|held| placed(within, held)).collect());
+        }
     }
     let keeps = match program(ebpf, name).map(|program| program.kind()) {
         Ok(ProbeKind::Return) => Keeps::ReturnAddress,
@@ -231,7 +249,7 @@ fn place(
     let site = sites::site(code, offset, size, keeps);
     let steps = if sites::is_emulated(code, site) { "" } else { ", single-stepped" };
     tracing::debug!("{of}, at {site:#x}{steps}");
-    vec![Placed { program: name, site, cookie }]
+    Ok(vec![Placed { program: name, site, cookie }])
 }
 
 /// How the probes are told of a register.

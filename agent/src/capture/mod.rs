@@ -446,3 +446,6 @@ fn take(ebpf: &mut Ebpf, map: &'static str) -> Result<aya::maps::Map, CaptureErr
 fn table(map: &'static str) -> impl Fn(MapError) -> CaptureError {
     move |source| CaptureError::Map { map, source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod metrics;
 mod options;
 pub(crate) mod outgoing;
 mod page;
+mod queues;
 mod sdk;
 mod security;
 mod shop;
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<Case> {
         security::cases(),
         attribution::cases(),
         call_sites::cases(),
+        queues::cases(),
         discovered::cases(),
         matrix::cases(),
     ];

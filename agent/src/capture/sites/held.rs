@@ -89,6 +89,15 @@ impl Function<'_> {
         )?;
         Some(sites.into_iter().map(|(site, register)| Held { site, register }).collect())
     }
+
+    /// Its `ret` instructions, at which `rax` holds the result, whatever it is. They are stepped over, with a second trap. `None` where
+    /// it may leave in another way.
+    pub(crate) fn returns<R: Read + Seek>(&self, code: &mut Code<R>) -> Option<Vec<Held>> {
+        let flow = Flow::of(code, self)?;
+        let returns = flow.instructions.iter().filter(|(_, (i, _))| i.flow_control() == FlowControl::Return);
+        let sites: Vec<Held> = returns.map(|(&site, _)| Held { site, register: Register::RAX }).collect();
+        (flow.tails.is_empty() && !sites.is_empty()).then_some(sites)
+    }
 }
 
 /// Which instruction follows which, in one function.
