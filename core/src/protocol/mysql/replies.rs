@@ -19,11 +19,11 @@ impl Mysql {
                 if matches!(self.place, Place::Rows(_))
                     && !self.requests_lost
                     && !self.queue.is_empty()
-                    && let Some(status) = reply::tail(bytes)
+                    && let Some(ending) = reply::tail(bytes)
                 {
                     self.replies.reset();
                     self.replies_lost = false;
-                    self.end(at, Ending { rows: None, error: None, status: Some(status) }, out);
+                    self.end(at, ending, out);
                 }
                 return;
             }
@@ -41,6 +41,9 @@ impl Mysql {
     pub(super) fn reply(&mut self, at: &At, out: &mut Output) {
         let packet = &self.replies.packet;
         let kind = packet.kind();
+        if reply::is_progress(&packet.head) {
+            return;
+        }
         // What is one packet alone, the end of the login among others. A result's end has its status from `end`.
         let is_alone = match self.phase {
             Phase::Commands => self.queue.front().is_some_and(|pending| pending.command.has_one_packet()),
@@ -88,7 +91,7 @@ impl Mysql {
                 Step::File => self.in_file = true,
                 Step::Lost => self.lose_replies(out),
             },
-            Command::Prepare(_) if failed => match reply::error(packet) {
+            Command::Prepare(_) if failed => match reply::error(&packet.head) {
                 Some(ending) => {
                     self.end(at, ending, out);
                     // What was to run it has not run: its answer is an error, too.

@@ -63,8 +63,8 @@ pub(super) fn is_eof(packet: &Packet) -> bool {
 }
 
 /// What an ERR packet says.
-pub(super) fn error(packet: &Packet) -> Option<Ending> {
-    let [0xff, low, high, rest @ ..] = packet.head.as_slice() else { return None };
+pub(super) fn error(payload: &[u8]) -> Option<Ending> {
+    let [0xff, low, high, rest @ ..] = payload else { return None };
     let code = match rest {
         [b'#', state @ ..] if state.len() >= 5 && state[..5].iter().all(u8::is_ascii_alphanumeric) => {
             String::from_utf8_lossy(&state[..5]).into_owned()
@@ -74,15 +74,33 @@ pub(super) fn error(packet: &Packet) -> Option<Ending> {
     Some(Ending { rows: None, error: Some(code), status: None })
 }
 
-/// The end of a result set at the end of what one call moved, where its framing was lost: the status in it.
-pub(super) fn tail(bytes: &[u8]) -> Option<u16> {
+/// How far a statement is, which ends nothing: MariaDB sends it as an error of this number to clients that know of it, libmariadb
+/// among them (MariaDB, "ERR_Packet").
+pub(super) fn is_progress(payload: &[u8]) -> bool {
+    payload.starts_with(&[0xff, 0xff, 0xff])
+}
+
+/// The end of a result set at the end of what one call moved, where its framing was lost.
+pub(super) fn tail(bytes: &[u8]) -> Option<Ending> {
+    let status = |low: &u8, high: &u8| Some(u16::from_le_bytes([*low, *high]));
+    let ended = |status| Some(Ending { rows: None, error: None, status });
     if let Some([5, 0, 0, _, 0xfe, _, _, low, high]) = bytes.last_chunk() {
-        return Some(u16::from_le_bytes([*low, *high]));
+        return ended(status(low, high));
     }
     if let Some([7, 0, 0, _, 0xfe, 0, 0, low, high, _, _]) = bytes.last_chunk() {
-        return Some(u16::from_le_bytes([*low, *high]));
+        return ended(status(low, high));
     }
-    None
+    failure(bytes)
+}
+
+/// What the ERR packet says that ends these bytes: one of the right length, with an SQLSTATE.
+fn failure(bytes: &[u8]) -> Option<Ending> {
+    (0..bytes.len().saturating_sub(12)).rev().find_map(|at| {
+        let [a, b, c, _, payload @ ..] = &bytes[at..] else { return None };
+        let is_packet = u32::from_le_bytes([*a, *b, *c, 0]) as usize == payload.len();
+        let has_state = payload.get(3) == Some(&b'#') && !is_progress(payload);
+        if is_packet && has_state { error(payload) } else { None }
+    })
 }
 
 /// Where in the answer to a command the server is.
@@ -116,7 +134,7 @@ pub(super) enum Step {
 pub(super) fn step(place: Place, packet: &Packet, deprecates_eof: &mut Option<bool>) -> Step {
     let Some(kind) = packet.kind() else { return Step::Lost };
     if kind == 0xff {
-        return error(packet).map_or(Step::Lost, Step::End);
+        return error(&packet.head).map_or(Step::Lost, Step::End);
     }
     match place {
         Place::First => match kind {

@@ -172,6 +172,7 @@ impl Mysql {
                         return;
                     }
                     Asked::Replication => {
+                        out.losses.add(Loss::ConnectionsHidden, 1);
                         self.over = Some(Next::Ignore);
                         return;
                     }
