@@ -337,7 +337,10 @@ impl Conversation {
             }
         };
         let tag = end.tag.filter(|tag| self.last_of(open).is_none_or(|statement| agrees(statement, tag)));
-        if hidden_since == at || (tag.is_some() && self.count_works(open) == 1) {
+        // Which of several failed is not known: those behind it did not run.
+        let failure = end.failure.filter(|_| self.count_works(open) == 1);
+        let is_ones = (tag.is_some() && self.count_works(open) == 1) || failure.is_some();
+        if hidden_since == at || is_ones {
             // All of them ended in the call that is read here.
             let mut works = self.works(open);
             let last = works.pop();
@@ -345,9 +348,10 @@ impl Conversation {
                 self.end(&statement, run, Ended::lost(at), out);
             }
             if let Some((statement, run)) = last {
-                let outcome = if tag.is_some() { Outcome::Complete } else { Outcome::Lost };
+                let is_known = tag.is_some() || failure.is_some();
+                let outcome = if is_known { Outcome::Complete } else { Outcome::Lost };
                 let rows = tag.as_deref().and_then(super::messages::rows);
-                self.end(&statement, run, Ended { outcome, rows, ..Ended::lost(at) }, out);
+                self.end(&statement, run, Ended { outcome, rows, failure, ..Ended::lost(at) }, out);
             }
         } else {
             self.lose_works(open, out);

@@ -25,7 +25,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::exchange::Role;
-use crate::loss::Loss;
+use crate::loss::{Loss, Losses};
 use crate::protocol::{At, CloseReason, Next, Output, Protocol, Session};
 use crate::time::Time;
 
@@ -120,7 +120,7 @@ impl Postgres {
             match message {
                 None => {}
                 Some(Ok(message)) if message.kind == UNTYPED => {
-                    let Some(phase) = startup(&message, &mut self.conversation) else {
+                    let Some(phase) = startup(&message, &mut self.conversation, &mut out.losses) else {
                         return Next::Ignore;
                     };
                     self.phase = phase;
@@ -216,7 +216,10 @@ impl Postgres {
             };
             match taken {
                 Taken::Fits => {}
-                Taken::Replication => return Next::Ignore,
+                Taken::Replication => {
+                    out.losses.add(Loss::ConnectionsHidden, 1);
+                    return Next::Ignore;
+                }
                 Taken::Mismatch => {
                     self.out_of_step(at.time, out);
                     bytes = before;
@@ -262,7 +265,7 @@ impl Postgres {
 }
 
 /// Takes a message without type: what the connection is now; `None` if it is of no interest.
-fn startup(message: &Message<'_>, conversation: &mut Conversation) -> Option<Phase> {
+fn startup(message: &Message<'_>, conversation: &mut Conversation, losses: &mut Losses) -> Option<Phase> {
     match number(message.body, 0)? {
         SSL_REQUEST | GSSENC_REQUEST => Some(Phase::Encryption),
         CANCEL_REQUEST => None,
@@ -271,6 +274,7 @@ fn startup(message: &Message<'_>, conversation: &mut Conversation) -> Option<Pha
             conversation.batch.user = found.user.map(Arc::from);
             conversation.batch.database = found.database.map(Arc::from);
             conversation.queue.push_back(Expected::Startup);
+            losses.add(Loss::ConnectionsHidden, u64::from(found.replication));
             (!found.replication).then_some(Phase::Running)
         }
         _ => None,
@@ -303,7 +307,7 @@ impl Session for Postgres {
             if let Some(message) = after.message {
                 if message.kind != UNTYPED {
                     lost |= self.conversation.request(&message, &mut out.statements).is_err();
-                } else if let Some(phase) = startup(&message, &mut self.conversation) {
+                } else if let Some(phase) = startup(&message, &mut self.conversation, &mut out.losses) {
                     self.phase = phase;
                     self.frontend.untyped = phase != Phase::Running;
                 }

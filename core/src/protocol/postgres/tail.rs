@@ -3,16 +3,19 @@
 use crate::exchange::Transaction;
 
 use super::frame::{Sender, is_length};
-use super::messages::{self, number};
+use super::messages::{self, Failure, name, number};
 
-/// How much of the stream is looked at: more than the end of a reply takes.
-const SIZE: usize = 128;
+/// How much of the stream is looked at: what the probes copy of a chunk's end, with room for short chunks before it. The end of a
+/// reply takes less, but for errors that say much.
+const SIZE: usize = 320;
 
 /// The end of a reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct End {
     /// Body of the CommandComplete before it, if that is what stood there.
     pub(super) tag: Option<Vec<u8>>,
+    /// What the ErrorResponse before it says, if that stood there, whole.
+    pub(super) failure: Option<Failure>,
     /// State of the ReadyForQuery.
     pub(super) state: Transaction,
 }
@@ -37,6 +40,7 @@ impl Tail {
         let ready = (0..self.0.len()).rev().find(|&at| is_ready(&self.0[at..]))?;
         let end = End {
             tag: command_tag(&self.0[..ready]).map(<[u8]>::to_vec),
+            failure: failure(&self.0[..ready]),
             state: messages::transaction(self.0[ready + 5]),
         };
         self.clear();
@@ -75,4 +79,28 @@ fn command_tag(mut bytes: &[u8]) -> Option<&[u8]> {
     let is_tag = tag.first().is_some_and(u8::is_ascii_uppercase)
         && tag.iter().all(|&byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ');
     is_tag.then_some(body)
+}
+
+/// What the ErrorResponse that ends `bytes` says: a message of the right length, of fields alone, SQLSTATE among them.
+fn failure(bytes: &[u8]) -> Option<Failure> {
+    let body = (0..bytes.len().saturating_sub(5)).rev().find_map(|at| {
+        let is_error = bytes[at] == b'E'
+            && number(bytes, at + 1).is_some_and(|length| length as usize == bytes.len() - at - 1);
+        Some(&bytes[at + 5..]).filter(|body| is_error && are_fields(body))
+    })?;
+    Some(messages::failure(body)).filter(|failure| failure.code.is_some() && failure.severity.is_some())
+}
+
+/// Fields to the end: each a letter and a zero-terminated text, a zero behind the last (manual, 55.7, ErrorResponse).
+fn are_fields(mut body: &[u8]) -> bool {
+    while let Some((&field, rest)) = body.split_first() {
+        body = rest;
+        if field == 0 {
+            return body.is_empty();
+        }
+        if !field.is_ascii_alphabetic() || name(&mut body).is_none() {
+            return false;
+        }
+    }
+    false
 }

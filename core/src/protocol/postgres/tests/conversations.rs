@@ -54,10 +54,13 @@ fn cancel_and_replication_are_left_alone() {
     for (value, next) in [("database", Next::Ignore), ("true", Next::Ignore), ("off", Next::Continue)] {
         let body = format!("\0\x03\0\0user\0u\0replication\0{value}\0\0");
         let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
-        assert_eq!(Fed::new(true).client([&length[..], body.as_bytes()].concat()).next, next, "{value}");
+        let mut fed = Fed::new(true);
+        assert_eq!(fed.client([&length[..], body.as_bytes()].concat()).next, next, "{value}");
+        assert_eq!(fed.lost(Loss::ConnectionsHidden), u64::from(next == Next::Ignore), "{value}");
     }
     let mut fed = connected();
     assert_eq!(fed.client(query("START_REPLICATION")).server(message(b'W', [0; 3])).next, Next::Ignore);
+    assert_eq!(fed.lost(Loss::ConnectionsHidden), 1);
 }
 
 #[test]
@@ -289,6 +292,23 @@ fn the_end_of_a_reply_is_found_when_it_comes_in_pieces_or_with_more_behind_it() 
         }
         let line = &fed.lines()[0];
         assert!(line.ends_with("rows=9 idle SELECT a FROM t"), "{line}");
+    }
+}
+
+#[test]
+fn an_error_is_found_behind_a_gap() {
+    let failed = join(&[error("ERROR", "57014"), ready("E")]);
+    for (sql, rest, expected) in [
+        ("SELECT a FROM t", &failed[..], "3-4-6 rows=- failed ERROR 57014 SELECT a FROM t"),
+        // Its start is missing, and with it whether it is an error or a notice.
+        ("SELECT a FROM t", &failed[1..], "3-4-4 rows=- failed Lost SELECT a FROM t"),
+        // Which of the two failed is not known.
+        ("SELECT a FROM t; UPDATE t SET a = 1", &failed, "3-4-4 rows=- failed Lost SELECT a FROM t"),
+    ] {
+        let mut fed = connected();
+        fed.client(query(sql)).server(join(&[row(50), row(50)])).server_gap(100_000).server(rest);
+        fed.client(query("SELECT b FROM t")).server(join(&[complete("SELECT 1"), ready("I")]));
+        assert_eq!(fed.lines(), [expected, "7-8-8 rows=1 idle SELECT b FROM t"]);
     }
 }
 
