@@ -85,6 +85,8 @@ losses! {
     StoreFailed = "store_failed",
     /// Plaintext of TLS that could not be bound to its socket (figures stay right; the peer is unknown).
     TlsUnbound = "tls_unbound",
+    /// TLS connections to others of which no plaintext was seen: another library than OpenSSL reads them, or the handshake failed.
+    TlsNotRead = "tls_not_read",
     /// Messages seen on a connection that the agent joined in mid-life and whose headers it cannot know.
     HeadersUnknown = "headers_unknown",
 }

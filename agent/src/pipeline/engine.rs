@@ -96,10 +96,14 @@ impl Engine {
     /// An engine that watches what the policy says, and tells of them what `features` ask for: exceptions only with attribution.
     pub fn new(capture: Capture, policy: Policy, scanner: Scanner, features: Features) -> Self {
         let nonce = capture::now().0 as u32 ^ std::process::id().rotate_left(16);
+        let limits = Limits::default();
         let mut engine = Self {
             capture,
             registry: Registry::new(Procfs::default(), policy),
-            table: Table::new(Limits::default()),
+            table: Table::new(Limits {
+                tls_patience: limits.tls_patience.filter(|_| features.tls),
+                ..limits
+            }),
             correlator: Correlator::new(nonce),
             naming: Naming::new(scanner.routes(), features.call_sites.then(CallSites::default)),
             scanner,

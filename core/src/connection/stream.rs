@@ -64,6 +64,8 @@ pub(super) struct Stream {
     pub(super) established: bool,
     /// The TLS stream whose ciphertext it carries, where that is known.
     pub(super) carries: Option<ConnId>,
+    /// It is counted among those whose plaintext was not seen.
+    pub(super) not_read: bool,
     /// Why and when it ended, while what is still under way in other threads may come in.
     pub(super) ended: Option<(Time, CloseReason)>,
 }
@@ -94,6 +96,7 @@ impl Stream {
             peer_closed: false,
             established: false,
             carries: None,
+            not_read: false,
             ended: None,
         }
     }
@@ -136,6 +139,15 @@ impl Stream {
     /// Nothing more is wanted of this connection but its end.
     pub(super) fn is_ignored(&self) -> bool {
         matches!(self.state, State::Ignored)
+    }
+
+    /// It is ciphertext that the process exchanges with one that it asked, and the plaintext is not known. Who only looks whether a
+    /// server takes TLS, as load balancers do, sends it nothing.
+    pub(super) fn is_not_read(&self) -> bool {
+        matches!(self.state, State::Ciphertext)
+            && self.carries.is_none()
+            && self.info.role != Some(Role::Server)
+            && !self.not_read
     }
 
     /// The process tried to make this connection, and nothing ever moved over it.

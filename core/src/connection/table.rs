@@ -26,11 +26,18 @@ pub struct Limits {
     /// How long an ended connection waits for bytes whose system call has not returned yet: the peer may have closed
     /// while the call that answered it was still on its way out of the kernel.
     pub grace: Duration,
+    /// How long a TLS connection may be open before its plaintext is missed; `None` where nobody looks for that. What runs inside
+    /// TLS mostly begins at once.
+    pub tls_patience: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 32_768, grace: Duration::from_millis(50) }
+        Self {
+            connections: 32_768,
+            grace: Duration::from_millis(50),
+            tls_patience: Some(Duration::from_secs(10)),
+        }
     }
 }
 
@@ -42,6 +49,8 @@ pub struct Table {
     limits: Limits,
     /// Ended connections in the order of their ends.
     ended: VecDeque<(Time, ConnId)>,
+    /// Connections that have turned to TLS, in the order in which they did.
+    ciphered: VecDeque<(Time, ConnId)>,
     out: Output,
     /// Sockets of which the kernel side need not tell any more.
     ignored: Vec<Info>,
@@ -57,6 +66,7 @@ impl Table {
             connecting: HashMap::new(),
             limits,
             ended: VecDeque::new(),
+            ciphered: VecDeque::new(),
             out: Output::default(),
             ignored: Vec::new(),
             over: Vec::new(),
@@ -121,6 +131,11 @@ impl Table {
         hand_out(stream, &mut self.out, progress);
         if stream.is_ignored() && !was_ignored {
             self.ignored.push(Info::clone(&stream.info));
+        }
+        // What finds no room is missed at its end.
+        let has_room = self.ciphered.len() < self.limits.connections && self.limits.tls_patience.is_some();
+        if chunk.opens_tls && stream.is_not_read() && has_room {
+            self.ciphered.push_back((chunk.time, chunk.conn));
         }
     }
 
@@ -206,12 +221,28 @@ impl Table {
 
     /// Lets time pass: connections whose grace is over are handed out and dropped.
     pub fn tick(&mut self, now: Time, progress: &mut Progress) {
+        self.miss_plaintext(now);
         while let Some(&(time, conn)) = self.ended.front() {
             if now.since(time) < self.limits.grace {
                 return;
             }
             self.ended.pop_front();
             self.end(conn, progress);
+        }
+    }
+
+    /// Counts TLS connections whose plaintext should have been seen by now. Those to gRPC servers stay open for days.
+    fn miss_plaintext(&mut self, now: Time) {
+        let Some(patience) = self.limits.tls_patience else { return };
+        while let Some(&(since, conn)) = self.ciphered.front() {
+            if now.since(since) < patience {
+                return;
+            }
+            self.ciphered.pop_front();
+            if let Some(stream) = self.streams.get_mut(&conn).filter(|stream| stream.is_not_read()) {
+                stream.not_read = true;
+                self.out.losses.add(Loss::TlsNotRead, 1);
+            }
         }
     }
 
@@ -227,6 +258,9 @@ impl Table {
         let Some((time, reason)) = stream.ended else { return };
         if stream.info.tls && stream.info.peer == Endpoint::Unknown && stream.protocol().is_some() {
             self.out.losses.add(Loss::TlsUnbound, 1);
+        }
+        if self.limits.tls_patience.is_some() && stream.is_not_read() {
+            self.out.losses.add(Loss::TlsNotRead, 1);
         }
         if stream.is_unborn() && is_failure(reason) {
             progress.failed.push(FailedConnect { conn: Arc::clone(&stream.info), reason, time });

@@ -4,6 +4,8 @@ mod proxied;
 
 use std::time::Duration;
 
+use rstest::rstest;
+
 use super::*;
 use crate::exchange::{Detail, Http, Outcome};
 use crate::loss::{Loss, Losses};
@@ -321,6 +323,52 @@ fn ciphertext_yields_nothing_and_its_plaintext_takes_the_socket_s_ends() {
     assert_eq!(rig.table.take_losses().get(Loss::TlsUnbound), 0);
 }
 
+/// The first bytes of a TLS session.
+fn hello(rig: &mut Rig) {
+    let (conn, direction, head) = (ConnId(1), Direction::Write, &[22, 3, 1, 0, 1, 1][..]);
+    let (time, origin) = (Time(rig.now), Origin::default());
+    let (pid, pos, len, tail, opens_tls) = (7, 0, 6, &b""[..], true);
+    let chunk = Chunk { conn, pid, direction, time, pos, len, head, tail, origin, opens_tls };
+    rig.table.chunk(&chunk, &mut rig.progress);
+}
+
+#[rstest]
+#[case::at_its_end(Some(Role::Client), false, true, 1)]
+#[case::while_it_is_open(Some(Role::Client), false, false, 1)]
+#[case::older_than_the_agent(None, false, false, 1)]
+#[case::read(Some(Role::Client), true, true, 0)]
+#[case::read_and_open(Some(Role::Client), true, false, 0)]
+#[case::asked_by_others(Some(Role::Server), false, true, 0)]
+fn ciphertext_without_plaintext_is_counted_once(
+    #[case] role: Option<Role>,
+    #[case] bound: bool,
+    #[case] ends: bool,
+    #[case] expected: u64,
+    #[values(true, false)] is_looked_for: bool,
+) {
+    let patience = is_looked_for.then_some(Duration::from_secs(3));
+    let mut rig = Rig::new(Limits { tls_patience: patience, ..Limits::default() });
+    rig.table.opened(info(1, role, role.is_some()), None, &mut rig.progress);
+    hello(&mut rig);
+    if bound {
+        rig.table.bound(ConnId(2), ConnId(1));
+    }
+    rig.wait();
+    assert_eq!(rig.table.take_losses().get(Loss::TlsNotRead), 0, "it has just begun");
+    if ends {
+        rig.change(Change::Gone { reason: None, peer_first: false });
+    }
+    let mut counted = 0;
+    for _ in 0..4 {
+        rig.wait();
+        counted += rig.table.take_losses().get(Loss::TlsNotRead);
+    }
+    rig.change(Change::Gone { reason: None, peer_first: false });
+    rig.wait();
+    counted += rig.table.take_losses().get(Loss::TlsNotRead);
+    assert_eq!(counted, if is_looked_for { expected } else { 0 });
+}
+
 #[test]
 fn an_unknown_protocol_is_left_alone_after_a_while() {
     let mut rig = Rig::with(Some(Role::Server), true);
@@ -360,7 +408,7 @@ fn gaps_count_where_somebody_reads_the_bytes() {
 
 #[test]
 fn the_table_has_a_cap_and_says_what_fell_out() {
-    let mut rig = Rig::new(Limits { connections: 10, grace: Duration::from_millis(1) });
+    let mut rig = Rig::new(Limits { connections: 10, grace: Duration::from_millis(1), ..Limits::default() });
     for id in 1..=25 {
         rig.pos = [0, 0];
         rig.table.opened(info(id, Some(Role::Server), true), None, &mut rig.progress);
