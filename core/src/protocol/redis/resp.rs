@@ -72,6 +72,21 @@ impl Reader {
         self.value.bytes == 0
     }
 
+    /// Bytes of the value that it is in.
+    pub(super) fn bytes(&self) -> u64 {
+        self.value.bytes
+    }
+
+    /// It is in an error, or in what it cannot tell yet.
+    pub(super) fn is_error(&self) -> bool {
+        matches!(self.value.kind, 0 | b'-' | b'!')
+    }
+
+    /// Are the next `len` bytes, whatever they are, part of a string of which nothing is kept, and not its last?
+    pub(super) fn is_inside(&self, len: u64) -> bool {
+        matches!(self.state, State::Bulk { left, keep: Keep::Nothing } if len < left)
+    }
+
     /// Forgets the value it is in.
     pub(super) fn reset(&mut self) {
         *self = Self::new(self.inline);

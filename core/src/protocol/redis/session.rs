@@ -53,8 +53,18 @@ enum Order {
     /// follows upon the last reply; a reply too many tells that replies were taken for those of the wrong commands.
     Supposed { held: Vec<Exchange> },
     /// Nothing can be told apart, until a command comes whose predecessor was answered: since the last command a reply
-    /// has come, to its end as far as that shows.
-    Lost { answered: bool },
+    /// has come, to its end as far as that shows. The one command that was open as its reply's framing was lost is answered with
+    /// what comes before the next command.
+    Lost { answered: bool, open: Option<Box<Open>> },
+}
+
+/// A command of whose reply only bytes and times are known.
+#[derive(Debug)]
+struct Open {
+    pending: Pending,
+    began: Began,
+    bytes: u64,
+    last: Time,
 }
 
 impl Redis {
@@ -89,10 +99,11 @@ impl Redis {
                 }
             }
             Order::Supposed { .. } => {}
-            Order::Lost { answered } => {
-                if !(begins && *answered) {
+            Order::Lost { answered, open } => {
+                let (answered, open) = (std::mem::take(answered), open.take());
+                out.exchanges.extend(open.map(|open| self.end_open(*open)));
+                if !(begins && answered) {
                     out.losses.add(Loss::RequestsWithoutResponse, u64::from(begins));
-                    *answered = false;
                     return Next::Continue;
                 }
                 self.order = Order::Known;
@@ -144,8 +155,9 @@ impl Redis {
     }
 
     fn reply_data(&mut self, at: &At, mut bytes: &[u8], out: &mut Output) -> Next {
-        if let Order::Lost { answered } = &mut self.order {
+        if let Order::Lost { answered, open } = &mut self.order {
             *answered = bytes.ends_with(b"\r\n");
+            count(open, at, bytes.len() as u64);
             return Next::Continue;
         }
         while !bytes.is_empty() {
@@ -153,7 +165,7 @@ impl Redis {
                 let Order::Supposed { held } = &self.order else { return Next::Continue };
                 if !held.is_empty() {
                     self.lose(out);
-                    self.order = Order::Lost { answered: bytes.ends_with(b"\r\n") };
+                    self.order = Order::Lost { answered: bytes.ends_with(b"\r\n"), open: None };
                 }
                 return Next::Continue;
             }
@@ -259,12 +271,34 @@ impl Redis {
         }
     }
 
+    fn end_open(&mut self, open: Open) -> Exchange {
+        self.end(open.pending, Some(open.began), open.bytes, None, Outcome::Lost, open.last)
+    }
+
+    /// `len` bytes of a reply were not captured, and its framing is lost with them. Where its command alone is open, which is how
+    /// clients speak that do not pipeline, all is its reply that comes before the next command.
+    fn lose_reply(&mut self, at: &At, len: u64, out: &mut Output) {
+        let is_alone = matches!(self.order, Order::Known) && self.queue.len() == 1 && self.unqueued == 0;
+        let is_value = !self.replies.is_error() && self.queue.front().is_some_and(|pending| !pending.leaves);
+        let began = self.reply_began.filter(|_| is_alone && is_value && self.commands.is_at_boundary());
+        let open = began.and_then(|began| {
+            let (bytes, last) = (self.replies.bytes() + len, at.time);
+            Some(Box::new(Open { pending: self.queue.pop_front()?, began, bytes, last }))
+        });
+        self.lose(out);
+        self.order = Order::Lost { answered: false, open };
+    }
+
     /// Framing or order is lost: nothing that is open can be told apart any more.
     fn lose(&mut self, out: &mut Output) {
         out.losses.add(Loss::Resyncs, 1);
         let partial = u64::from(!self.commands.is_at_boundary());
-        let order = std::mem::replace(&mut self.order, Order::Lost { answered: false });
-        let held = if let Order::Supposed { held } = order { held.len() } else { 0 };
+        let order = std::mem::replace(&mut self.order, Order::Lost { answered: false, open: None });
+        let held = match order {
+            Order::Known => 0,
+            Order::Supposed { held } => held.len(),
+            Order::Lost { open, .. } => usize::from(open.is_some()),
+        };
         out.losses.add(Loss::RequestsWithoutResponse, (self.queue.len() + held) as u64 + partial);
         self.queue.clear();
         self.unqueued = 0;
@@ -292,9 +326,15 @@ impl Session for Redis {
         if self.over || len == 0 {
             return;
         }
-        if let Order::Lost { answered } = &mut self.order {
+        if let Order::Lost { answered, open } = &mut self.order {
             // Whether what was lost ended a reply is not known.
             *answered = false;
+            if at.direction.is_request(self.role) {
+                let open = open.take();
+                out.exchanges.extend(open.map(|open| self.end_open(*open)));
+            } else {
+                count(open, at, len);
+            }
             return;
         }
         if matches!(&self.order, Order::Supposed { held } if held.is_empty()) && self.is_idle() {
@@ -314,8 +354,21 @@ impl Session for Redis {
             match self.replies.gap(len) {
                 Ok(None) => {}
                 Ok(Some(value)) => self.over = self.answer(at, value, out) != Next::Continue,
-                Err(Lost) => self.lose(out),
+                Err(Lost) => self.lose_reply(at, len, out),
             }
+        }
+    }
+
+    fn lost(&mut self, at: &At, len: u64, out: &mut Output) {
+        let ends_reply = !at.direction.is_request(self.role) && !self.replies.is_inside(len);
+        if ends_reply && !self.queue.is_empty() && !matches!(self.order, Order::Lost { .. }) {
+            // When it ended is not known: of what never arrives only later bytes tell.
+            return self.lose(out);
+        }
+        self.gap(at, len, out);
+        // After it the next bytes may answer a command that did not arrive either.
+        if let Order::Lost { open, .. } = &mut self.order {
+            out.losses.add(Loss::RequestsWithoutResponse, u64::from(open.take().is_some()));
         }
     }
 
@@ -329,6 +382,10 @@ impl Session for Redis {
                 self.lose(out);
             }
         }
+        if let Order::Lost { open, .. } = &mut self.order {
+            let open = open.take();
+            out.exchanges.extend(open.map(|open| self.end_open(*open)));
+        }
         if reason == CloseReason::Unseen {
             self.lose(out);
         }
@@ -339,7 +396,14 @@ impl Session for Redis {
     }
 
     fn in_flight(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + usize::from(matches!(self.order, Order::Lost { open: Some(_), .. }))
+    }
+}
+
+/// More of the reply to a command of which only bytes and times are known.
+fn count(open: &mut Option<Box<Open>>, at: &At, len: u64) {
+    if let Some(open) = open {
+        (open.bytes, open.last) = (open.bytes.saturating_add(len), at.time);
     }
 }
 

@@ -35,6 +35,12 @@ fn halves(n: usize) -> Vec<Call> {
     ]
 }
 
+/// A list in three calls, the first of which ends as a reply may.
+fn list(n: usize) -> Vec<Call> {
+    let reply = [&b"*2\r\n$3\r\nabc\r\n"[..], b"$3\r\n", b"abc\r\n"];
+    std::iter::once((true, command(n))).chain(reply.map(|part| (false, part.to_vec()))).collect()
+}
+
 /// A pipeline of two, in a call each.
 fn pipelined(n: usize) -> Vec<Call> {
     let (one, other) = (2 * n, 2 * n + 1);
@@ -44,6 +50,7 @@ fn pipelined(n: usize) -> Vec<Call> {
 #[rstest]
 #[case::one(one, 4, 1)]
 #[case::halves(halves, 3, 1)]
+#[case::list(list, 3, 1)]
 #[case::pipelined(pipelined, 2, 2)]
 fn no_pattern_of_lost_calls_tells_what_did_not_happen(
     #[case] speaks: fn(usize) -> Vec<Call>,
