@@ -23,8 +23,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const CAPTURE_MAX: usize = 16 * 1024 - 1;
 /// Bytes copied from the start of a chunk once the budget of its run is spent.
 pub const SKIM_HEAD: usize = 256;
-/// Bytes copied from the end of a chunk that is not copied whole.
-pub const SKIM_TAIL: usize = 64;
+/// Bytes copied from the end of a chunk that is not copied whole: an error message behind rows. A power of two.
+pub const SKIM_TAIL: usize = 256;
 /// Entries of an `iovec` array that are looked at.
 pub const IOV_MAX: usize = 16;
 /// Most bytes copied from one entry of an `iovec` array; a mask as well.
@@ -360,9 +360,8 @@ pub struct Process {
     pub reserved: u32,
 }
 
-/// Declares the offsets of kernel structures that user space looks up in the kernel's BTF.
-///
-/// The probes read them from globals of these names; the loader finds each by `(struct, member path)`.
+/// Declares the offsets of kernel structures that user space looks up in the kernel's BTF. The probes read them from globals of these
+/// names; the loader finds each by `(struct, member path)`.
 #[macro_export]
 macro_rules! kernel_offsets {
     ($with:ident) => {
@@ -451,6 +450,8 @@ pub mod conn_flags {
     pub const LET_GO: u16 = 1 << 9;
     /// uvloop reads it: what it writes of a response after its head tells nothing of who wrote that.
     pub const UVLOOP: u16 = 1 << 10;
+    /// The process is a client of Redis: of the commands that it pipelines none may be left out.
+    pub const COMMANDS: u16 = 1 << 11;
 }
 
 /// A connection in the kernel's table `CONNS`, keyed by the address of its `struct sock`, or a TLS stream in `TLS_STREAMS`.
@@ -486,7 +487,7 @@ pub struct Conn {
     pub run: u16,
     /// [`family`]
     pub family: u16,
-    /// Bytes of replies that are wanted whole: those to a pipeline of statements.
+    /// Bytes of replies that are wanted whole: those to a pipeline of statements or commands.
     pub allowance: u32,
     /// Bytes that are still to be written of a large message that began with a run of writes.
     pub message_left: u32,

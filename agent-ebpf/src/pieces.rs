@@ -1,7 +1,7 @@
 //! Chunks of which every byte is wanted, and that are larger than one event: they are sent in pieces.
 //!
-//! HTTP/2 mixes the frames of its streams, and a PostgreSQL client writes a pipeline in one go: what is left out of such a
-//! chunk may hold whole requests.
+//! HTTP/2 mixes the frames of its streams, and a client of PostgreSQL or Redis writes a pipeline in one go: what is left out of such
+//! a chunk may hold whole requests.
 
 use apm_agent_ebpf::{
     CAPTURE_MAX, Conn, Data, IOV_MAX, IOV_STEP, PIECES_MAX, SKIM_TAIL, conn_flags, data_flags, opened_by,
@@ -33,10 +33,15 @@ pub struct Pieces {
 /// Bytes of replies that are wanted per byte of statements: a statement of a pipeline has at least 50, the replies to what
 /// changes data or finds a row are shorter than ten times that.
 const REPLY_PER_BYTE: u32 = 8;
+/// The same of commands: one has at least 14, and most pipelines of them fetch values.
+const REPLY_PER_BYTE_OF_COMMANDS: u32 = 64;
 /// Most bytes of replies that are wanted whole.
 const ALLOWANCE_MAX: u32 = 4 << 20;
 /// Less than this is what single statements leave; theirs may have large results, of which the end tells enough.
 const ALLOWANCE_MIN: u32 = 8192;
+
+/// A client of a protocol that pipelines.
+const PIPELINED: u16 = conn_flags::STATEMENTS | conn_flags::COMMANDS;
 
 /// Most bytes of a message of which the rest may be left out (PostgreSQL's `MaxAllocSize`).
 const MESSAGE_MAX: u64 = 1 << 30;
@@ -45,7 +50,7 @@ const MESSAGE_MAX: u64 = 1 << 30;
 #[inline(always)]
 pub fn wanted(conn: &Conn, write: bool) -> bool {
     let replies = conn.allowance > ALLOWANCE_MIN;
-    conn.flags & conn_flags::WHOLE != 0 || (conn.flags & conn_flags::STATEMENTS != 0 && (write || replies))
+    conn.flags & conn_flags::WHOLE != 0 || (conn.flags & PIPELINED != 0 && (write || replies))
 }
 
 /// Keeps the books of what is wanted of the replies to statements: in proportion to these, as a pipeline cannot be told from
@@ -54,7 +59,7 @@ pub fn wanted(conn: &Conn, write: bool) -> bool {
 /// Returns how many bytes of a message that began in an earlier chunk come first; 0 for none.
 #[inline(always)]
 pub fn account(conn: &mut Conn, write: bool, run_starts: bool, total: u64) -> u64 {
-    if conn.flags & conn_flags::STATEMENTS == 0 {
+    if conn.flags & PIPELINED == 0 {
         return 0;
     }
     let bytes = if total < u64::from(ALLOWANCE_MAX) { total as u32 } else { ALLOWANCE_MAX };
@@ -62,8 +67,14 @@ pub fn account(conn: &mut Conn, write: bool, run_starts: bool, total: u64) -> u6
         conn.allowance = conn.allowance.saturating_sub(bytes);
         return 0;
     }
-    let left = if run_starts { conn.allowance / 2 } else { conn.allowance };
-    let sum = left + bytes * REPLY_PER_BYTE;
+    let is_commands = conn.flags & conn_flags::COMMANDS != 0;
+    let left = match run_starts {
+        // A client of Redis has read all replies by then; what a large value has left over is not for the next one's.
+        true if is_commands => 0,
+        true => conn.allowance / 2,
+        false => conn.allowance,
+    };
+    let sum = left + bytes * if is_commands { REPLY_PER_BYTE_OF_COMMANDS } else { REPLY_PER_BYTE };
     conn.allowance = if sum < ALLOWANCE_MAX { sum } else { ALLOWANCE_MAX };
     // A client that has read an answer begins with a message: what was taken for one in error ends there.
     let inside = if run_starts { 0 } else { u64::from(conn.message_left) };
@@ -89,7 +100,7 @@ pub fn look(conn: &mut Conn, write: bool, pos: u64, total: u64, first: impl FnOn
     let opens = write && pos <= 8 && total < 1024;
     let is_large = write && total > CAPTURE_MAX as u64;
     let may_be_message = is_large || (write && joined);
-    let seeks_statements = (opens || may_be_message) && conn.flags & conn_flags::STATEMENTS == 0;
+    let seeks_statements = (opens || may_be_message) && conn.flags & PIPELINED == 0;
     let seeks_frames = joined && conn.flags & conn_flags::WHOLE == 0;
     if !seeks_statements && !seeks_frames {
         return;
@@ -98,6 +109,8 @@ pub fn look(conn: &mut Conn, write: bool, pos: u64, total: u64, first: impl FnOn
     let is_statement = may_be_message && is_message(first, total);
     if seeks_statements && (is_statement || (opens && is_startup(first, total))) {
         conn.flags |= conn_flags::STATEMENTS;
+    } else if seeks_statements && is_command(first) {
+        conn.flags |= conn_flags::COMMANDS;
     }
     if seeks_frames && is_frame(first) {
         conn.flags |= conn_flags::WHOLE;
@@ -118,6 +131,15 @@ fn is_message(first: u64, total: u64) -> bool {
     matches!((first >> 56) as u8, b'P' | b'B' | b'Q' | b'E') && len >= 4 && len < total
 }
 
+/// A command of Redis, an array of strings (redis.io, "Redis serialization protocol specification"): a count, the end of its line.
+#[inline(always)]
+fn is_command(first: u64) -> bool {
+    let byte = |at: u32| (first >> (56 - at * 8)) as u8;
+    byte(0) == b'*'
+        && byte(1).is_ascii_digit()
+        && (byte(2) == b'\r' || (byte(2).is_ascii_digit() && (byte(3) == b'\r' || byte(3).is_ascii_digit())))
+}
+
 /// Is all of a chunk of statements one message with a large value, or a part of one, and perhaps a few short ones behind it?
 /// Then its start and its end tell all. `inside` is what [`account`] said.
 #[inline(always)]
@@ -130,6 +152,10 @@ pub fn is_one_message(
 ) -> bool {
     if conn.flags & conn_flags::WHOLE != 0 {
         return false;
+    }
+    // A large value of a command leaves by itself, or behind the command's start.
+    if conn.flags & conn_flags::COMMANDS != 0 {
+        return first() as u8 != b'*';
     }
     if inside > 0 {
         return total < inside + SKIM_TAIL as u64;

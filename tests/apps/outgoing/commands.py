@@ -18,6 +18,9 @@ from common import CALLS, TIMED, WORKERS, Log, clock_ms, fail, ready_then_wait, 
 WHERES = ("tcp", "unix", "tls")
 COMMANDS = [("SET", "key", "a secret value"), ("GET", "key"), ("INCR", "counter"), ("LPUSH", "list", "x"), ("PING",)]
 LARGE = "z" * 100_000
+# More than the probes copy of a run of writes, and of one of replies; by some workers only, as it is much.
+KEYS = ["key_%03d" % n for n in range(250)]
+PIPELINERS = 4
 
 
 class Sync:
@@ -117,6 +120,13 @@ class App:
             for name in [command[0] for command in COMMANDS * 3] + ["MULTI", "EXEC"]:
                 self.note(phase, name)
 
+    async def pipelines(self, client, phase):
+        values = [("SET", key, "v" * 90) for key in KEYS]
+        for commands in (values, [("GET", key) for key in KEYS], [("MGET", *KEYS * 10)]):
+            await client.pipeline(commands, transaction=False)
+            for name, *_ in commands:
+                self.note(phase, name)
+
     async def messages(self, phase, where):
         """Pub/sub is left alone after its first answer."""
         publisher = self.open(where)
@@ -142,6 +152,7 @@ class App:
                 phase = where + "/" + when
                 clients = opened[where] if when == "before" else [self.open(where) for _ in range(WORKERS)]
                 await tasks(lambda worker: self.work(clients[worker], phase, worker), WORKERS)
+                await tasks(lambda worker: self.pipelines(clients[worker], phase), PIPELINERS)
                 if when == "before":
                     continue
                 await self.messages(phase, where)

@@ -43,7 +43,7 @@ class Driver:
 
     def statement(self, step):
         """(SQL, parameter, rows, SQLSTATE) of one of 16 steps; `{id}` in the SQL stands for its id."""
-        step = {8: 0, 9: 1, 10: 2, 11: 4, 12: 0, 13: 1, 14: 2, 15: 7}.get(step, step)  # the large ones are rarer
+        step = {8: 0, 9: 1, 10: 2, 11: 4, 12: 16, 13: 1, 14: 2, 15: 7}.get(step, step)  # the large ones are rarer
         if step == 0:
             return "SELECT 42 AS {id}", None, 1, None
         if step == 1:
@@ -58,6 +58,9 @@ class Driver:
             return "SELECT 1 AS {id}, length({}::text)", MEGABYTE, 1, None
         if step == 6:
             return "SELECT repeat('x', 1000000) AS {id}", None, 1, None
+        if step == 16:
+            sql = "SELECT repeat('x', 100), 1 / (g - 3000) AS {id} FROM generate_series(1, 5000) AS g"
+            return sql, None, None, "22012"
         return "UPDATE items AS {id} SET note = {}::text WHERE id = -1", TEXT, 0, None
 
     def libpq(self, where):

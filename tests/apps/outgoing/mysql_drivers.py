@@ -5,8 +5,9 @@ from importlib import import_module
 from drivers import DATABASE, HOST, PASSWORD, USER, Driver, Failed
 
 TEXT = "o'brien" * 3
+UNKNOWN_COLUMN = "42S22"
 # These drivers keep the server's number, and drop the SQLSTATE that came with it.
-SQLSTATES = {1054: "42S22"}
+SQLSTATES = {1054: UNKNOWN_COLUMN, 1242: "21000"}
 
 
 class MysqlDriver(Driver):
@@ -24,7 +25,7 @@ class MysqlDriver(Driver):
         return dict(user=USER, password=PASSWORD, database=DATABASE, autocommit=True, **at)
 
     def statement(self, step):
-        n, step = step, {8: 0, 9: 1, 10: 2, 11: 3, 12: 0, 13: 4, 14: 2, 15: 7}.get(step, step)
+        n, step = step, {8: 0, 9: 1, 10: 2, 11: 3, 12: 16, 13: 4, 14: 2, 15: 7}.get(step, step)
         if step == 0:
             return "SELECT 42 AS {id}", None, 1, None
         if step == 1:
@@ -35,11 +36,14 @@ class MysqlDriver(Driver):
             rows = 50 if n == 3 else 5000
             return "SELECT seq AS {id} FROM seq_1_to_%d" % rows, None, rows, None
         if step == 4:
-            return "SELECT missing AS {id}", None, None, "42S22"
+            return "SELECT missing AS {id}", None, None, UNKNOWN_COLUMN
         if step == 5:
             return "SELECT 1 AS {id}, LENGTH({})", "z" * 10_000, 1, None
         if step == 6:
             return "SELECT REPEAT('x', 1000000) AS {id}", None, 1, None
+        if step == 16:
+            late = "IF(seq = 3000, (SELECT 1 UNION SELECT 2), 1)"
+            return "SELECT REPEAT('x', 100), %s AS {id} FROM seq_1_to_5000" % late, None, None, SQLSTATES[1242]
         return "UPDATE items AS {id} SET note = {} WHERE id = -1", TEXT, 0, None
 
     def transaction(self, connection, statements):
@@ -160,7 +164,7 @@ class MariaDb(MysqlDriver):
 
     def statement(self, step):
         sql, value, rows, sqlstate = super().statement(step)
-        if sqlstate:
+        if sqlstate == UNKNOWN_COLUMN:
             return "SELECT missing = {} AS {id}", TEXT, rows, sqlstate
         if sql.startswith("INSERT"):
             # The server refuses INSERT .. SELECT in bulk.
