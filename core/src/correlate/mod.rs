@@ -12,6 +12,7 @@ mod link;
 mod names;
 mod pairs;
 mod raised;
+mod relays;
 mod rows;
 mod shared;
 mod streams;
@@ -39,6 +40,7 @@ use failures::Failures;
 use ids::Claims;
 use pairs::Pairs;
 use raised::Exceptions;
+use relays::Relays;
 use shared::{Held, Settlement, Shared};
 use streams::Streams;
 use unbound::{UNBOUND_FOR, Unbound, Waiting};
@@ -89,6 +91,7 @@ pub struct Correlator {
     unresolved: Vec<Unresolved>,
     exceptions: Exceptions,
     pairs: Pairs,
+    relays: Relays,
     routes: RouteTable,
     claims: Claims,
     addresses: Addresses,
@@ -111,6 +114,7 @@ impl Correlator {
             unresolved: Vec::new(),
             exceptions: Exceptions::default(),
             pairs: Pairs::default(),
+            relays: Relays::default(),
             routes: RouteTable::default(),
             claims: Claims::default(),
             addresses: Addresses::default(),
@@ -281,6 +285,10 @@ impl Correlator {
 
     fn started(&mut self, conn: &Info, role: Role, mut started: Started, around: &dyn Surroundings) {
         let number = started.origin.request;
+        self.relays.started(conn.pid, role, &started);
+        if role == Role::Client && started.relayed {
+            return;
+        }
         if role == Role::Server && started.stream != 0 {
             started.origin.request = self.streams.begins(conn, started.stream, number);
             self.name(started.origin.request, started.time, conn.pid, &started.correlation, around);
@@ -343,6 +351,9 @@ impl Correlator {
                 // An exception is known by the unit that it was seen in.
                 request = writer.unwrap_or(exchange.origin.request);
             }
+        }
+        if self.relays.told_elsewhere(finished.pid, exchange.start) {
+            return;
         }
         let failed = event.status >= 500 || exchange.outcome == Outcome::ServerGone;
         if let Some(event) = self.exceptions.ended(request, exchange.end, failed, event) {

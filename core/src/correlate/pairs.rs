@@ -138,6 +138,7 @@ mod tests {
             path: "/".into(),
             correlation: Correlation::default(),
             stream: 0,
+            relayed: false,
         };
         for port in 0..CONNECTIONS {
             for n in 0..2 * WAITING_MAX as u64 {

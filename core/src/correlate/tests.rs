@@ -2,6 +2,7 @@
 
 mod failures;
 mod names;
+mod relays;
 mod remembered;
 mod streams;
 
@@ -124,6 +125,7 @@ impl Rig {
             path: path.into(),
             correlation: ids,
             stream: 0,
+            relayed: false,
         };
         let conn = Info { local: Endpoint::Tcp(local.parse().unwrap()), ..info(role, peer) };
         let mut progress = Progress { started: vec![(Arc::new(conn), role, started)], ..Progress::default() };

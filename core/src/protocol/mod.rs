@@ -16,6 +16,7 @@ pub mod postgres;
 mod redis;
 #[cfg(test)]
 mod testing;
+mod uwsgi;
 
 /// Where and when some bytes were moved, and by which code.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,8 @@ pub struct Started {
     pub correlation: Correlation,
     /// Its stream of an HTTP/2 connection; 0 where one request follows the other.
     pub stream: u32,
+    /// A router hands it on to who serves it, or has done so: both read it from their peer.
+    pub relayed: bool,
 }
 
 /// What sessions hand out, and what they share.
@@ -183,5 +186,11 @@ pub struct Protocol {
 }
 
 /// All protocols, in the order in which they are asked.
-pub static REGISTRY: &[Protocol] =
-    &[http1::PROTOCOL, http2::PROTOCOL, postgres::PROTOCOL, redis::PROTOCOL, mysql::PROTOCOL];
+pub static REGISTRY: &[Protocol] = &[
+    http1::PROTOCOL,
+    http2::PROTOCOL,
+    postgres::PROTOCOL,
+    redis::PROTOCOL,
+    mysql::PROTOCOL,
+    uwsgi::PROTOCOL,
+];

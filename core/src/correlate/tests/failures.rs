@@ -121,6 +121,7 @@ fn what_an_upgraded_connection_is_asked_for_is_not_one_work_by_the_number_it_beg
         path: format!("/{number}"),
         correlation: Correlation::default(),
         stream: number,
+        relayed: false,
     };
     let conn = Arc::new(info(Role::Server, "10.0.0.1:80"));
     let started = [1, 3].map(|number| (Arc::clone(&conn), Role::Server, stream(number)));
@@ -147,6 +148,7 @@ fn a_failed_connection_of_a_stream_is_told_with_the_answer_that_its_unit_wrote()
         path: "/1".into(),
         correlation: Correlation::default(),
         stream: 1,
+        relayed: false,
     };
     let conn = Arc::new(info(Role::Server, "10.0.0.1:80"));
     let mut progress = Progress { started: vec![(conn, Role::Server, started)], ..Progress::default() };

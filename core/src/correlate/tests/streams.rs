@@ -14,6 +14,7 @@ fn request(stream: u32, of_connection: u64) -> Started {
         path: format!("/{stream}"),
         correlation: Correlation::default(),
         stream,
+        relayed: false,
     }
 }
 

@@ -182,6 +182,7 @@ impl Http1 {
             path: head.path.clone(),
             correlation: head.correlation.clone(),
             stream: 0,
+            relayed: false,
         };
         self.receiving = self.pairing.push(head, came, &mut out.losses);
         // Of one that is not queued no end is told, and who serves it would keep it open for ever. Whom it calls may be told all

@@ -53,6 +53,7 @@ impl Stream {
             path: self.path.clone(),
             correlation: self.correlation.clone(),
             stream: self.number,
+            relayed: false,
         }
     }
 
