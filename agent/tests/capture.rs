@@ -180,6 +180,18 @@ fn sockets_of_a_watched_process_are_seen() {
     assert_eq!(chunk.head, body[..chunk.head.len()]);
     assert_eq!(chunk.tail, body[written - chunk.tail.len()..written]);
 
+    // Bytes that go by way of a pipe never pass through the process, but are counted.
+    let (from, mut to) = std::io::pipe().unwrap();
+    to.write_all(b"through a pipe").unwrap();
+    let before = log.chunks.len();
+    splice(&from, &server, 14);
+    splice(&client, &to, 14);
+    log.until(&mut capture, "what was spliced", |l| {
+        let mut told = l.chunks[before..].iter().filter(|c| c.len == 14 && c.head.is_empty());
+        told.any(|c| c.conn == server_conn && c.direction == Direction::Write)
+            && told.any(|c| c.conn == client_conn && c.direction == Direction::Read)
+    });
+
     // The end.
     drop(client);
     drop(server);
@@ -254,6 +266,13 @@ fn receive(from: &UnixStream, buffer: &mut [u8], flags: i32) -> isize {
     }
     // SAFETY: the message names the buffer, which lives.
     unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut message, flags) }
+}
+
+/// splice(2), of all `len` bytes at once.
+fn splice(from: &impl AsRawFd, to: &impl AsRawFd, len: usize) {
+    let (from, to, none) = (from.as_raw_fd(), to.as_raw_fd(), std::ptr::null_mut());
+    // SAFETY: open descriptors, and no offsets.
+    assert_eq!(unsafe { libc::splice(from, none, to, none, len, 0) }, len as isize);
 }
 
 /// A Python process with both ends of a TLS connection: over blocking sockets, and over memory BIOs on an event loop.

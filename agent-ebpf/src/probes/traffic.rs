@@ -60,19 +60,25 @@ fn carries(conn: &mut Conn, id: u64, write: bool) {
     }
 }
 
-/// What every one of these programs does; they differ in where the bytes lie.
+/// What every one of these programs does; they differ in which argument is the socket's descriptor, and in where the bytes lie.
 #[inline(always)]
-fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<Shape>) -> Option<()> {
+fn moved(
+    ctx: &TracePointContext,
+    write: bool,
+    descriptor: usize,
+    shape: impl Fn(&Args) -> Option<Shape>,
+) -> Option<()> {
     let ret = returned(ctx);
     if ret < 0 && ret != -EPIPE && ret != -ECONNRESET && ret != -ETIMEDOUT {
         return None;
     }
     let id = watched()?;
     let args = syscall_args()?;
-    if write && args.0[0] == STDERR && ret > 0 {
+    let fd = args.0[descriptor];
+    if write && fd == STDERR && ret > 0 {
         exceptions::look_at_exception(id, 0, u64::from(seen_at::STDERR));
     }
-    let socket = socket(args.0[0])?;
+    let socket = socket(fd)?;
     let shape = shape(&args)?;
     let conn = match connection::known(socket) {
         Some(conn) => conn,
@@ -119,11 +125,11 @@ fn moved(ctx: &TracePointContext, write: bool, shape: impl Fn(&Args) -> Option<S
 }
 
 macro_rules! traffic {
-    ($($(#[$doc:meta])* $name:ident: $write:literal, |$args:ident| $shape:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $write:literal, $descriptor:literal, |$args:ident| $shape:expr;)*) => {
         $($(#[$doc])*
         #[tracepoint]
         pub fn $name(ctx: TracePointContext) -> u32 {
-            let _ended_early = moved(&ctx, $write, |$args: &Args| $shape);
+            let _ended_early = moved(&ctx, $write, $descriptor, |$args: &Args| $shape);
             0
         })*
     };
@@ -131,21 +137,25 @@ macro_rules! traffic {
 
 traffic! {
     /// `read(fd, buf, count)`
-    sys_exit_read: false, |args| Some(Shape::Buffer(args.0[1]));
+    sys_exit_read: false, 0, |args| Some(Shape::Buffer(args.0[1]));
     /// `write(fd, buf, count)`
-    sys_exit_write: true, |args| Some(Shape::Buffer(args.0[1]));
+    sys_exit_write: true, 0, |args| Some(Shape::Buffer(args.0[1]));
     /// `readv(fd, iov, iovcnt)`
-    sys_exit_readv: false, |args| Some(Shape::Vector(args.0[1], args.0[2]));
+    sys_exit_readv: false, 0, |args| Some(Shape::Vector(args.0[1], args.0[2]));
     /// `writev(fd, iov, iovcnt)`
-    sys_exit_writev: true, |args| Some(Shape::Vector(args.0[1], args.0[2]));
+    sys_exit_writev: true, 0, |args| Some(Shape::Vector(args.0[1], args.0[2]));
     /// `recvfrom(fd, buf, len, flags, ..)`
-    sys_exit_recvfrom: false, |args| (args.0[3] & NOT_OF_STREAM == 0).then_some(Shape::Buffer(args.0[1]));
+    sys_exit_recvfrom: false, 0, |args| (args.0[3] & NOT_OF_STREAM == 0).then_some(Shape::Buffer(args.0[1]));
     /// `sendto(fd, buf, len, flags, ..)`
-    sys_exit_sendto: true, |args| (args.0[3] & MSG_OOB == 0).then_some(Shape::Buffer(args.0[1]));
+    sys_exit_sendto: true, 0, |args| (args.0[3] & MSG_OOB == 0).then_some(Shape::Buffer(args.0[1]));
     /// `recvmsg(fd, msg, flags)`
-    sys_exit_recvmsg: false, |args| (args.0[2] & NOT_OF_STREAM == 0).then(|| message(args.0[1]));
+    sys_exit_recvmsg: false, 0, |args| (args.0[2] & NOT_OF_STREAM == 0).then(|| message(args.0[1]));
     /// `sendmsg(fd, msg, flags)`
-    sys_exit_sendmsg: true, |args| (args.0[2] & MSG_OOB == 0).then(|| message(args.0[1]));
+    sys_exit_sendmsg: true, 0, |args| (args.0[2] & MSG_OOB == 0).then(|| message(args.0[1]));
     /// `sendfile(out_fd, in_fd, offset, count)`: the bytes never pass through the process.
-    sys_exit_sendfile64: true, |_args| Some(Shape::Nowhere);
+    sys_exit_sendfile64: true, 0, |_args| Some(Shape::Nowhere);
+    /// `splice(fd_in, off_in, fd_out, ..)` into a socket, likewise.
+    splice_writes: true, 2, |_args| Some(Shape::Nowhere);
+    /// The same out of a socket.
+    splice_reads: false, 0, |_args| Some(Shape::Nowhere);
 }

@@ -44,6 +44,8 @@ pub struct ProbeResult {
     pub verified_instructions: Option<u32>,
 }
 
+const SPLICE: Place = Place::Tracepoint("syscalls", "sys_exit_splice");
+
 const fn syscall(program: &'static str, purpose: &'static str) -> Probe {
     Probe { program, place: Place::Tracepoint("syscalls", program), purpose }
 }
@@ -76,6 +78,8 @@ pub(super) const PROBES: &[Probe] = &[
     syscall("sys_exit_sendto", "sent bytes"),
     syscall("sys_exit_sendmsg", "sent bytes"),
     syscall("sys_exit_sendfile64", "sent files"),
+    Probe { program: "splice_writes", place: SPLICE, purpose: "sent pipes" },
+    Probe { program: "splice_reads", place: SPLICE, purpose: "received pipes" },
 ];
 
 /// An error with its causes, each once.
