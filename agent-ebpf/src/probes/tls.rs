@@ -93,13 +93,15 @@ fn send<const N: usize>(data: &Data, buffer: u64, head: u64, tail: u64) -> Optio
         return None;
     }
     let most = N as u64 - SKIM_TAIL as u64;
-    let mut head = opaque(head);
+    // A mask changes neither; Linux 6.1 takes what is only compared for negative.
+    let mut head = opaque(head) & (N as u64 - 1);
     if head > most {
         head = most;
     }
-    let mut tail = opaque(tail);
-    if tail > SKIM_TAIL as u64 {
-        tail = SKIM_TAIL as u64;
+    const TAIL: u64 = SKIM_TAIL as u64;
+    let mut tail = opaque(if tail > TAIL { TAIL } else { tail }) & (2 * TAIL - 1);
+    if tail > TAIL {
+        tail = TAIL;
     }
     let mut fault = false;
     // SAFETY: `event` is N payload bytes long, head + tail fit; the helpers check the source.
