@@ -92,6 +92,8 @@ fn build(tools: &Toolchain) -> Result<PathBuf> {
         // command only: it must never reach a build of the agent.
         .env("RUSTC_BOOTSTRAP", "1")
         .env_remove("RUSTFLAGS")
+        // Incremental builds are cut into other units, and give other code.
+        .env("CARGO_INCREMENTAL", "0")
         .env_remove("CARGO_TARGET_DIR")
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags(tools))
         .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &tools.linker);
