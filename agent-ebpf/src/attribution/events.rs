@@ -24,7 +24,7 @@ pub extern "C" fn accepted(id: u64) -> u32 {
             // SAFETY: a live map value.
             unsafe {
                 (*unit).accepts = 1;
-                (*unit).request = 0;
+                ((*unit).request, (*unit).group) = (0, 0);
             }
         }
     } else if now.greenlet() == 0 {
@@ -74,6 +74,11 @@ pub extern "C" fn starts_thread(id: u64, child: u32) -> u32 {
         return 0;
     }
     let Some(now) = Now::of(id, python) else { return 0 };
+    if now.state == 0 {
+        // Not Python's: a server of another language starts its pool, which works for others too.
+        let _full = new_thread(child);
+        return 0;
+    }
     let resolved = now.resolve();
     let lineage = now.lineage(&resolved).child(0);
     let Some(thread) = new_thread(child) else { return 0 };

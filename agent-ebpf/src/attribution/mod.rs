@@ -62,7 +62,8 @@ pub fn python(id: u64) -> Option<&'static Python> {
     PYTHONS.get_ptr((id >> 32) as u32).map(|python| unsafe { &*python })
 }
 
-/// Do the first bytes of a chunk (lower bytes first, zeros after the last) begin an HTTP/1 request? RFC 9110, 9.
+/// Do the first bytes of a chunk (lower bytes first, zeros after the last) begin an HTTP/1 request (RFC 9110, 9), or one that
+/// a web server hands on by the uwsgi protocol?
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn begins_request(first: u64, len: u64) -> bool {
@@ -79,6 +80,18 @@ pub extern "C" fn begins_request(first: u64, len: u64) -> bool {
         };
     }
     any!(b"GET " b"POST " b"PUT " b"DELETE " b"PATCH " b"HEAD " b"OPTIONS " b"TRACE " b"CONNECT ")
+        || begins_uwsgi(first)
+}
+
+/// Are these the first eight bytes of a uwsgi packet with variables for a Python application? Modifier 0, the length, modifier 0,
+/// and the first variable's name after its length (<https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html>).
+#[inline(always)]
+fn begins_uwsgi(first: u64) -> bool {
+    /// Both modifiers, and the upper half of the name's length.
+    const ZERO: u64 = 0xff00_ff00_00ff;
+    /// Bits 5 to 7 of the first two letters, which are 010 in `A` to `Z` and `_`.
+    const LETTERS: u64 = 0xe0e0 << 48;
+    first & (ZERO | LETTERS) == 0x4040 << 48
 }
 
 /// Up to eight bytes as a word, lower ones first.
@@ -180,9 +193,17 @@ fn start(conn: &mut Conn, id: u64, python: &Python, request: u64) {
     {
         // SAFETY: a live map value.
         let unit = unsafe { &mut *unit };
-        unit.request = request;
-        if unit.group != 0 {
+        if now.entered {
+            // Tasks and call backs take turns to read one connection (Tornado reads at once what is there, else as the loop
+            // tells): what they do next is for the request that it carries then, whoever has read that.
+            if conn.group == 0 {
+                conn.group = if unit.group == 0 { number() } else { unit.group };
+            }
+            unit.group = conn.group;
+            unit.request = 0;
             let _full = set(&GROUPS, unit.group, &request);
+        } else {
+            unit.request = request;
         }
     }
 }

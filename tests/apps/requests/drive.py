@@ -4,7 +4,8 @@
 
 Waits until the server answers, prints `ready` once every client has had some answers, waits for a line on standard input, and then asks for
 `/KIND/ID` with ids from 100000 on: REQUESTS in all, by clients that keep the connection they have or make a new one for
-each request. With PIPELINED set to a number, so many requests are sent at once, each time over a new connection.
+each request. With PIPELINED set to a number, so many requests are sent at once, each time over a new connection. With UWSGI set, they
+are sent as a web server hands them on by the uwsgi protocol, a connection for each.
 """
 
 import http.client
@@ -12,6 +13,7 @@ import itertools
 import os
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -21,6 +23,27 @@ CLIENTS = 50
 FIRST = 100_000
 START = 30
 PIPELINED = int(os.environ.get("PIPELINED", "0"))
+UWSGI = "UWSGI" in os.environ
+
+
+class Uwsgi(http.client.HTTPConnection):
+    """Requests by the uwsgi protocol (<https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html>); responses are HTTP."""
+
+    def request(self, method, url):
+        def text(value):
+            return struct.pack("<H", len(value)) + value.encode()
+
+        self.close()
+        self.connect()
+        variables = {"QUERY_STRING": "", "REQUEST_METHOD": method, "CONTENT_LENGTH": "", "REQUEST_URI": url, "PATH_INFO": url}
+        variables.update(SERVER_PROTOCOL="HTTP/1.1", SERVER_NAME="app", SERVER_PORT="80", HTTP_HOST="app")
+        block = b"".join(text(name) + text(value) for name, value in variables.items())
+        self.sock.sendall(struct.pack("<BHB", 0, len(block), 0) + block)
+
+    def getresponse(self):
+        response = http.client.HTTPResponse(self.sock, method="GET")
+        response.begin()
+        return response
 
 
 def main(base, certificate, requests, *kinds):
@@ -32,6 +55,8 @@ def main(base, certificate, requests, *kinds):
     go = threading.Event()
 
     def connect():
+        if UWSGI:
+            return Uwsgi(url.hostname, url.port, timeout=60)
         if url.scheme == "https":
             return http.client.HTTPSConnection(url.hostname, url.port, timeout=60, context=context)
         return http.client.HTTPConnection(url.hostname, url.port, timeout=60)

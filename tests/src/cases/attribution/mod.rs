@@ -100,6 +100,9 @@ fn judge(places: &Places, peers: &Peers, server: &Server) -> Result<String> {
     if waits {
         load.env("SLOW", "1");
     }
+    if server.name.ends_with("-uwsgi") {
+        load.env("UWSGI", "1");
+    }
     if server.name.ends_with("-pipelined") {
         load.env("PIPELINED", "3");
     }

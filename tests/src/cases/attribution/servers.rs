@@ -28,6 +28,8 @@ const FASTAPI: &[&str] = &[
     "child",
     "failing_def",
 ];
+/// Handlers that block the loop, among others.
+const MIXED: &[&str] = &["series", "gather", "to_thread", "forget", "consumer", "plain"];
 /// Bare callbacks.
 const CALLBACKS: &[&str] = &["series", "gather", "forget", "failing", "consumer", "left"];
 /// Three requests at once: each answer is written by the task that did its work.
@@ -125,6 +127,7 @@ pub(super) const SERVERS: &[Server] = &[
     server("fastapi-hypercorn-h2c-upgraded-uvloop-backlog", hypercorn!("-k uvloop"), ASYNC),
     server("aiohttp", "aiohttp_app.py {port} asyncio", ASYNC),
     server("aiohttp-uvloop", "aiohttp_app.py {port} uvloop", ASYNC),
+    server("tornado", "tornado_app.py {port}", MIXED),
     server("protocol-uvloop", "protocol_app.py {port}", CALLBACKS),
     server("protocol-uvloop-tls", "protocol_app.py {port} {certificate} {key}", CALLBACKS),
     server("protocol-uvloop-0.22", "protocol_app.py {port}", CALLBACKS),
@@ -148,6 +151,11 @@ pub(super) const SERVERS: &[Server] = &[
     server(
         "flask-gunicorn-gthread-tls",
         gunicorn!("flask_app:app", "-w 2 -k gthread --threads 60 --certfile {certificate} --keyfile {key}"),
+        BLOCKING,
+    ),
+    server(
+        "flask-gunicorn-gthread-uwsgi",
+        gunicorn!("flask_app:app", "-w 2 -k gthread --threads 60 --protocol uwsgi"),
         BLOCKING,
     ),
     server("flask-gunicorn-gevent", gunicorn!("flask_app:app", "-w 2 -k gevent"), GREEN),
