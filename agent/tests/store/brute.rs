@@ -236,7 +236,13 @@ fn check(store: &TestStore, truth: &Truth, scope: &Scope) -> Result<(), TestCase
             optional_mean(events.iter().filter_map(|e| e.outgoing_total_ms))
         ));
         let services: BTreeSet<&str> = events.iter().map(|e| &*e.service).collect();
-        prop_assert_eq!(route.services.iter().map(String::as_str).collect::<BTreeSet<_>>(), services);
+        prop_assert_eq!(route.services.iter().map(String::as_str).collect::<BTreeSet<_>>(), services.clone());
+        let shares = services.iter().filter(|_| services.len() > 1).map(|service| {
+            let own = events.iter().filter(|event| &*event.service == *service);
+            (*service, own.clone().count() as u64, own.filter(|event| failed(event)).count() as u64)
+        });
+        let told = route.by_service.iter().map(|share| (&*share.service, share.total, share.errors));
+        prop_assert_eq!(told.collect::<Vec<_>>(), shares.collect::<Vec<_>>());
     }
 
     check_snapshots(store, truth, scope.seconds)?;

@@ -69,7 +69,8 @@ async fn full() -> Site {
     refused.source_request_id = Some("own".into());
     refused.error_code = Some("23505".into());
     refused.call_site = Some("/a/app.py:7 a".into());
-    site.store.put(vec![ev(failed), ev(callee), ca(out), qu(refused)]);
+    let shared = event(START - 1.0, "stock", "/a");
+    site.store.put(vec![ev(failed), ev(callee), ev(shared), ca(out), qu(refused)]);
     let mut live = Live {
         processes: vec![ProcessStatus {
             pid: 7,

@@ -61,6 +61,8 @@ export interface Route extends Percentiles {
   avg_outgoing: number | null;
   avg_outgoing_ms: number | null;
   services?: string[];
+  /** What each of several services has of it. */
+  by_service?: { service: string; total: number; errors: number; avg_ms: number }[];
 }
 export interface Routes {
   routes: Route[];

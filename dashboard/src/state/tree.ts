@@ -30,6 +30,13 @@ export interface Node extends Figures {
 export const serves = (found: DiscoveredRoute, seen: Route) =>
   found.route === seen.route && (found.method === "*" || found.method === seen.method);
 
+/** What `service` has of a route that was seen; nothing of one that only others serve. */
+function share(row: Route, service: string): Route | null {
+  if (row.services && !row.services.includes(service)) return null;
+  const own = row.by_service?.find((part) => part.service === service);
+  return own ? { ...row, ...own, rps: row.total ? (row.rps * own.total) / row.total : 0 } : row;
+}
+
 /** Builds one tree per service. Folders come before files, both by name. */
 export function tree(discovered: readonly DiscoveredRoute[], seen: readonly Route[]): Node[] {
   const services = new Map<string, Node>();
@@ -40,7 +47,7 @@ export function tree(discovered: readonly DiscoveredRoute[], seen: readonly Rout
     parts.forEach((part, i) => {
       node = child(node as Node, part, i === parts.length - 1 ? "file" : "folder");
     });
-    const same = seen.filter((row) => serves(found, row));
+    const same = seen.flatMap((row) => (serves(found, row) ? (share(row, found.service) ?? []) : []));
     const leaf = sum(same);
     node.routes.push({
       ...leaf,

@@ -55,6 +55,26 @@ test("figures are summed up the tree; folders come first; a star serves any meth
   ]);
 });
 
+test("each service has its own share of a route that several serve", () => {
+  const shared: Route = {
+    ...route("GET", "/health", 30, 3),
+    services: ["shop", "stock"],
+    by_service: [
+      { service: "shop", total: 20, errors: 3, avg_ms: 1 },
+      { service: "stock", total: 10, errors: 0, avg_ms: 2 },
+    ],
+  };
+  const roots = tree(
+    ["shop", "stock", "idle"].map((service) => found("app.py", "GET", "/health", 1, service)),
+    [shared],
+  );
+  expect(roots.map((root) => [root.name, root.total, root.errors])).toEqual([
+    ["idle", 0, 0],
+    ["shop", 20, 3],
+    ["stock", 10, 0],
+  ]);
+});
+
 test("a folder holds the routes whose handler lies in it, not those of a namesake", () => {
   const rows = [route("GET", "/a", 1), route("GET", "/b", 1), route("GET", "/c", 1)];
   const discovered = [

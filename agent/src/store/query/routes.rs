@@ -24,6 +24,8 @@ pub struct RouteFigures {
     pub route: String,
     /// Services that serve it, by name.
     pub services: Vec<String>,
+    /// What each of them has of it, where they are several; in their order.
+    pub by_service: Vec<RouteShare>,
     /// Requests per second over the window.
     pub rps: f64,
     /// Requests.
@@ -50,6 +52,19 @@ pub struct RouteFigures {
     pub avg_outgoing: Option<f64>,
     /// Time in outgoing calls per request, ms; `null` when no request carried the figure.
     pub avg_outgoing_ms: Option<f64>,
+}
+
+/// What one of several services has of a route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct RouteShare {
+    /// The service.
+    pub service: String,
+    /// Requests.
+    pub total: u64,
+    /// Errors.
+    pub errors: u64,
+    /// Average duration, ms.
+    pub avg_ms: f64,
 }
 
 /// A route found in source.
@@ -150,25 +165,33 @@ impl Reader {
         self.read(|snapshot| {
             let service = snapshot.service(scope.service.as_deref())?;
             let figures = snapshot.figures(Kind::Route, scope.seconds, |key| service.takes(key[0]))?;
-            let mut by_route = HashMap::<(i64, i64), (Cell, BTreeSet<i64>)>::new();
+            let mut by_route = HashMap::<(i64, i64), (Cell, Vec<(i64, Cell)>)>::new();
             for ([service, method, route], cell) in figures {
                 let (merged, services) = by_route.entry((method, route)).or_default();
                 merged.merge(&cell);
-                services.insert(service);
+                services.push((service, cell));
             }
             let mean_ms = |sum: &Sum| sum.mean().map(ms);
             let mut routes = by_route
                 .into_iter()
                 .map(|((method, route), (cell, services))| {
-                    let mut services = services
-                        .into_iter()
-                        .map(|id| snapshot.text(id))
-                        .collect::<rusqlite::Result<Vec<_>>>()?;
-                    services.sort();
+                    let share = |(id, cell): &(i64, Cell)| {
+                        Ok(RouteShare {
+                            service: snapshot.text(*id)?,
+                            total: cell.count,
+                            errors: cell.errors,
+                            avg_ms: ms(cell.mean()),
+                        })
+                    };
+                    let mut shares = services.iter().map(share).collect::<rusqlite::Result<Vec<_>>>()?;
+                    shares.sort_by(|a, b| a.service.cmp(&b.service));
+                    let services = shares.iter().map(|share| share.service.clone()).collect();
+                    let by_service = if shares.len() > 1 { shares } else { Vec::new() };
                     Ok(RouteFigures {
                         method: snapshot.text(method)?,
                         route: snapshot.text(route)?,
                         services,
+                        by_service,
                         rps: ratio(cell.count as f64, f64::from(scope.seconds)),
                         total: cell.count,
                         errors: cell.errors,

@@ -60,7 +60,11 @@ function Inside({ node }: { node: Node }): JSX.Element {
       {node.routes.map((leaf) => {
         const to = { view: "route", method: leaf.method, route: leaf.route, service: node.service } as const;
         return (
-          <li key={`${leaf.method} ${leaf.route}`} class="leaf" title={`${node.path}:${leaf.line} ${leaf.function}`}>
+          <li
+            key={`${leaf.method} ${leaf.route}`}
+            class="leaf"
+            title={`${leaf.method} ${leaf.route}\n${node.path}:${leaf.line} ${leaf.function}`}
+          >
             <a class="mono" href={link(to)} onClick={follow(to)}>
               <Method name={leaf.method} /> {leaf.route}
             </a>
