@@ -19,7 +19,7 @@ mod service;
 mod source;
 mod view;
 
-pub use elf::{ElfFacts, FileKey, OpenSslBuild, SslFunction};
+pub use elf::{ElfFacts, FileKey, OpenSslBuild, SslFunction, SslMethods};
 pub use identity::{Lineage, ProcessId};
 pub use mapped::{MappedFile, TlsKind, TlsLibrary};
 pub(crate) use patience::{Answered, patiently};

@@ -14,7 +14,7 @@ use iced_x86::Register;
 use super::attach::chain;
 use super::openssl;
 use super::sites::{self, Code, Extents, Function, Held, Keeps};
-use crate::process::{FileKey, TlsLibrary};
+use crate::process::{FileKey, SslMethods, TlsLibrary};
 
 /// Files probed at a time.
 const FILES_MAX: usize = 256;
@@ -58,6 +58,9 @@ impl Libraries {
         let Some(build) = &library.file.facts.openssl else {
             return Err(format!("{} has no functions to probe", library.kind));
         };
+        if let Some(methods) = &build.methods {
+            return self.attach_methods(ebpf, pid, library, methods);
+        }
         let at = build.functions.first().map_or(0, |function| function.file_offset);
         let mut code = Code::open(&library.file.access, at).ok();
         let bios = code.as_mut().and_then(|code| openssl::bios(build, code));
@@ -75,6 +78,26 @@ impl Libraries {
             }
         }
         Ok(())
+    }
+
+    /// Probes a TLS library without names.
+    fn attach_methods(
+        &mut self,
+        ebpf: &mut Ebpf,
+        pid: u32,
+        library: &TlsLibrary,
+        methods: &SslMethods,
+    ) -> Result<(), String> {
+        let key = (library.file.key, "tls");
+        // All its code is looked through, which is not to be done for each worker.
+        if self.joins(pid, key) {
+            return Ok(());
+        }
+        let access = &library.file.access;
+        let code = Code::open(access, methods.read).ok();
+        let states = code.and_then(|mut code| openssl::states(methods, &mut code, &Extents::read(access)));
+        tracing::debug!("{}: {methods:x?}, {states:x?}", library.file.path.display());
+        self.attach(ebpf, pid, key, access, &openssl::points_of_methods(methods, states.as_ref()))
     }
 
     /// Probes the file for every process of the host that maps it; the probes let only watched ones pass. So a worker is

@@ -1,14 +1,16 @@
 //! Which functions of OpenSSL are probed, and by which programs.
 
 mod bios;
+mod states;
 
 pub(super) use bios::bios;
+pub(super) use states::{States, states};
 
 use std::io::{Read, Seek};
 
 use super::libraries::Point;
 use super::sites::{self, Code, Keeps};
-use crate::process::SslFunction;
+use crate::process::{SslFunction, SslMethods};
 
 /// Functions that move plaintext one way, with the program at their entry: the one that does the work for others first.
 struct Moves {
@@ -79,6 +81,22 @@ pub(super) fn points<R: Read + Seek>(
     for (name, program) in life {
         let point = |at: &SslFunction| Point { program, offset: at.file_offset, size: at.size, cookie: None };
         points.extend(find(name).map(point));
+    }
+    points
+}
+
+/// What to probe of an OpenSSL of which no symbol tells: its functions of lower rank take and return what those of [`MOVES`] do.
+/// Without what [`states`] finds, what a stream says tells whose it is.
+pub(super) fn points_of_methods(methods: &SslMethods, states: Option<&States>) -> Vec<Point> {
+    let point = |program, offset, cookie| Point { program, offset, size: 0, cookie };
+    let mut points = vec![point("ssl_ends", methods.free, None)];
+    for (offset, moves) in [methods.read, methods.write].into_iter().zip(&MOVES) {
+        points.push(point("ssl_call_ex", offset, None));
+        points.push(point(moves.on_return, offset, states.map(|states| states.bios)));
+    }
+    if let Some(states) = states {
+        points.push(point("ssl_accepts", states.accepts, None));
+        points.push(point("ssl_connects", states.connects, None));
     }
     points
 }

@@ -1,11 +1,13 @@
 //! What the agent has to know about an ELF file, found once per file.
 
 mod cache;
+mod methods;
 mod openssl;
 mod python;
 mod reader;
 
 pub use cache::{ElfCache, FileKey};
+pub use methods::SslMethods;
 pub use openssl::{OpenSslBuild, SslFunction};
 pub use python::PythonBuild;
 pub(crate) use python::{is_python_name, version_in_name};
@@ -102,12 +104,13 @@ impl ElfFacts {
             symbols.extend(elf.local_symbols(openssl::SYMBOLS));
         }
         let python = python::recognise(&elf, &symbols, name);
-        let openssl = openssl::recognise(&elf, &symbols, name);
+        let linked_in = python.is_some() || elf.defines(b"PyInit_");
+        let openssl = openssl::recognise(&elf, &symbols, name, linked_in);
         Ok(Self {
             crypto_version: openssl::crypto_version(&elf, &symbols),
             bio_write: symbol(&symbols, "BIO_write").and_then(|found| elf.file_offset(found.address)),
             name_lookup: symbol(&symbols, NAME_LOOKUP).and_then(|found| elf.file_offset(found.address)),
-            other_tls: openssl::other_tls(&elf, openssl.as_ref(), name),
+            other_tls: openssl::other_tls(&elf, openssl.as_ref(), name, linked_in),
             python,
             openssl,
             stripped: !elf.has_symbol_table(),

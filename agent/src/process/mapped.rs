@@ -130,6 +130,7 @@ mod tests {
             version: None,
             symbol_version: Some("1.1.0".into()),
             functions: Vec::new(),
+            methods: None,
         };
         file(path, ElfFacts { openssl: Some(build), ..Default::default() })
     }

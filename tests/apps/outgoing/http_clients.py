@@ -106,6 +106,16 @@ class Urllib3(Client):
         return pool.request(method, base + path, body=body, timeout=60).status
 
 
+class PyOpenssl(Urllib3):
+    """TLS by way of `cryptography`, whose extension has an OpenSSL of its own linked in, without symbols."""
+
+    def open(self, base, workers):
+        from urllib3.contrib import pyopenssl
+
+        pyopenssl.inject_into_urllib3()
+        return super().open(base, workers)
+
+
 class Aiohttp(Client):
     asynchronous = True
 
@@ -224,6 +234,7 @@ CLIENTS = {
     "requests": Requests,
     "requests-proxy": Requests,
     "urllib3": Urllib3,
+    "urllib3-pyopenssl": PyOpenssl,
     "aiohttp": Aiohttp,
     "aiohttp-uvloop": AiohttpUvloop,
     "urllib": Urllib,

@@ -2,7 +2,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ObjectSegment, ObjectSymbol, ReadCache, SymbolKind};
+use object::{Endianness, Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache, SymbolKind};
 
 use super::*;
 use crate::process::{ElfFacts, OpenSslBuild};
@@ -152,4 +152,58 @@ fn without_code_each_function_is_probed_by_itself() {
         ("ssl_ends", 8),
     ];
     assert_eq!(probed, expected);
+}
+
+/// The library with its symbols renamed, so that it looks like an extension module that has OpenSSL linked in.
+fn nameless(library: &Path) -> tempfile::NamedTempFile {
+    let mut bytes = std::fs::read(library).unwrap();
+    let names = {
+        let elf = object::File::parse(bytes.as_slice()).unwrap();
+        elf.section_by_name(".dynstr").unwrap().file_range().unwrap()
+    };
+    let [start, len] = [names.0, names.1].map(|at| usize::try_from(at).unwrap());
+    let names = &mut bytes[start..start + len];
+    for (from, to) in [("SSL_get_rbio", "PyInit_OpSSL"), ("SSL_read", "SSL_reap"), ("SSL_write", "SSL_wrote")]
+    {
+        let places: Vec<usize> = memchr::memmem::find_iter(names, from).collect();
+        for at in places {
+            names[at..at + to.len()].copy_from_slice(to.as_bytes());
+        }
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, bytes).unwrap();
+    file
+}
+
+#[test]
+fn what_symbols_tell_is_found_without_them() {
+    let mut looked_at = 0;
+    for library in &libraries() {
+        let Some(named) = build(library) else { continue };
+        let file = nameless(library);
+        let found = ElfFacts::read(file.path(), "_ssl.so").unwrap().openssl;
+        let found = found.and_then(|found| found.methods).expect("it has methods");
+        let mut code = Code::open(library, found.read).unwrap();
+        let extents = sites::Extents::read(library);
+        let found_states = states(&found, &mut code, &extents);
+        if extents.pieces().next().is_none() {
+            assert_eq!(found_states, None, "without a table of its code");
+            continue;
+        }
+        let states = found_states.expect("it has states");
+        let place = |name: &str| named.functions.iter().find(|f| f.name == name).unwrap().file_offset;
+        assert_eq!(
+            (states.accepts, states.connects, Some(states.bios)),
+            (place("SSL_set_accept_state"), place("SSL_set_connect_state"), bios(&named, &mut code)),
+            "{}",
+            library.display()
+        );
+        let all = [found.read, found.write, found.free];
+        assert!(all.iter().all(|at| extents.size(*at) > 0), "{}: {found:x?}", library.display());
+        looked_at += 1;
+    }
+    match looked_at {
+        0 => println!("skipped: no OpenSSL library is on this machine"),
+        libraries => println!("{libraries} libraries"),
+    }
 }

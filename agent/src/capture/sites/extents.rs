@@ -34,6 +34,11 @@ impl Extents {
         Self((0..pieces.len()).filter(|&i| apart(i)).map(|i| pieces[i].clone()).collect())
     }
 
+    /// All of them.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Range<u64>> {
+        self.0.iter().cloned()
+    }
+
     /// The piece that holds the byte at this file offset.
     pub(super) fn around(&self, offset: u64) -> Option<Range<u64>> {
         let after = self.0.partition_point(|piece| piece.start <= offset);

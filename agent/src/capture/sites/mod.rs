@@ -100,7 +100,7 @@ fn disturbs(factory: &mut InstructionInfoFactory, instruction: &Instruction, kee
     register || memory
 }
 
-fn writes(access: OpAccess) -> bool {
+pub(super) fn writes(access: OpAccess) -> bool {
     !matches!(access, OpAccess::None | OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess)
 }
 
@@ -147,7 +147,7 @@ fn is_jumped_into<R: Read + Seek>(code: &mut Code<R>, start: u64, size: u64, sit
 }
 
 /// Where a direct jump or call leads.
-fn target(instruction: &Instruction) -> Option<u64> {
+pub(super) fn target(instruction: &Instruction) -> Option<u64> {
     (instruction.op0_kind() == OpKind::NearBranch64).then(|| instruction.near_branch64())
 }
 

@@ -1,5 +1,6 @@
 //! Recognising TLS libraries in an ELF file.
 
+use super::methods::SslMethods;
 use super::reader::{Elf, Symbol, text_at};
 use super::symbol;
 use crate::process::mapped::TlsKind;
@@ -50,11 +51,21 @@ pub struct OpenSslBuild {
     pub symbol_version: Option<String>,
     /// The functions that are there, by name.
     pub functions: Vec<SslFunction>,
+    /// What stands for them where no symbol names them.
+    pub methods: Option<SslMethods>,
 }
 
-pub(super) fn recognise(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>], name: &str) -> Option<OpenSslBuild> {
-    symbol(symbols, "SSL_read").or_else(|| symbol(symbols, "SSL_read_ex"))?;
-    symbol(symbols, "SSL_write").or_else(|| symbol(symbols, "SSL_write_ex"))?;
+/// OpenSSL in the file; `linked_in`, if it may have been linked into what the file is, so that no symbol tells of it.
+pub(super) fn recognise(
+    elf: &Elf<'_, '_>,
+    symbols: &[Symbol<'_>],
+    name: &str,
+    linked_in: bool,
+) -> Option<OpenSslBuild> {
+    let defines = |names: [&str; 2]| names.iter().any(|name| symbol(symbols, name).is_some());
+    if !(defines(["SSL_read", "SSL_read_ex"]) && defines(["SSL_write", "SSL_write_ex"])) {
+        return if linked_in { nameless(elf) } else { None };
+    }
     let mut functions: Vec<SslFunction> = symbols
         .iter()
         .filter(|symbol| symbol.name.starts_with(b"SSL_"))
@@ -76,6 +87,24 @@ pub(super) fn recognise(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>], name: &str) -
         version: version_text(texts),
         symbol_version: symbol_version(elf.section(".dynstr")),
         functions,
+        methods: None,
+    })
+}
+
+/// An OpenSSL without names.
+fn nameless(elf: &Elf<'_, '_>) -> Option<OpenSslBuild> {
+    let texts = elf.section(".rodata");
+    let version = version_text(texts);
+    if version.is_none() && !reports_errors(texts) {
+        return None;
+    }
+    let methods = SslMethods::find(elf)?;
+    Some(OpenSslBuild {
+        kind: TlsKind::OpenSsl,
+        version,
+        symbol_version: None,
+        functions: Vec::new(),
+        methods: Some(methods),
     })
 }
 
@@ -86,9 +115,17 @@ pub(super) fn crypto_version(elf: &Elf<'_, '_>, symbols: &[Symbol<'_>]) -> Optio
 }
 
 /// TLS libraries that we cannot look into.
-pub(super) fn other_tls(elf: &Elf<'_, '_>, openssl: Option<&OpenSslBuild>, name: &str) -> Option<TlsKind> {
+pub(super) fn other_tls(
+    elf: &Elf<'_, '_>,
+    openssl: Option<&OpenSslBuild>,
+    name: &str,
+    linked_in: bool,
+) -> Option<TlsKind> {
     if openssl.is_some() {
         return None;
+    }
+    if linked_in && reports_errors(elf.section(".rodata")) {
+        return Some(TlsKind::OpenSsl);
     }
     if name.starts_with("libgnutls") {
         return Some(TlsKind::GnuTls);
@@ -102,6 +139,11 @@ pub(super) fn other_tls(elf: &Elf<'_, '_>, openssl: Option<&OpenSslBuild>, name:
     }
     let rust = memchr::memmem::find(elf.section(".comment"), b"rustc version").is_some();
     (rust && memchr::memmem::find(elf.section(".rodata"), b"rustls").is_some()).then_some(TlsKind::Rustls)
+}
+
+/// OpenSSL's reports of errors name the file of its source.
+fn reports_errors(texts: &[u8]) -> bool {
+    memchr::memmem::find(texts, b"ssl/ssl_lib.c").is_some()
 }
 
 /// `OpenSSL 3.0.19 27 Jan 2026`, `LibreSSL 3.8.2`.

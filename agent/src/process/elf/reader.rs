@@ -3,12 +3,17 @@
 use std::fs::File;
 
 use object::read::elf::ElfFile64;
-use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache};
+use object::{
+    Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache, RelocationFlags, SegmentFlags, elf,
+};
 
 const PAGE: u64 = 4096;
 
 /// Sections larger than this are not searched for texts.
 const MAX_SEARCHED: u64 = 64 << 20;
+
+/// Relocations that are kept; interpreters have some 30,000.
+const MAX_RELOCATIONS: usize = 1 << 20;
 
 pub(super) type File64<'a> = ElfFile64<'a, object::Endianness, &'a ReadCache<File>>;
 
@@ -39,6 +44,12 @@ impl<'f, 'd> Elf<'f, 'd> {
         pick(self.0.symbols(), names)
     }
 
+    /// Does the file define a symbol for others whose name begins so?
+    pub(super) fn defines(&self, start: &[u8]) -> bool {
+        let begins = |name: &[u8]| name.starts_with(start);
+        self.0.dynamic_symbols().any(|symbol| !symbol.is_undefined() && symbol.name_bytes().is_ok_and(begins))
+    }
+
     pub(super) fn has_symbol_table(&self) -> bool {
         self.0.section_by_name(".symtab").is_some()
     }
@@ -55,6 +66,31 @@ impl<'f, 'd> Elf<'f, 'd> {
             .filter(|section| section.size() <= MAX_SEARCHED)
             .and_then(|section| section.data().ok())
             .unwrap_or_default()
+    }
+
+    /// What the loader puts at which address (`R_X86_64_RELATIVE`; System V ABI for AMD64, 4.4.1), each relative to where it loads
+    /// the file, in the order of the addresses; empty where there are too many.
+    pub(super) fn relocated(&self) -> Vec<(u64, u64)> {
+        let all = self.0.dynamic_relocations().into_iter().flatten();
+        let relative = all.filter(|(_, relocation)| {
+            relocation.flags() == RelocationFlags::Elf { r_type: elf::R_X86_64_RELATIVE }
+        });
+        let mut found: Vec<_> =
+            relative.map(|(at, to)| (at, to.addend().cast_unsigned())).take(MAX_RELOCATIONS + 1).collect();
+        if found.len() > MAX_RELOCATIONS {
+            found.clear();
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Does an instruction lie at this virtual address?
+    pub(super) fn is_code(&self, address: u64) -> bool {
+        self.0.segments().any(|segment| {
+            let SegmentFlags::Elf { p_flags, .. } = segment.flags() else { return false };
+            let inside = address.checked_sub(segment.address()).is_some_and(|inside| inside < segment.size());
+            inside && p_flags.contains(elf::PF_X)
+        })
     }
 
     /// Bytes at a virtual address, as the file initialises them.

@@ -22,6 +22,7 @@ pub(super) const CLIENTS: &[&str] = &[
     "requests",
     "requests-proxy",
     "urllib3",
+    "urllib3-pyopenssl",
     "aiohttp",
     "aiohttp-uvloop",
     "urllib",
