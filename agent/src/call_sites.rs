@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use apm_agent_ebpf::{Begun, RaisedFrame, Stack};
 use apm_core::loss::{Loss, Losses};
-use apm_core::python::place::{Place, place};
+use apm_core::python::place::Place;
 use rustc_hash::FxHashMap;
 
 use crate::capture::Capture;
@@ -208,7 +208,7 @@ fn call_site(interpreter: &mut Interpreter, stack: &Stack, frames: usize) -> Res
     for frame in stack.stack[..frames].iter().filter(|frame| frame.code != 0) {
         let frame = interpreter.completed(frame);
         let names = interpreter.names(&frame).ok_or(Unreadable)?;
-        match place(&names.file, &names.name) {
+        match interpreter.place(&names) {
             Place::Library => {}
             Place::Runner => return Ok(Some((frame, None))),
             Place::Application => {

@@ -7,7 +7,7 @@ use apm_agent_ebpf::{ARGUMENTS_MAX, Muted, Raised as Event, raised_flags, relati
 use apm_core::correlate::{Raised, Seen};
 use apm_core::loss::{Loss, Losses};
 use apm_core::python::message::{Wording, message};
-use apm_core::python::place::{Place, place};
+use apm_core::python::place::Place;
 use apm_core::python::redact;
 use apm_core::python::traceback::{Exception, Relation};
 use apm_core::python::value::Value;
@@ -122,8 +122,10 @@ impl Filter {
     fn tells(&mut self, event: &Event, interpreter: &mut Interpreter) -> bool {
         let count = usize::try_from(event.frames).unwrap_or(0).min(event.traceback.len());
         let [left, passed @ ..] = &event.traceback[..count] else { return false };
-        let mut of_app =
-            |frame| interpreter.names(frame).map(|n| place(&n.file, &n.name) == Place::Application);
+        let mut of_app = |frame| {
+            let names = interpreter.names(frame)?;
+            Some(interpreter.place(&names) == Place::Application)
+        };
         let Some(leaves_app) = of_app(left) else { return false };
         let function = Muted { code: left.code, name: left.name, tgid: u64::from(event.tgid) };
         if leaves_app {

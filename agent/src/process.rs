@@ -26,6 +26,6 @@ pub(crate) use patience::{Answered, patiently};
 pub use python::{Container, Implementation, NotPython, PythonProcess, PythonRuntime, PythonVersion};
 pub use registry::{Attachment, Decision, Policy, ProcessEvent, Registry, Watched};
 pub use sampler::{Sample, Sampler};
-pub use service::{NamingFacts, service_name};
+pub use service::{NamingFacts, Started, service_name, started};
 pub use source::{ProcSource, Procfs, Unseen};
 pub use view::{Place, View};

@@ -1,7 +1,7 @@
 //! A Python process, and what else a process can be.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -113,6 +113,22 @@ pub struct PythonProcess {
     pub naming: NamingFacts,
 }
 
+impl PythonProcess {
+    /// Is it a program with its modules packed into it (PyInstaller)? Their code does not tell whose it is: of each module it names
+    /// the file as if all lay in one directory.
+    pub fn is_frozen(&self) -> bool {
+        self.runtime.as_ref().is_some_and(|runtime| is_packed(&self.exe, &runtime.file.path))
+    }
+}
+
+/// Such a program has its interpreter in a directory that it fills as it starts (`_MEI` and random characters) or that lies beside it
+/// (PyInstaller's manual, "What PyInstaller Does and How It Does It").
+fn is_packed(exe: &Path, interpreter: &Path) -> bool {
+    let Some(directory) = interpreter.parent() else { return false };
+    let unpacked = directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with("_MEI"));
+    unpacked || exe.parent().is_some_and(|beside| directory == beside.join("_internal"))
+}
+
 /// Why a process is not watched: it is no Python process, or cannot be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotPython {
@@ -134,4 +150,23 @@ pub enum NotPython {
     /// The agent lacks what it takes to look, such as file descriptors: that tells nothing of the process.
     #[error("process {0} could not be looked at: {1}")]
     Unknown(u32, String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("/opt/shop/shop", "/opt/shop/_internal/libpython3.11.so.1.0", true)]
+    #[case("/opt/shop", "/tmp/_MEI0000603fCAWRCo/libpython3.11.so.1.0", true)]
+    #[case("/usr/bin/python3.11", "/usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0", false)]
+    #[case("/usr/bin/python3.11", "/usr/bin/python3.11", false)]
+    #[case("/srv/_internal/bin/python3", "/srv/_internal/lib/libpython3.13.so.1.0", false)]
+    fn packed_programs_are_told_by_where_their_interpreter_lies(
+        #[case] exe: &str,
+        #[case] interpreter: &str,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(is_packed(exe.as_ref(), interpreter.as_ref()), expected);
+    }
 }

@@ -6,7 +6,7 @@ mod surroundings;
 
 pub(super) use surroundings::{container_id, otel_resource_service};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use command::Command;
 
@@ -92,6 +92,28 @@ pub fn service_name(facts: &NamingFacts, ancestor: Option<&str>) -> String {
         .or_else(|| command.script.as_deref().and_then(first_part))
         .unwrap_or_else(|| "python".into());
     name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
+}
+
+/// What a command line starts.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Started {
+    /// A module, by its dotted name.
+    Module(String),
+    /// A command of an installed package.
+    Command(PathBuf),
+}
+
+/// What the command line starts, if that is a module or what may be the command of a package.
+pub fn started(facts: &NamingFacts) -> Option<Started> {
+    let command = Command::parse(facts);
+    if let Some(module) = command.app {
+        return Some(Started::Module(module));
+    }
+    let script = command.script?;
+    // The interpreter comes first, but for a program that holds it.
+    let is_it = |path: &&Path| path.file_name().is_some_and(|name| *name == *script);
+    let path = facts.cmdline.iter().take(2).map(Path::new).find(is_it)?;
+    path.parent()?.ends_with("bin").then(|| Started::Command(path.to_owned()))
 }
 
 /// Has the process no name of its own: a worker that a Python parent started?

@@ -2,6 +2,7 @@
 //!
 //! The probes send addresses, as that is cheap; what they stand for is read here, once, and remembered.
 
+mod own;
 mod source;
 mod values;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use apm_agent_ebpf::RaisedFrame;
 use apm_core::python::lines::line_of;
+use apm_core::python::place::{Place, place};
 use apm_core::python::traceback::Frame;
 
 use crate::process::PythonProcess;
@@ -36,7 +38,10 @@ impl Interpreters {
         let Some(layout) = process.version.and_then(ObjectLayout::of) else { return Ok(None) };
         let objects =
             Objects::open(pid, layout).map_err(|error| format!("its memory cannot be read: {error}"))?;
+        // What a worker runs is not in its command line.
+        let from_parent = || self.0.get(&process.parent)?.own.clone();
         let interpreter = Interpreter {
+            own: own::package(process).or_else(from_parent),
             minor: layout.minor,
             objects,
             codes: HashMap::new(),
@@ -66,6 +71,8 @@ impl Interpreters {
 
 /// What is known of an interpreter.
 pub struct Interpreter {
+    /// The package, or module, that it runs, as far as its command line tells.
+    own: Option<Arc<str>>,
     minor: u8,
     objects: Objects,
     codes: HashMap<CodeKey, Arc<Names>>,
@@ -89,6 +96,11 @@ pub struct Names {
 }
 
 impl Interpreter {
+    /// Whose code it is.
+    pub fn place(&self, code: &Names) -> Place {
+        place(&code.file, &code.name, self.own.as_deref())
+    }
+
     /// The frame, with what is missing of it. While the kernel moves a page (compaction), a probe cannot read it, and sends
     /// zeros for what it holds of the code object; a moment later it is there, and still that of the frame.
     pub fn completed(&self, frame: &RaisedFrame) -> RaisedFrame {
@@ -102,6 +114,7 @@ impl Interpreter {
         let names = self.names(frame)?;
         let line = self.line(&names, frame);
         Some(Frame {
+            of_application: self.place(&names) == Place::Application,
             source: line.and_then(|line| self.sources.line(&names.file, line)),
             file: Arc::clone(&names.file),
             name: Arc::clone(&names.name),

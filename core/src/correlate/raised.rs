@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::python::place::{Place, answers, place};
-use crate::python::traceback::{self, Exception, Frame};
+use crate::python::place::answers;
+use crate::python::traceback::{self, Exception};
 use crate::record::Event;
 use crate::time::Time;
 
@@ -168,17 +168,17 @@ fn describe(event: &mut Event, chain: &[Exception]) {
     event.error_message = Some(exception.message.clone());
     event.error_traceback = Some(traceback::text(chain));
     event.error_fingerprint = Some(traceback::fingerprint(&exception.frames));
-    let of_app = |frame: &&Frame| place(&frame.file, &frame.name) == Place::Application;
     event.error_site = exception
         .frames
         .iter()
-        .rfind(of_app)
+        .rfind(|frame| frame.of_application)
         .and_then(|frame| Some(format!("{}:{} {}", frame.file, frame.line?, frame.qualified).into()));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::python::traceback::Frame;
 
     fn raised(root: u64, frames: u32, at_response: bool) -> Raised {
         let seen = if at_response { Seen::Response } else { Seen::Stderr };
@@ -188,6 +188,7 @@ mod tests {
             qualified: "f".into(),
             line: Some(line),
             source: None,
+            of_application: true,
         };
         let exception = Exception {
             class: format!("E{root}"),
@@ -262,11 +263,12 @@ mod tests {
     fn the_application_s_innermost_line_is_told() {
         let mut exceptions = Exceptions::default();
         let mut seen = raised(1, 3, true);
-        seen.chain[0].frames[2].file = "/usr/lib/python3.12/json/decoder.py".into();
+        seen.chain[0].frames[1].line = Some(7);
+        seen.chain[0].frames[2].of_application = false;
         exceptions.add(seen);
         exceptions.ended(1, Time(0), true, Event::default());
         let site = exceptions.next(None).and_then(|event| event.error_site);
-        assert_eq!(site.as_deref(), Some("a.py:1 f"));
+        assert_eq!(site.as_deref(), Some("a.py:7 f"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ const LAST_HANDLERS: &[(&str, &str)] = &[
 /// Whose code it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The application's: in no `site-packages` and not in the standard library.
+    /// The application's: in no `site-packages`, or of its own package there, and not in the standard library.
     Application,
     /// A library's.
     Library,
@@ -50,11 +50,14 @@ pub enum Place {
     Runner,
 }
 
-/// Whose code a function is, by its `co_filename` and `co_name`.
-pub fn place(file: &str, function: &str) -> Place {
+/// Whose code a function is, by its `co_filename` and `co_name`; `own` is the package, or module, that the process runs: an
+/// application may be installed like a library.
+pub fn place(file: &str, function: &str, own: Option<&str>) -> Place {
     let file = file.replace("/dist-packages/", "/site-packages/");
-    let is_library = file.starts_with('<') || file.contains("/site-packages/") || in_standard_library(&file);
-    if !is_library {
+    let is_own = || own.is_some_and(|own| is_installed_as(&file, own));
+    let installed = file.contains("/site-packages/");
+    let is_library = file.starts_with('<') || installed || in_standard_library(&file);
+    if !is_library || (installed && is_own()) {
         Place::Application
     } else if RUNNERS.iter().any(|(path, name)| file.contains(path) && (name.is_empty() || *name == function))
     {
@@ -62,6 +65,12 @@ pub fn place(file: &str, function: &str) -> Place {
     } else {
         Place::Library
     }
+}
+
+/// Is it a file of the package or module of this name, in a `site-packages`?
+fn is_installed_as(file: &str, name: &str) -> bool {
+    let rest = file.rsplit_once("/site-packages/").and_then(|(_, inside)| inside.strip_prefix(name));
+    rest.is_some_and(|rest| rest == ".py" || rest.starts_with('/'))
 }
 
 /// Does a function, by its `co_filename` and `co_name`, answer for the application where an exception reaches it?
@@ -89,7 +98,7 @@ mod tests {
     #[test]
     fn what_is_no_library_is_the_application() {
         for file in ["/srv/shop/views.py", "app.py", "/home/ann/lib/python3.py", "/srv/uvicorn/app.py"] {
-            assert_eq!(place(file, "run_forever"), Place::Application, "{file}");
+            assert_eq!(place(file, "run_forever", None), Place::Application, "{file}");
         }
         for file in [
             "/v/lib/python3.11/site-packages/httpx/_client.py",
@@ -100,16 +109,38 @@ mod tests {
             "<frozen importlib._bootstrap>",
             "<string>",
         ] {
-            assert_eq!(place(file, "run_forever"), Place::Library, "{file}");
+            assert_eq!(place(file, "run_forever", None), Place::Library, "{file}");
         }
         for file in [
             "/usr/lib/python3.12/asyncio/base_events.py",
             "/usr/lib/python3/dist-packages/gunicorn/workers/sync.py",
             "/v/lib/python3.8/site-packages/uvicorn/server.py",
         ] {
-            assert_eq!(place(file, "run_forever"), Place::Runner, "{file}");
+            assert_eq!(place(file, "run_forever", None), Place::Runner, "{file}");
         }
-        let connects = place("/usr/lib/python3.12/asyncio/base_events.py", "create_connection");
+        let connects = place("/usr/lib/python3.12/asyncio/base_events.py", "create_connection", None);
         assert_eq!(connects, Place::Library);
+    }
+    #[test]
+    fn an_application_may_be_installed() {
+        let of_shop = |file: &str| place(file, "f", Some("shop"));
+        for file in
+            ["/v/lib/python3.12/site-packages/shop/api/views.py", "/v/lib/python3.12/site-packages/shop.py"]
+        {
+            assert_eq!(of_shop(file), Place::Application, "{file}");
+            assert_eq!(place(file, "f", None), Place::Library, "{file}");
+        }
+        for file in [
+            "/v/lib/python3.12/site-packages/shopify/api.py",
+            "/v/lib/python3.12/site-packages/other/shop/api.py",
+            "/v/lib/python3.12/site-packages/shop.pyc",
+            "/usr/lib/python3.12/shop/api.py",
+        ] {
+            assert_eq!(of_shop(file), Place::Library, "{file}");
+        }
+        let nested = "/v/lib/python3.12/site-packages/other/_vendor/site-packages/x.py";
+        assert_eq!(place(nested, "f", Some("other")), Place::Library);
+        let server = "/v/lib/python3.12/site-packages/uvicorn/server.py";
+        assert_eq!(place(server, "run", Some("shop")), Place::Runner);
     }
 }

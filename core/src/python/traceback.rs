@@ -24,6 +24,8 @@ pub struct Frame {
     pub line: Option<u32>,
     /// That line of the file without white space around it, where the file can be read.
     pub source: Option<Arc<str>>,
+    /// It is the application's: [`super::place::place`].
+    pub of_application: bool,
 }
 
 /// How an exception came before the one that is shown after it.
@@ -143,7 +145,8 @@ mod tests {
 
     fn frame(file: &str, line: u32, name: &str, source: &str) -> Frame {
         let source = (!source.is_empty()).then(|| source.into());
-        Frame { file: file.into(), name: name.into(), qualified: name.into(), line: Some(line), source }
+        let (file, name, qualified) = (file.into(), name.into(), name.into());
+        Frame { file, name, qualified, line: Some(line), source, of_application: true }
     }
 
     fn exception(class: &str, message: &str, frames: Vec<Frame>, relation: Option<Relation>) -> Exception {

@@ -42,9 +42,12 @@ impl Engine {
         }
         if self.naming.call_sites.is_some() {
             let walked = layout.as_ref().map_err(|problem| format!("call stacks {problem}"));
+            let frozen =
+                || "its modules are packed into one program: the application's are not told from libraries'";
+            let known = if watched.process.is_frozen() { Err(frozen().to_owned()) } else { walked };
             report(
                 "call sites",
-                walked.and_then(|layout| capture.walk_stacks(id.pid, layout.stacks).map_err(words)),
+                known.and_then(|layout| capture.walk_stacks(id.pid, layout.stacks).map_err(words)),
             );
         }
         if let Some(&whose) = self.blind.get(&watched.service) {

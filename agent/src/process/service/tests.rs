@@ -171,3 +171,16 @@ fn names_are_cut_and_cleaned() {
     long.otel_service = Some(format!("a\n{}", "b".repeat(200)));
     assert_eq!(service_name(&long, None), format!("a{}", "b".repeat(63)));
 }
+
+#[rstest::rstest]
+#[case(&["/v/bin/python", "/v/bin/uvicorn", "shop.app:app", "--port", "80"], Some(Started::Module("shop.app".into())))]
+#[case(&["/v/bin/python", "-m", "shop"], Some(Started::Module("shop".into())))]
+#[case(&["gunicorn: worker [shop.wsgi]"], Some(Started::Module("shop.wsgi".into())))]
+#[case(&["/v/bin/python3", "/v/bin/shop", "--port", "80"], Some(Started::Command("/v/bin/shop".into())))]
+#[case(&["/v/bin/python3", "bin/shop-server"], Some(Started::Command("bin/shop-server".into())))]
+#[case(&["/v/bin/python3", "/srv/shop/run.py"], None)]
+#[case(&["/v/bin/python3", "-c", "from multiprocessing.spawn import spawn_main; spawn_main()"], None)]
+#[case(&[], None)]
+fn what_is_started_is_a_module_or_a_command(#[case] line: &[&str], #[case] expected: Option<Started>) {
+    assert_eq!(started(&facts(line, "/srv/x")), expected);
+}
