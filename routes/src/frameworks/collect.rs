@@ -255,8 +255,8 @@ pub(super) fn emit_gap(interp: &mut Interp<'_>, out: &mut Output, framework: Fra
         gap: true,
         pattern: rendered.pattern,
     };
-    let is_known = |route: &DiscoveredRoute| route.app == found.app && route.gap && route.raw == found.raw;
-    if !out.routes.iter().any(is_known) {
+    let key = (framework, "gap".to_owned(), found.raw.clone(), found.app.to_string(), 0, false);
+    if out.seen.insert(key) {
         out.routes.push(found);
     }
 }
