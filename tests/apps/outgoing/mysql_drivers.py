@@ -120,9 +120,10 @@ class Connector(MysqlDriver):
         with connection.cursor(prepared=value is not None) as cursor:
             try:
                 cursor.execute(sql.replace("{}", "%s"), () if value is None else (value,))
+                # Rows are read as they are fetched: so is what went wrong behind them.
+                return len(cursor.fetchall()) if cursor.description else cursor.rowcount
             except mysql.connector.Error as error:
                 raise Failed(error.sqlstate) from None
-            return len(cursor.fetchall()) if cursor.description else cursor.rowcount
 
     def transaction(self, connection, statements):
         connection.start_transaction()
