@@ -1,6 +1,6 @@
 //! What changes for whom code runs: connections are accepted, contexts copied, threads started, work handed over.
 
-use apm_agent_ebpf::{Python, python_flags};
+use apm_agent_ebpf::{Conn, Python, conn_flags, python_flags};
 
 use super::{
     frames::{is_work, is_work_item},
@@ -60,6 +60,18 @@ pub fn closes(id: u64, fd: u32) {
         if thread.last_epoll == fd + 1 {
             thread.last_epoll = 0;
         }
+    }
+}
+
+/// The thread closes a connection. If that is the one which it has read its request from, or may be, it is done with that.
+#[inline(always)]
+pub fn lets_go(conn: &Conn, id: u64) {
+    let Some(thread) = THREADS.get_ptr_mut(id as u32) else { return };
+    // SAFETY: a live map value.
+    let thread = unsafe { &mut *thread };
+    // Requests that come through TLS are those of a stream.
+    if conn.flags & conn_flags::TLS != 0 || conn.request == thread.request {
+        thread.flags |= thread_flags::LETS_GO;
     }
 }
 

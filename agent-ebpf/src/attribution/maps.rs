@@ -90,12 +90,14 @@ pub mod thread_flags {
     pub const INHERITED: u32 = 2;
     /// It came with a work item.
     pub const HANDED: u32 = 4;
-    /// The thread runs an event loop that reads outside any context.
+    /// The thread runs an event loop that reads, or serves several requests in turns, outside any context.
     pub const LOOP: u32 = 8;
     /// The thread has begun to answer it.
     pub const ANSWERED: u32 = 16;
     /// Its frames were looked through for work that it took over unseen.
     pub const LOOKED: u32 = 32;
+    /// It has closed the connection that it read the request from, perhaps without an answer.
+    pub const LETS_GO: u32 = 64;
 }
 
 /// A thread.

@@ -177,6 +177,9 @@ fn start(conn: &mut Conn, id: u64, python: &Python, request: u64) {
     if now.entered {
         thread.flags &= !VALID;
     } else {
+        if greenlet == 0 && takes_turns(thread) {
+            thread.flags |= LOOP;
+        }
         thread.request = request;
         thread.context = now.context;
         thread.home_epoll = thread.last_epoll;
@@ -206,6 +209,17 @@ fn start(conn: &mut Conn, id: u64, python: &Python, request: u64) {
             unit.request = request;
         }
     }
+}
+
+/// Has the thread, which reads a request, gone on from the last one without an answer, and waits on epoll where it read that? Then it
+/// serves several in turns (Twisted, bjoern), and what it does between does not follow from what it has read last.
+#[inline(always)]
+fn takes_turns(thread: &Thread) -> bool {
+    use thread_flags::*;
+    // The wait that was under way when the agent came was not seen.
+    let is_home = thread.home_epoll == 0 || thread.home_epoll == thread.last_epoll;
+    let goes_on = thread.request != 0 && thread.flags & (INHERITED | HANDED | ANSWERED | LETS_GO) == 0;
+    goes_on && is_home && thread.last_epoll != 0
 }
 
 /// What is known of bytes that are written.

@@ -101,6 +101,7 @@ fn closed(ctx: &TracePointContext) -> Option<()> {
     if conn.inode == sock.inode {
         conn.flags |= conn_flags::LET_GO;
     }
+    attribution::lets_go(conn, id);
     if is_inet(sock.family) {
         return None;
     }

@@ -128,6 +128,7 @@ pub(super) const SERVERS: &[Server] = &[
     server("aiohttp", "aiohttp_app.py {port} asyncio", ASYNC),
     server("aiohttp-uvloop", "aiohttp_app.py {port} uvloop", ASYNC),
     server("tornado", "tornado_app.py {port}", MIXED),
+    server("epoll-loop", "loop_app.py {port}", &["turns"]),
     server("protocol-uvloop", "protocol_app.py {port}", CALLBACKS),
     server("protocol-uvloop-tls", "protocol_app.py {port} {certificate} {key}", CALLBACKS),
     server("protocol-uvloop-0.22", "protocol_app.py {port}", CALLBACKS),
