@@ -328,13 +328,14 @@ impl Worker {
         let shown = chosen.tree.shown.to_string_lossy();
         let found = own.routes.iter().filter(|route| !route.gap).count();
         tracing::info!("{service}: {found} routes found in {shown}");
-        if is_to_store
-            && let Err(error) =
-                self.writer.replace_discovered(service, &shown, to_store(&chosen.read.scan, &own.routes))
+        let stored = is_to_store.then(|| to_store(&chosen.read.scan, &own.routes));
+        // First: whoever sees that they are found may ask for them.
+        self.routes.set(service, own);
+        if let Some(scan) = stored
+            && let Err(error) = self.writer.replace_discovered(service, &shown, scan)
         {
             tracing::warn!("routes of {service} are not stored: {error}");
         }
-        self.routes.set(service, own);
     }
 }
 
