@@ -259,7 +259,8 @@ impl Table {
         if stream.info.tls && stream.info.peer == Endpoint::Unknown && stream.protocol().is_some() {
             self.out.losses.add(Loss::TlsUnbound, 1);
         }
-        if self.limits.tls_patience.is_some() && stream.is_not_read() {
+        // Of one that is older than the agent, and perhaps was made by others, no more than the end may have been seen.
+        if self.limits.tls_patience.is_some() && stream.is_not_read() && stream.info.role.is_some() {
             self.out.losses.add(Loss::TlsNotRead, 1);
         }
         if stream.is_unborn() && is_failure(reason) {

@@ -336,6 +336,7 @@ fn hello(rig: &mut Rig) {
 #[case::at_its_end(Some(Role::Client), false, true, 1)]
 #[case::while_it_is_open(Some(Role::Client), false, false, 1)]
 #[case::older_than_the_agent(None, false, false, 1)]
+#[case::older_and_ends(None, false, true, 0)]
 #[case::read(Some(Role::Client), true, true, 0)]
 #[case::read_and_open(Some(Role::Client), true, false, 0)]
 #[case::asked_by_others(Some(Role::Server), false, true, 0)]
