@@ -15,6 +15,8 @@ const ANY_VERSION: [u8; 16] = [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const FUNCTIONS: usize = 11;
 /// Tables that are compared.
 const TABLES_MAX: usize = 64;
+/// Places of a section that are looked at: a file may be made to have any number that begin like a table.
+const PLACES_MAX: usize = 4096;
 
 /// Where a table has its functions, and a stream its table.
 struct Shape {
@@ -71,7 +73,8 @@ fn tables(elf: &Elf<'_, '_>) -> Vec<Table> {
     // Constants, with pointers that the loader fills in and without.
     for name in [".data.rel.ro", ".rodata", ".data"] {
         let (Some(start), bytes) = (elf.section_address(name), elf.section(name)) else { continue };
-        for at in (0..bytes.len()).step_by(8).filter(|&at| bytes[at..].starts_with(&ANY_VERSION)) {
+        let places = (0..bytes.len()).step_by(8).filter(|&at| bytes[at..].starts_with(&ANY_VERSION));
+        for at in places.take(PLACES_MAX) {
             let relocated = relocated.get_or_insert_with(|| elf.relocated());
             let function = |at: usize| {
                 let address = start + at as u64;
