@@ -59,7 +59,7 @@ enum Task {
         #[arg(long)]
         write_docs: bool,
         /// Tests at a time, of those that do not disturb each other
-        #[arg(long, default_value_t = 2)]
+        #[arg(long, default_value_t = 3)]
         jobs: usize,
         /// Part of a name
         filter: Option<String>,

@@ -18,8 +18,8 @@ use crate::score::DurationsDiffer;
 /// Longer than any case takes on a busy machine; a long run's take up to four times that.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// The agent's name for events that found no room.
-const RING_FULL: &str = "ring_full";
+/// The agent's names for what it was too late for: events that found no room, exceptions that were gone when it looked at them.
+const TOO_LATE: [&str; 2] = ["ring_full", "exceptions_unread"];
 
 /// How a case that did not fail ended.
 pub(crate) enum Verdict {
@@ -257,9 +257,10 @@ fn together<'a>(
 /// Is nothing wrong but durations, or did the agent itself say that it was not let run in time? Both may be the others'
 /// doing.
 fn slipped(verdict: &Result<Verdict>) -> bool {
-    verdict
-        .as_ref()
-        .is_err_and(|error| error.is::<DurationsDiffer>() || format!("{error:#}").contains(RING_FULL))
+    verdict.as_ref().is_err_and(|error| {
+        let why = format!("{error:#}");
+        error.is::<DurationsDiffer>() || TOO_LATE.iter().any(|name| why.contains(name))
+    })
 }
 
 /// How many cases ended, and how.

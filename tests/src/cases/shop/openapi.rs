@@ -15,10 +15,17 @@ use crate::agent::Agent;
 mod described;
 use described::{Description, faults, lists};
 
-/// Lists that hold nothing where nothing bad happens, where every request that another caused is found by its call, and
-/// where the service called neither queries nor calls.
-const QUIET: &[&str] =
-    &[".problems", ".notices", ".children", ".callee.calls", ".callee.queries", ".callee.db_slow"];
+/// Lists that hold nothing where nothing bad happens, where every request that another caused is found by its call, where the
+/// service called neither queries nor calls, and where no two services have a route of one name.
+const QUIET: &[&str] = &[
+    ".problems",
+    ".notices",
+    ".children",
+    ".callee.calls",
+    ".callee.queries",
+    ".callee.db_slow",
+    ".by_service",
+];
 
 struct Client<'a> {
     base: String,
