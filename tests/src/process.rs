@@ -174,6 +174,16 @@ mod tests {
             let mut run = Command::new(env::current_exe().unwrap());
             run.args(["--nocapture", "what_a_run_has_started_ends_when_it_is_killed"]);
             run.env(KILLED, scratch.path()).stdout(Stdio::piped());
+            // Who runs this in the background (nohup, `&`) has them ignored, and would wait for a run that nothing ends.
+            let heeds_signals = || {
+                for ignored in [libc::SIGINT, libc::SIGHUP] {
+                    // SAFETY: signal(2) takes no pointers here, and may be called between fork and exec (signal-safety(7)).
+                    unsafe { libc::signal(ignored, libc::SIG_DFL) };
+                }
+                Ok(())
+            };
+            // SAFETY: as said there.
+            unsafe { run.pre_exec(heeds_signals) };
             let mut run = run.spawn().unwrap();
             let lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(std::io::Result::ok);
             let started = lines.filter_map(|line| Some(line.strip_prefix("started ")?.to_owned())).next();
