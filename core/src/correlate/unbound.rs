@@ -147,6 +147,7 @@ mod tests {
         while waiting.pop_oldest().is_some() {}
         assert!(waiting.by_unit.is_empty());
     }
+
     #[test]
     fn a_call_behind_streams_waits_for_the_last_of_its_own_process() {
         let mut waiting = Waiting::default();

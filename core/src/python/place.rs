@@ -121,6 +121,7 @@ mod tests {
         let connects = place("/usr/lib/python3.12/asyncio/base_events.py", "create_connection", None);
         assert_eq!(connects, Place::Library);
     }
+
     #[test]
     fn an_application_may_be_installed() {
         let of_shop = |file: &str| place(file, "f", Some("shop"));

@@ -176,7 +176,7 @@ impl Walk<'_> {
         prefix: &[Part],
         conditional: bool,
     ) {
-        let Some(items) = patterns.items() else { return self.opaque(interp, prefix) };
+        let Some(items) = patterns.items() else { return self.missed(interp, Counter::Opaque, prefix) };
         // A list can include itself.
         if self.depth > MAX_ROUTERS {
             return interp.counters.add(Counter::TooDeep, 1);
@@ -192,7 +192,7 @@ impl Walk<'_> {
                 let conditional = conditional || object.attrs.borrow().contains_key("conditional");
                 self.pattern(interp, callee, args, prefix, conditional);
             } else {
-                self.unknown(interp, prefix);
+                self.missed(interp, Counter::UnknownPaths, prefix);
             }
         }
         self.depth -= 1;
@@ -215,7 +215,7 @@ impl Walk<'_> {
                 return self.patterns(interp, &patterns, &path, conditional);
             }
             "path" | "re_path" | "url" => {}
-            _ => return self.unknown(interp, &path),
+            _ => return self.missed(interp, Counter::UnknownPaths, &path),
         }
         let is_regex = name != "path";
         path.push(
@@ -230,7 +230,7 @@ impl Walk<'_> {
             return self.included(interp, &included, &path, conditional, args.site.file);
         }
         if path.last() == Some(&Part::Unknown) {
-            return self.unknown(interp, &path);
+            return self.missed(interp, Counter::UnknownPaths, &path);
         }
         for (methods, handler) in django_views::serving(&view, args.site) {
             let route =
@@ -250,7 +250,7 @@ impl Walk<'_> {
         match included {
             Value::Str(dotted) => match interp.module_named(file, dotted) {
                 Some(module) => self.module(interp, &module, path, conditional),
-                None => self.opaque(interp, path),
+                None => self.missed(interp, Counter::Opaque, path),
             },
             Value::Module(module) => self.module(interp, module, path, conditional),
             // (patterns or module, application namespace), as `include` and `admin.site.urls` take it
@@ -266,21 +266,15 @@ impl Walk<'_> {
             Value::Seq(_) => self.patterns(interp, included, path, conditional),
             Value::Object(_) => match interp.attr(included, "urlpatterns") {
                 patterns @ Value::Seq(_) => self.patterns(interp, &patterns, path, conditional),
-                _ => self.opaque(interp, path),
+                _ => self.missed(interp, Counter::Opaque, path),
             },
-            _ => self.opaque(interp, path),
+            _ => self.missed(interp, Counter::Opaque, path),
         }
     }
 
-    /// URL patterns outside of the tree.
-    fn opaque(&mut self, interp: &mut Interp<'_>, path: &[Part]) {
-        interp.counters.add(Counter::Opaque, 1);
-        emit_gap(interp, self.out, Framework::Django, path.to_vec());
-    }
-
-    /// A pattern that is not known.
-    fn unknown(&mut self, interp: &mut Interp<'_>, path: &[Part]) {
-        interp.counters.add(Counter::UnknownPaths, 1);
+    /// URL patterns outside of the tree, or a pattern that is not known: which, the counter tells.
+    fn missed(&mut self, interp: &mut Interp<'_>, counter: Counter, path: &[Part]) {
+        interp.counters.add(counter, 1);
         emit_gap(interp, self.out, Framework::Django, path.to_vec());
     }
 }

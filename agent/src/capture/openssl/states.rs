@@ -10,16 +10,13 @@ use std::ops::Range;
 
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register};
 
-use crate::capture::sites::{Code, Extents};
+use crate::capture::sites::{Code, Extents, PRESERVED, target, writes};
 use crate::process::SslMethods;
 
 /// Bytes of the longest function that is looked at; with OpenSSL 3.5 they have 160.
 const BYTES_MAX: u64 = 512;
 /// From `rbio` to `handshake_func`.
 const HANDSHAKE_AFTER_BIOS: u64 = 32;
-/// Registers that a function leaves as they were (System V ABI for AMD64, 3.2.1).
-const KEPT: [Register; 6] =
-    [Register::RBX, Register::RBP, Register::R12, Register::R13, Register::R14, Register::R15];
 
 /// Where a stream's role is set; places are file offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +110,7 @@ fn copies<R: Read + Seek>(
         now.run(factory, &instruction, methods);
         let flow = instruction.flow_control();
         if let FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch = flow
-            && let Some(target) = super::sites::target(&instruction)
+            && let Some(target) = target(&instruction)
         {
             jumps.entry(target).and_modify(|then| then.meet(&now)).or_insert_with(|| now.clone());
         }
@@ -157,13 +154,13 @@ impl Registers {
             None => self.moved(instruction),
         };
         if matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
-            for register in (0..self.0.len()).filter(|&i| KEPT.iter().all(|kept| kept.number() != i)) {
+            for register in (0..self.0.len()).filter(|&i| PRESERVED.iter().all(|kept| kept.number() != i)) {
                 self.0[register] = Holds::Unknown;
             }
         }
         for used in factory.info(instruction).used_registers() {
             let register = used.register().full_register();
-            if register.is_gpr64() && super::sites::writes(used.access()) {
+            if register.is_gpr64() && writes(used.access()) {
                 self.0[register.number()] = Holds::Unknown;
             }
         }

@@ -190,7 +190,7 @@ fn what_symbols_tell_is_found_without_them() {
             assert_eq!(found_states, None, "without a table of its code");
             continue;
         }
-        let states = found_states.expect("it has states");
+        let states = found_states.unwrap_or_else(|| panic!("{} has states", library.display()));
         let place = |name: &str| named.functions.iter().find(|f| f.name == name).unwrap().file_offset;
         assert_eq!(
             (states.accepts, states.connects, Some(states.bios)),

@@ -23,7 +23,7 @@ const FUNCTION_MAX: usize = 512;
 const PIECES_MAX: usize = 16;
 
 /// Registers that a called function gives back as they were (System V ABI for AMD64, 3.2.1), but for the stack pointer.
-const PRESERVED: [Register; 6] =
+pub(crate) const PRESERVED: [Register; 6] =
     [Register::RBX, Register::RBP, Register::R12, Register::R13, Register::R14, Register::R15];
 
 /// An emulated instruction, and the register that holds the result before it is executed.

@@ -13,7 +13,7 @@ mod inner;
 
 pub(super) use code::Code;
 pub(super) use extents::Extents;
-pub(super) use held::{Function, Held};
+pub(super) use held::{Function, Held, PRESERVED};
 pub(super) use inner::{inner, leads_to};
 
 use std::io::{Read, Seek};

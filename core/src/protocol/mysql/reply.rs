@@ -82,13 +82,12 @@ pub(super) fn is_progress(payload: &[u8]) -> bool {
 
 /// The end of a result set at the end of what one call moved, where its framing was lost.
 pub(super) fn tail(bytes: &[u8]) -> Option<Ending> {
-    let status = |low: &u8, high: &u8| Some(u16::from_le_bytes([*low, *high]));
-    let ended = |status| Some(Ending { rows: None, error: None, status });
+    let ended = |status| Some(Ending { rows: None, error: None, status: Some(u16::from_le_bytes(status)) });
     if let Some([5, 0, 0, _, 0xfe, _, _, low, high]) = bytes.last_chunk() {
-        return ended(status(low, high));
+        return ended([*low, *high]);
     }
     if let Some([7, 0, 0, _, 0xfe, 0, 0, low, high, _, _]) = bytes.last_chunk() {
-        return ended(status(low, high));
+        return ended([*low, *high]);
     }
     failure(bytes)
 }

@@ -21,17 +21,23 @@ pub(super) fn all_wrong(protocol: &Protocol, conversations: &[Conversation]) -> 
     for conversation in conversations {
         for role in [Role::Server, Role::Client] {
             let got = replay(protocol, role, conversation, &conversation.steps);
-            if got.lines() != conversation.expected
-                || got.losses() != conversation.losses
-                || got.next != conversation.next
-            {
-                wrong += &format!("## {} as {role:?}\n", conversation.name);
-                got.lines().iter().for_each(|line| wrong += &format!("= {line}\n"));
-                wrong += &format!("! {}\n> {}\n", got.losses(), got.next);
-            }
+            wrong += &unlike(conversation, role, &got);
         }
     }
     wrong
+}
+
+/// What came of a conversation, if it is something else than is written beside it.
+pub(super) fn unlike(conversation: &Conversation, role: Role, got: &Replay) -> String {
+    if got.lines() == conversation.expected
+        && got.losses() == conversation.losses
+        && got.next == conversation.next
+    {
+        return String::new();
+    }
+    let mut wrong = format!("## {} as {role:?}\n", conversation.name);
+    got.lines().iter().for_each(|line| wrong += &format!("= {line}\n"));
+    wrong + &format!("! {}\n> {}\n", got.losses(), got.next)
 }
 
 /// Everything that must not depend on how the bytes were cut.

@@ -9,7 +9,7 @@ use super::PROTOCOL;
 use crate::exchange::{Detail, Direction, Outcome, Role};
 use crate::protocol::testing::{
     Conversation, Replay, Step, all_of, check_gaps, check_lost_ends, outline, parse, replay, seen_len, split,
-    truncate,
+    truncate, unlike,
 };
 use crate::protocol::{Opening, Verdict};
 
@@ -101,14 +101,7 @@ fn every_conversation_gives_what_is_written_beside_it() {
     let mut wrong = String::new();
     for conversation in corpus() {
         let got = served(&conversation, &conversation.steps);
-        if got.lines() != conversation.expected
-            || got.losses() != conversation.losses
-            || got.next != conversation.next
-        {
-            wrong += &format!("## {}\n", conversation.name);
-            got.lines().iter().for_each(|line| wrong += &format!("= {line}\n"));
-            wrong += &format!("! {}\n> {}\n", got.losses(), got.next);
-        }
+        wrong += &unlike(&conversation, Role::Server, &got);
         assert!(!format!("{:?}", got.output).contains("s3cret"), "{}", conversation.name);
     }
     assert!(wrong.is_empty(), "other than written:\n{wrong}");
