@@ -29,14 +29,12 @@ pub(crate) struct States {
     pub(crate) bios: u64,
 }
 
-/// What a register holds.
+/// What a register, or a place on the stack, holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Holds {
-    /// No way leads here.
-    Nothing,
     Unknown,
-    /// The first argument: the stream.
-    Stream,
+    /// The first argument, the stream, and as many bytes more.
+    Stream(u64),
     /// The stream's table.
     Table,
     /// The table's function at this offset.
@@ -96,76 +94,142 @@ fn copies<R: Read + Seek>(
     {
         return found;
     }
-    let mut now = Registers([Holds::Unknown; 16]);
-    now.0[Register::RDI.number()] = Holds::Stream;
-    // What the registers hold where jumps further back lead to.
-    let mut jumps: HashMap<u64, Registers> = HashMap::new();
+    let mut now = Some(Held::of_entry());
+    // What is held where jumps further back lead to.
+    let mut jumps: HashMap<u64, Held> = HashMap::new();
     for instruction in instructions(code, piece) {
-        if let Some(then) = jumps.remove(&instruction.ip()) {
-            now.meet(&then);
+        match (now.as_mut(), jumps.remove(&instruction.ip())) {
+            (Some(held), Some(jumped)) => held.meet(&jumped),
+            (None, Some(jumped)) => now = Some(jumped),
+            (_, None) => {}
         }
-        if let (OpKind::Memory, Holds::Function(at)) = (instruction.op0_kind(), now.moved(&instruction)) {
-            found.push((at, instruction.memory_displacement64()));
-        }
-        now.run(factory, &instruction, methods);
+        // Otherwise no way leads here.
+        let Some(held) = now.as_mut() else { continue };
+        found.extend(held.copied(&instruction));
+        held.run(factory, &instruction, methods);
         let flow = instruction.flow_control();
         if let FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch = flow
             && let Some(target) = target(&instruction)
         {
-            jumps.entry(target).and_modify(|then| then.meet(&now)).or_insert_with(|| now.clone());
+            jumps.entry(target).and_modify(|then| then.meet(held)).or_insert_with(|| held.clone());
         }
         if let FlowControl::UnconditionalBranch | FlowControl::IndirectBranch | FlowControl::Return = flow {
-            now = Registers([Holds::Nothing; 16]);
+            now = None;
         }
     }
     found
 }
 
-/// What the general registers hold, by their numbers.
+/// What is held at an instruction, as far as it is known.
 #[derive(Clone)]
-struct Registers([Holds; 16]);
+struct Held {
+    /// By the general registers' numbers.
+    registers: [Holds; 16],
+    /// On the stack, by the register and the offset that it is found with.
+    stack: HashMap<(Register, u64), Holds>,
+}
 
-impl Registers {
+impl Held {
+    fn of_entry() -> Self {
+        let mut registers = [Holds::Unknown; 16];
+        registers[Register::RDI.number()] = Holds::Stream(0);
+        Self { registers, stack: HashMap::new() }
+    }
+
     /// Another way leads here, too.
     fn meet(&mut self, other: &Self) {
-        for (here, there) in self.0.iter_mut().zip(&other.0) {
-            *here = match (*here, *there) {
-                (Holds::Nothing, holds) | (holds, Holds::Nothing) => holds,
-                (here, there) if here == there => here,
-                _ => Holds::Unknown,
-            };
+        for (here, there) in self.registers.iter_mut().zip(&other.registers) {
+            if here != there {
+                *here = Holds::Unknown;
+            }
         }
+        self.stack.retain(|place, here| other.stack.get(place) == Some(here));
     }
 
     /// What `mov` from a register moves.
     fn moved(&self, instruction: &Instruction) -> Holds {
         let from = instruction.op1_register();
         let moves = instruction.mnemonic() == Mnemonic::Mov && from.is_gpr64();
-        if moves { self.0[from.number()] } else { Holds::Unknown }
+        if moves { self.registers[from.number()] } else { Holds::Unknown }
+    }
+
+    /// The function that the instruction copies to the stream, by its offset in the table, and where to.
+    fn copied(&self, instruction: &Instruction) -> Option<(u64, u64)> {
+        let Holds::Function(from) = self.moved(instruction) else { return None };
+        let (base, at) = place(instruction, 0)?;
+        match self.registers[base.number()] {
+            Holds::Stream(more) => Some((from, more.wrapping_add(at))),
+            _ => None,
+        }
+    }
+
+    /// What the instruction leaves in the register that it writes first.
+    fn result(&self, instruction: &Instruction, methods: &SslMethods) -> Holds {
+        if let Some((base, at)) = load(instruction) {
+            return match self.registers[base.number()] {
+                Holds::Stream(more) if more.wrapping_add(at) == methods.method_at => Holds::Table,
+                Holds::Table if at == methods.accept_at || at == methods.accept_at + 8 => Holds::Function(at),
+                _ => self.stack.get(&(base, at)).copied().unwrap_or(Holds::Unknown),
+            };
+        }
+        let to = instruction.op0_register();
+        match instruction.mnemonic() {
+            Mnemonic::Mov => self.moved(instruction),
+            Mnemonic::Lea if instruction.memory_index() == Register::None => {
+                let base = instruction.memory_base();
+                let more = instruction.memory_displacement64();
+                if base.is_gpr64() { self.registers[base.number()].and(more) } else { Holds::Unknown }
+            }
+            Mnemonic::Add if to.is_gpr64() => match instruction.try_immediate(1) {
+                Ok(more) => self.registers[to.number()].and(more),
+                Err(_) => Holds::Unknown,
+            },
+            Mnemonic::Sub if to.is_gpr64() => match instruction.try_immediate(1) {
+                Ok(less) => self.registers[to.number()].and(less.wrapping_neg()),
+                Err(_) => Holds::Unknown,
+            },
+            _ => Holds::Unknown,
+        }
     }
 
     fn run(&mut self, factory: &mut InstructionInfoFactory, instruction: &Instruction, methods: &SslMethods) {
-        let result = match load(instruction) {
-            Some((base, at)) => match self.0[base.number()] {
-                Holds::Stream if at == methods.method_at => Holds::Table,
-                Holds::Table if at == methods.accept_at || at == methods.accept_at + 8 => Holds::Function(at),
-                _ => Holds::Unknown,
-            },
-            None => self.moved(instruction),
-        };
-        if matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
-            for register in (0..self.0.len()).filter(|&i| PRESERVED.iter().all(|kept| kept.number() != i)) {
-                self.0[register] = Holds::Unknown;
+        let result = self.result(instruction, methods);
+        let kept = place(instruction, 0).filter(|(base, _)| [Register::RSP, Register::RBP].contains(base));
+        let moved = self.moved(instruction);
+        let calls = matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall);
+        if calls {
+            for register in
+                (0..self.registers.len()).filter(|&i| PRESERVED.iter().all(|kept| kept.number() != i))
+            {
+                self.registers[register] = Holds::Unknown;
             }
         }
         for used in factory.info(instruction).used_registers() {
             let register = used.register().full_register();
             if register.is_gpr64() && writes(used.access()) {
-                self.0[register.number()] = Holds::Unknown;
+                self.registers[register.number()] = Holds::Unknown;
+                // A call gives the stack pointer back as it was.
+                if !calls {
+                    self.stack.retain(|(base, _), _| *base != register);
+                }
             }
         }
-        if instruction.mnemonic() == Mnemonic::Mov && instruction.op0_register().is_gpr64() {
-            self.0[instruction.op0_register().number()] = result;
+        if let Some(place) = kept {
+            self.stack.insert(place, moved);
+        }
+        let to = instruction.op0_register();
+        if result != Holds::Unknown && to.is_gpr64() {
+            self.registers[to.number()] = result;
+        }
+    }
+}
+
+impl Holds {
+    /// That, and as many bytes more.
+    fn and(self, more: u64) -> Self {
+        match self {
+            Self::Stream(before) => Self::Stream(before.wrapping_add(more)),
+            _ => Self::Unknown,
         }
     }
 }
@@ -181,9 +245,13 @@ fn instructions<R: Read + Seek>(code: &mut Code<R>, piece: Range<u64>) -> impl I
 
 /// Base and offset of what `mov offset(base),register` loads.
 fn load(instruction: &Instruction) -> Option<(Register, u64)> {
-    let is_one = instruction.mnemonic() == Mnemonic::Mov
-        && instruction.op0_register().is_gpr64()
-        && instruction.op1_kind() == OpKind::Memory
+    let loads = instruction.mnemonic() == Mnemonic::Mov && instruction.op0_register().is_gpr64();
+    loads.then(|| place(instruction, 1)).flatten()
+}
+
+/// Base and offset of the memory that is an instruction's operand of this number, if it has no more than these.
+fn place(instruction: &Instruction, operand: u32) -> Option<(Register, u64)> {
+    let is_one = instruction.op_kind(operand) == OpKind::Memory
         && instruction.memory_index() == Register::None
         && instruction.memory_base().is_gpr64();
     is_one.then(|| (instruction.memory_base(), instruction.memory_displacement64()))
