@@ -20,7 +20,7 @@ fn told<const N: usize>(text: &str, paths: [&str; N]) -> [String; N] {
 #[test]
 fn what_stands_behind_an_include_of_another_package_is_found() {
     let text = "from django.contrib import admin\nfrom django.urls import include, path\n\
-                from ninja import NinjaAPI\napi = NinjaAPI()\ndef view(request): ...\n\
+                from ninja_extra import NinjaExtraAPI\napi = NinjaExtraAPI()\ndef view(request): ...\n\
                 urlpatterns = [\n\
                 path('', view),\n\
                 path('admin/', admin.site.urls),\n\

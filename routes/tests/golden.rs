@@ -59,6 +59,16 @@ fn flask() {
 }
 
 #[test]
+fn extensions_of_flask() {
+    check("flask_apis_app");
+}
+
+#[test]
+fn django_ninja() {
+    check("ninja_app");
+}
+
+#[test]
 fn django() {
     check("django_app");
 }

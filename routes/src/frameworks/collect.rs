@@ -20,10 +20,7 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<App
             let Kind::Node(node) = &object.kind else { continue };
             let (run, conditional) = node.created.get();
             let wanted = node.what.is_application() == is_application && !node.attached.get();
-            if !wanted
-                || matches!(node.what, What::DrfRouter | What::DrfDefaultRouter)
-                || interp.is_superseded(run)
-            {
+            if !wanted || node.what.gives_patterns() || interp.is_superseded(run) {
                 continue;
             }
             let prefix = if is_application { Vec::new() } else { vec![Part::Unknown] };
@@ -132,7 +129,7 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
         return;
     }
     match node.what {
-        What::Flask | What::Blueprint => return flask::flatten(interp, node, walk, out),
+        What::Flask | What::Blueprint | What::SmorestApi => return flask::flatten(interp, node, walk, out),
         What::Sanic | What::SanicBlueprint | What::SanicGroup => {
             return sanic::flatten(interp, node, walk, out);
         }

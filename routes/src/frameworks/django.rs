@@ -285,7 +285,7 @@ fn as_include<'a>(view: &Value<'a>) -> Option<Value<'a>> {
         Value::Object(object) => included_by(object),
         Value::Seq(_) => Some(view.clone()),
         Value::External(name) if name.ends_with(".urls") => Some(view.clone()),
-        // `api.urls` of django-ninja and the like
+        // `api.urls` of what is not known
         Value::Native(of) if &*of.1 == "urls" => Some(view.clone()),
         _ => None,
     }

@@ -16,6 +16,9 @@ pub(super) fn noting<'a>(interp: &mut Interp<'a>, methods: Value<'a>, args: &Arg
 
 /// Who serves a view, by method; an empty list of methods is any method.
 pub(super) fn serving(view: &Value<'_>, site: Site) -> Vec<(Vec<Rc<str>>, Handler)> {
+    if let Some(operations) = operations(view) {
+        return operations;
+    }
     if let Some((class, mapping)) = as_view(view) {
         if let Some(Value::Dict(mapping)) = mapping {
             // A view set's {"get": "list"}
@@ -51,6 +54,17 @@ pub(super) fn serving(view: &Value<'_>, site: Site) -> Vec<(Vec<Rc<str>>, Handle
         None => noted(view, "methods").and_then(|value| methods_of(Some(&value))).unwrap_or_default(),
     };
     vec![(methods, Handler::of(view, site))]
+}
+
+/// Those of a pattern of django-ninja: what each function answers.
+fn operations(view: &Value<'_>) -> Option<Vec<(Vec<Rc<str>>, Handler)>> {
+    let Value::Object(object) = view else { return None };
+    let Kind::Opaque { callee, args } = &object.kind else { return None };
+    let of = |operation: &Value<'_>| match operation.items()?.as_slice() {
+        [methods, function] => Some((methods_of(Some(methods))?, Handler::of(function, args.site))),
+        _ => None,
+    };
+    (&**callee == "@operations").then(|| args.positional.iter().filter_map(of).collect())
 }
 
 fn action_handler(class: &Rc<Class<'_>>, action: &str) -> Handler {

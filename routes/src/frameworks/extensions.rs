@@ -3,7 +3,7 @@
 use super::{What, missed};
 use crate::interp::Interp;
 use crate::limits::Counter;
-use crate::value::Args;
+use crate::value::{Args, Value};
 
 /// Extensions of Flask that add no routes; of the others it is not known.
 const SILENT: &[&str] = &[
@@ -54,6 +54,20 @@ const ADDING: &[&str] = &[
     "starlette_admin",
     "starlette_exporter",
 ];
+
+/// Packages whose applications come with routes that are not told: those of their documentation.
+const DOCUMENTED: &[&str] = &["apiflask", "flask_openapi3"];
+
+/// Notes for an application that such a package made that it has further routes.
+pub(super) fn made<'a>(interp: &mut Interp<'a>, callee: &str, of: &Value<'a>) {
+    let package = callee.split('.').next().unwrap_or(callee);
+    if let Some((_, node)) = of.node()
+        && node.what.is_application()
+        && DOCUMENTED.contains(&package)
+    {
+        missed(interp, node, Counter::Opaque, None);
+    }
+}
 
 /// Notes for each application among the arguments of a call of something external that it may have further routes.
 pub(super) fn handed<'a>(interp: &mut Interp<'a>, callee: &str, args: &Args<'a>) {

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::collect::emit_gap;
 use super::handler::{Base, class_methods, class_of, noted};
 use super::{
-    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, methods_of, missed, path_part,
-    registering,
+    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, flask_apis, methods_of, missed,
+    path_part, registering,
 };
 use crate::interp::Interp;
 use crate::limits::Counter;
@@ -55,8 +55,18 @@ pub(super) fn method<'a>(
                 }
             }
         }
-        // Hooks and handlers keep the function that they decorate.
+        "register_api" => return method(interp, owner, node, "register_blueprint", args),
+        // Hooks and handlers keep the function that they decorate, as do the decorators of extensions' applications and blueprints.
         "errorhandler"
+        | "alt_response"
+        | "arguments"
+        | "auth_required"
+        | "doc"
+        | "etag"
+        | "input"
+        | "output"
+        | "paginate"
+        | "response"
         | "before_request"
         | "after_request"
         | "teardown_request"
@@ -76,7 +86,7 @@ pub(super) fn method<'a>(
 fn init<'a>(interp: &mut Interp<'a>, node: &Node<'a>, args: &Args<'a>) {
     let is_app = node.what == What::Flask;
     if !is_app {
-        *node.prefix.borrow_mut() = path_part(args.get(4, "url_prefix"));
+        *node.prefix.borrow_mut() = path_part(args.get(5, "url_prefix"));
     }
     // Flask serves its static folder by a rule of its own, a blueprint where it has one.
     let folder = args.named("static_folder");
@@ -112,7 +122,7 @@ fn init<'a>(interp: &mut Interp<'a>, node: &Node<'a>, args: &Args<'a>) {
     add(interp, node, Entry::Route(route));
 }
 
-fn rule<'a>(
+pub(super) fn rule<'a>(
     interp: &mut Interp<'a>,
     node: &Node<'a>,
     path: Option<Value<'a>>,
@@ -174,9 +184,13 @@ pub(super) fn flatten<'a>(interp: &mut Interp<'a>, node: &Node<'a>, walk: &mut W
             Entry::Child(child) => {
                 let Kind::Node(inner) = &child.object.kind else { continue };
                 let path = child.path.or_else(|| inner.prefix.borrow().clone());
-                let prefix = nested(&prefix, path);
+                // An API puts its own prefix before its routes.
+                let prefix = if inner.what.is_flask_api() { prefix.clone() } else { nested(&prefix, path) };
                 let conditional = walk.conditional || child.conditional;
                 let mut walk = walk.below(prefix, conditional, walk.framework);
+                if inner.what == What::RestxApi {
+                    flask_apis::emit_files(interp, out, &walk, &child.object);
+                }
                 super::flatten(interp, inner, &mut walk, out);
             }
             Entry::Gap(below) => {

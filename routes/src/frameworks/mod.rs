@@ -10,8 +10,10 @@ mod django_views;
 mod drf;
 mod extensions;
 mod flask;
+mod flask_apis;
 mod handler;
 mod litestar;
+mod ninja;
 mod sanic;
 mod starlette;
 mod tornado;
@@ -47,6 +49,12 @@ pub(crate) enum What {
     SanicBlueprint,
     SanicGroup,
     Tornado,
+    NinjaApi,
+    NinjaRouter,
+    RestfulApi,
+    RestxApi,
+    RestxNamespace,
+    SmorestApi,
 }
 
 impl What {
@@ -54,13 +62,30 @@ impl What {
         match self {
             Self::FastApi | Self::ApiRouter => Framework::FastApi,
             Self::Starlette | Self::StarletteRouter => Framework::Starlette,
-            Self::Flask | Self::Blueprint => Framework::Flask,
+            Self::Flask
+            | Self::Blueprint
+            | Self::RestfulApi
+            | Self::RestxApi
+            | Self::RestxNamespace
+            | Self::SmorestApi => Framework::Flask,
             Self::AioApp | Self::AioTable => Framework::Aiohttp,
-            Self::DrfRouter | Self::DrfDefaultRouter => Framework::Django,
+            Self::DrfRouter | Self::DrfDefaultRouter | Self::NinjaApi | Self::NinjaRouter => {
+                Framework::Django
+            }
             Self::Litestar | Self::LitestarRouter => Framework::Litestar,
             Self::Sanic | Self::SanicBlueprint | Self::SanicGroup => Framework::Sanic,
             Self::Tornado => Framework::Tornado,
         }
+    }
+
+    /// Does Django's URL configuration take its routes from it, as patterns?
+    fn gives_patterns(self) -> bool {
+        matches!(self, Self::DrfRouter | Self::DrfDefaultRouter | Self::NinjaApi | Self::NinjaRouter)
+    }
+
+    /// Is it an extension's, by way of which others register on what it was given to?
+    fn is_flask_api(self) -> bool {
+        matches!(self, Self::RestfulApi | Self::RestxApi | Self::SmorestApi)
     }
 
     /// Can it serve by itself?
@@ -163,8 +188,16 @@ fn node_kind(dotted: &str) -> Option<What> {
         ("fastapi", "APIRouter") | ("fastapi_utils", "InferringRouter") => What::ApiRouter,
         ("starlette", "Starlette") => What::Starlette,
         ("starlette", "Router") => What::StarletteRouter,
-        ("flask", "Flask") | ("quart", "Quart") => What::Flask,
-        ("flask" | "quart", "Blueprint") => What::Blueprint,
+        ("flask", "Flask")
+        | ("quart", "Quart")
+        | ("apiflask", "APIFlask")
+        | ("flask_openapi3", "OpenAPI") => What::Flask,
+        ("flask" | "quart" | "flask_smorest", "Blueprint")
+        | ("apiflask" | "flask_openapi3", "APIBlueprint") => What::Blueprint,
+        ("flask_restful", "Api") => What::RestfulApi,
+        ("flask_restx" | "flask_restplus", "Api") => What::RestxApi,
+        ("flask_restx" | "flask_restplus", "Namespace") => What::RestxNamespace,
+        ("flask_smorest", "Api") => What::SmorestApi,
         ("aiohttp", "Application") => What::AioApp,
         ("aiohttp", "RouteTableDef") => What::AioTable,
         ("rest_framework" | "rest_framework_nested", "SimpleRouter" | "BaseRouter") => What::DrfRouter,
@@ -177,6 +210,8 @@ fn node_kind(dotted: &str) -> Option<What> {
         ("sanic", "Blueprint") => What::SanicBlueprint,
         ("sanic", "BlueprintGroup") => What::SanicGroup,
         ("tornado", "Application") => What::Tornado,
+        ("ninja", "NinjaAPI") => What::NinjaApi,
+        ("ninja", "Router") => What::NinjaRouter,
         _ => return None,
     })
 }
@@ -197,6 +232,7 @@ pub(crate) fn call_external<'a>(
         node.created.set((interp.run, interp.uncertain > 0));
         let value = Value::Object(interp.object(None, Kind::Node(node), args.site));
         call_method(interp, &value, "__init__", args);
+        extensions::made(interp, name, &value);
         return Some(value);
     }
     extensions::handed(interp, name, args);
@@ -223,6 +259,9 @@ pub(crate) fn call_method<'a>(
                 starlette::method(interp, &owner, node, name, args)
             }
             What::Flask | What::Blueprint => flask::method(interp, &owner, node, name, args),
+            What::RestfulApi | What::RestxApi | What::RestxNamespace | What::SmorestApi => {
+                flask_apis::method(interp, &owner, node, name, args)
+            }
             What::AioApp | What::AioTable => aiohttp::method(interp, &owner, node, name, args),
             What::DrfRouter | What::DrfDefaultRouter => drf::method(interp, &owner, node, name, args),
             What::Litestar | What::LitestarRouter => litestar::method(interp, &owner, node, name, args),
@@ -230,6 +269,7 @@ pub(crate) fn call_method<'a>(
                 sanic::method(interp, &owner, node, name, args)
             }
             What::Tornado => tornado::method(interp, &owner, node, name, args),
+            What::NinjaApi | What::NinjaRouter => ninja::method(interp, &owner, node, name, args),
         };
     }
     if let Value::Object(of) = object
@@ -314,6 +354,7 @@ pub(crate) fn attr<'a>(interp: &mut Interp<'a>, object: &Value<'a>, name: &str) 
             Some(starlette::routes(interp, object))
         }
         (What::DrfRouter | What::DrfDefaultRouter, "urls") => Some(drf::urls(interp, object)),
+        (What::NinjaApi, "urls") => Some(ninja::urls(interp, object)),
         (What::Litestar, "asgi_handler") => Some(object.clone()),
         (_, "prefix" | "url_prefix" | "path") => match &*node.prefix.borrow() {
             Some(Part::Text(text)) => Some(Value::Str(text.clone())),

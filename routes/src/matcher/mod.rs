@@ -133,10 +133,17 @@ impl App {
 
     fn lookup<'r>(&self, routes: &'r [DiscoveredRoute], method: &str, path: &str) -> Lookup<'r> {
         let mut not_allowed = Lookup::None;
+        let mut last = 0;
         for (index, route, is_as_spelled) in self.matching(routes, path) {
-            if self.may_be_another(index, route, path) {
+            // Django and Tornado do not look at the method before they have a pattern; its methods stand side by side.
+            let is_by_path = matches!(route.framework, Framework::Django | Framework::Tornado);
+            let is_settled = is_by_path
+                && matches!(not_allowed, Lookup::MethodNotAllowed(found)
+                    if !found.conditional && (found.raw != route.raw || index != last + 1));
+            if is_settled || self.may_be_another(index, route, path) {
                 return not_allowed;
             }
+            last = index;
             if allows(route, method) {
                 return if is_as_spelled { Lookup::Route(route) } else { Lookup::Redirect(route) };
             }

@@ -135,6 +135,12 @@ def simplify(regex):
     return out
 
 
+def operations(view):
+    """Those of a path of django-ninja, whose view is a function within a method of theirs."""
+    cells = getattr(view, "__closure__", None) or ()
+    return [operation for cell in cells for operation in getattr(cell.cell_contents, "operations", ())]
+
+
 def django(root, settings):
     os.environ["DJANGO_SETTINGS_MODULE"] = settings
     import django as package
@@ -152,6 +158,11 @@ def django(root, settings):
         return braces(str(pattern._route))
 
     def methods(view, base):
+        for operation in operations(view):
+            for method in operation.methods:
+                yield method, operation.view_func, None
+        if operations(view):
+            return
         actions = getattr(view, "actions", None)
         cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
         if actions:

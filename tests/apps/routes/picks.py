@@ -109,6 +109,11 @@ def django(settings):
         except Resolver404:
             return "none"
         view = found.func
+        # Those of a path of django-ninja.
+        cells = getattr(view, "__closure__", None) or ()
+        operations = [operation for cell in cells for operation in getattr(cell.cell_contents, "operations", ())]
+        if operations:
+            return name(next((o for o in operations if method in o.methods), operations[0]).view_func)
         cls = getattr(view, "cls", None) or getattr(view, "view_class", None)
         own = getattr(cls, getattr(view, "actions", None) and view.actions.get(method.lower(), "") or method.lower(), None)
         inside = own is not None and os.path.realpath(inspect.getsourcefile(inspect.unwrap(own))).startswith(sys.path[0])
