@@ -50,6 +50,10 @@ pub enum Framework {
     Sanic,
     /// Tornado
     Tornado,
+    /// Falcon
+    Falcon,
+    /// Bottle
+    Bottle,
 }
 
 impl Framework {
@@ -64,6 +68,8 @@ impl Framework {
             Self::Litestar => "litestar",
             Self::Sanic => "sanic",
             Self::Tornado => "tornado",
+            Self::Falcon => "falcon",
+            Self::Bottle => "bottle",
         }
     }
 }

@@ -302,6 +302,9 @@ const FRAMEWORK_WORDS: &[&str] = &[
     "litestar",
     "sanic",
     "tornado",
+    "falcon",
+    "bottle",
+    "ninja",
 ];
 const APPLICATION_WORDS: &[&str] = &[
     "FastAPI(",
@@ -311,6 +314,14 @@ const APPLICATION_WORDS: &[&str] = &[
     "Application(",
     "Litestar(",
     "Sanic(",
+    "OpenAPI(",
+    "falcon.App(",
+    "falcon.asgi.App(",
+    "falcon.API(",
+    "import App",
+    "Bottle(",
+    "from bottle import",
+    "import bottle",
     "urlpatterns",
     "ROOT_URLCONF",
 ];

@@ -97,3 +97,13 @@ fn sanic() {
 fn tornado() {
     check("tornado_app");
 }
+
+#[test]
+fn falcon() {
+    check("falcon_app");
+}
+
+#[test]
+fn bottle() {
+    check("bottle_app");
+}

@@ -84,6 +84,16 @@ fn tornado_reports_the_same() {
     compare("tornado_app", "tornado", "app:Server");
 }
 
+#[test]
+fn falcon_reports_the_same() {
+    compare("falcon_app", "falcon", "app:create_app");
+}
+
+#[test]
+fn bottle_reports_the_same() {
+    compare("bottle_app", "bottle", "app:app");
+}
+
 /// What parameters are tried with: each converter accepts some and refuses others.
 const VALUES: &[&str] = &[
     "7",
@@ -218,4 +228,14 @@ fn sanic_picks_the_same() {
 #[test]
 fn tornado_picks_the_same() {
     compare_picks("tornado_app", "tornado", "app:Server", false);
+}
+
+#[test]
+fn falcon_picks_the_same() {
+    compare_picks("falcon_app", "falcon", "app:create_app", false);
+}
+
+#[test]
+fn bottle_picks_the_same() {
+    compare_picks("bottle_app", "bottle", "app:app", false);
 }

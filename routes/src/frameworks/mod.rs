@@ -4,11 +4,13 @@
 //! the evaluation is over, [`collect`] walks from every node that nothing includes down to the routes.
 
 mod aiohttp;
+mod bottle;
 mod collect;
 mod django;
 mod django_views;
 mod drf;
 mod extensions;
+mod falcon;
 mod flask;
 mod flask_apis;
 mod handler;
@@ -55,6 +57,8 @@ pub(crate) enum What {
     RestxApi,
     RestxNamespace,
     SmorestApi,
+    Falcon,
+    Bottle,
 }
 
 impl What {
@@ -75,6 +79,8 @@ impl What {
             Self::Litestar | Self::LitestarRouter => Framework::Litestar,
             Self::Sanic | Self::SanicBlueprint | Self::SanicGroup => Framework::Sanic,
             Self::Tornado => Framework::Tornado,
+            Self::Falcon => Framework::Falcon,
+            Self::Bottle => Framework::Bottle,
         }
     }
 
@@ -99,6 +105,8 @@ impl What {
                 | Self::Litestar
                 | Self::Sanic
                 | Self::Tornado
+                | Self::Falcon
+                | Self::Bottle
         )
     }
 }
@@ -210,6 +218,8 @@ fn node_kind(dotted: &str) -> Option<What> {
         ("sanic", "Blueprint") => What::SanicBlueprint,
         ("sanic", "BlueprintGroup") => What::SanicGroup,
         ("tornado", "Application") => What::Tornado,
+        ("falcon", "App" | "API") => What::Falcon,
+        ("bottle", "Bottle") => What::Bottle,
         ("ninja", "NinjaAPI") => What::NinjaApi,
         ("ninja", "Router") => What::NinjaRouter,
         _ => return None,
@@ -241,6 +251,7 @@ pub(crate) fn call_external<'a>(
         "rest_framework" => drf::call(interp, name, args),
         "litestar" | "starlite" => litestar::call(interp, name, args),
         "sanic" => sanic::call(interp, name, args),
+        "bottle" => bottle::call(interp, name, args),
         _ => None,
     }
 }
@@ -269,6 +280,8 @@ pub(crate) fn call_method<'a>(
                 sanic::method(interp, &owner, node, name, args)
             }
             What::Tornado => tornado::method(interp, &owner, node, name, args),
+            What::Falcon => falcon::method(interp, node, name, args),
+            What::Bottle => bottle::method(interp, &owner, node, name, args),
             What::NinjaApi | What::NinjaRouter => ninja::method(interp, &owner, node, name, args),
         };
     }

@@ -10,7 +10,19 @@ use super::{Factory, Interp, address};
 use crate::value::{Args, Class, Function, Loading, Module, Value};
 
 /// Names of classes whose call makes an application.
-const APPLICATIONS: &[&str] = &["FastAPI", "Starlette", "Flask", "Quart", "Application", "Litestar", "Sanic"];
+const APPLICATIONS: &[&str] = &[
+    "FastAPI",
+    "Starlette",
+    "Flask",
+    "Quart",
+    "APIFlask",
+    "OpenAPI",
+    "Application",
+    "Litestar",
+    "Sanic",
+    "App",
+    "Bottle",
+];
 
 /// Rounds in which functions that call a factory are found to be factories themselves.
 const ROUNDS: usize = 4;

@@ -69,6 +69,8 @@ pub(crate) struct Interp<'a> {
     pub(crate) data_files: BTreeSet<String>,
     /// Modules of Django's settings, once they were asked for.
     settings: Option<Vec<Rc<Module<'a>>>>,
+    /// The application that functions of Bottle's module register on, once one did.
+    pub(crate) default_app: Option<Value<'a>>,
 }
 
 /// A factory that ran on its own.
@@ -131,6 +133,7 @@ impl<'a> Interp<'a> {
             factories: Vec::new(),
             data_files: BTreeSet::new(),
             settings: None,
+            default_app: None,
         }
     }
 

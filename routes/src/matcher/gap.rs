@@ -34,7 +34,12 @@ impl Gap {
             // The order of the frameworks with weights and tries is not that of registration.
             let at = match route.framework {
                 Framework::FastApi | Framework::Starlette | Framework::Django | Framework::Tornado => index,
-                Framework::Flask | Framework::Sanic | Framework::Litestar | Framework::Aiohttp => 0,
+                Framework::Flask
+                | Framework::Sanic
+                | Framework::Litestar
+                | Framework::Aiohttp
+                | Framework::Falcon
+                | Framework::Bottle => 0,
             };
             if route.gap {
                 let lead = route.route.split('{').next().unwrap_or_default().to_owned();

@@ -135,8 +135,9 @@ impl App {
         let mut not_allowed = Lookup::None;
         let mut last = 0;
         for (index, route, is_as_spelled) in self.matching(routes, path) {
-            // Django and Tornado do not look at the method before they have a pattern; its methods stand side by side.
-            let is_by_path = matches!(route.framework, Framework::Django | Framework::Tornado);
+            // These do not look at the method before they have a pattern; its methods stand side by side.
+            let is_by_path =
+                matches!(route.framework, Framework::Django | Framework::Tornado | Framework::Falcon);
             let is_settled = is_by_path
                 && matches!(not_allowed, Lookup::MethodNotAllowed(found)
                     if !found.conditional && (found.raw != route.raw || index != last + 1));
@@ -277,9 +278,14 @@ fn allows(route: &DiscoveredRoute, method: &str) -> bool {
     }
     match (method, route.framework) {
         // GET brings HEAD with it, but not in FastAPI's own routes, Litestar and Tornado.
-        ("HEAD", Framework::Starlette | Framework::Flask | Framework::Django | Framework::Aiohttp) => {
-            route.method == "GET"
-        }
+        (
+            "HEAD",
+            Framework::Starlette
+            | Framework::Flask
+            | Framework::Django
+            | Framework::Aiohttp
+            | Framework::Bottle,
+        ) => route.method == "GET",
         ("OPTIONS", Framework::Flask | Framework::Django) => true,
         _ => false,
     }

@@ -16,6 +16,21 @@ pub(super) fn sort(routes: &[DiscoveredRoute], indices: &mut [usize]) {
         Framework::Flask | Framework::Sanic | Framework::Litestar => {
             indices.sort_by_cached_key(|&index| weights(&routes[index].pattern.tokens));
         }
+        // The same, and what takes all that begins like it comes after that, the last registered first.
+        Framework::Falcon => {
+            indices.sort_by_cached_key(|&index| {
+                let tokens = &routes[index].pattern.tokens;
+                let sink = tokens.iter().any(|token| matches!(token, Token::Regex(_)));
+                (sink.then_some(Reverse(index)), weights(tokens))
+            });
+        }
+        // Those of one method before those of any, plain text before parameters, then as registered.
+        Framework::Bottle => {
+            indices.sort_by_key(|&index| {
+                let route = &routes[index];
+                (route.method == "*", !matches!(route.pattern.tokens[..], [Token::Literal(_)]))
+            });
+        }
         // By the longest plain prefix (UrlDispatcher's index), then as registered.
         Framework::Aiohttp => {
             indices.sort_by_cached_key(|&index| Reverse(plain_prefix(&routes[index].pattern.tokens)));

@@ -57,7 +57,11 @@ impl Slash {
             Framework::FastApi | Framework::Starlette => Self::Redirect,
             Framework::Flask => Self::RedirectToSlash,
             Framework::Litestar | Framework::Sanic => Self::Ignored,
-            Framework::Django | Framework::Aiohttp | Framework::Tornado => Self::Exact,
+            Framework::Django
+            | Framework::Aiohttp
+            | Framework::Tornado
+            | Framework::Falcon
+            | Framework::Bottle => Self::Exact,
         }
     }
 }

@@ -39,7 +39,14 @@ impl Builder {
             self.tokens.push(Token::Regex(".*?".into()));
         }
         self.tokens.push(Token::Regex(inner.into()));
-        self.open_end = is_last && !anchored_end && self.framework == Framework::Django;
+        let may_go_on = matches!(self.framework, Framework::Django | Framework::Falcon);
+        self.open_end = is_last && !anchored_end && may_go_on;
+        if self.open_end && self.framework == Framework::Falcon {
+            // A sink takes what begins so.
+            let slash = if self.route.ends_with('/') { "" } else { "/" };
+            self.route.push_str(slash);
+            self.route.push_str("{path}");
+        }
     }
 
     pub(super) fn locale(&mut self, optional: bool, languages: &[Rc<str>]) {
@@ -100,7 +107,7 @@ impl Builder {
         self.raw.push_str(&text);
         self.lead(text.starts_with('/'));
         let (open, close) = match self.framework {
-            Framework::Flask | Framework::Django | Framework::Sanic => ('<', '>'),
+            Framework::Flask | Framework::Django | Framework::Sanic | Framework::Bottle => ('<', '>'),
             _ => ('{', '}'),
         };
         let mut rest = text.as_str();
@@ -171,6 +178,14 @@ fn parameter(framework: Framework, inside: &str) -> (&str, Converter) {
             (name, sanic(kind))
         }
         Framework::Tornado => (inside, SEGMENT),
+        Framework::Falcon => match inside.split_once(':') {
+            Some((name, kind)) => (name, falcon(kind)),
+            None => (inside, SEGMENT),
+        },
+        Framework::Bottle => {
+            let (name, kind) = inside.split_once(':').unwrap_or((inside, ""));
+            (if name.is_empty() { "var" } else { name }, bottle(kind))
+        }
     }
 }
 
@@ -226,6 +241,38 @@ fn django(kind: &str) -> Converter {
         "path" => Converter::Path { empty: false, slash_first: true },
         // Registered by Django REST framework's `format_suffix_patterns`.
         "drf_format_suffix" => Converter::Regex(r"\.[a-z0-9]+/?".into()),
+        _ => SEGMENT,
+    }
+}
+
+/// Converters of Falcon, with their arguments: `int(4)`, `int(num_digits=4, min=1)`.
+fn falcon(kind: &str) -> Converter {
+    let (name, arguments) = match kind.split_once('(') {
+        Some((name, rest)) => (name, rest.strip_suffix(')').unwrap_or(rest)),
+        None => (kind, ""),
+    };
+    match name {
+        "int" => {
+            let first = arguments.split(',').next().unwrap_or("").trim();
+            let digits = first.strip_prefix("num_digits=").unwrap_or(first);
+            Converter::Int { signed: true, digits: digits.parse().unwrap_or(0) }
+        }
+        "float" => Converter::Float { signed: true, integral: true },
+        "uuid" => Converter::Uuid { compact: true, lower: false },
+        "path" => Converter::Path { empty: true, slash_first: true },
+        "dt" if arguments.trim_matches(['\'', '"']) == "%Y-%m-%d" => Converter::Date,
+        "re" => Converter::Regex(arguments.trim_matches(['\'', '"']).into()),
+        _ => SEGMENT,
+    }
+}
+
+/// Filters of Bottle, with their configuration: `re:[a-z]+`.
+fn bottle(kind: &str) -> Converter {
+    match kind.split_once(':').unwrap_or((kind, "")) {
+        ("int", _) => Converter::Int { signed: true, digits: 0 },
+        ("float", _) => Converter::Regex("-?[0-9.]+".into()),
+        ("path", _) => Converter::Path { empty: false, slash_first: true },
+        ("re", source) if !source.is_empty() => Converter::Regex(source.into()),
         _ => SEGMENT,
     }
 }

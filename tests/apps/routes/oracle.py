@@ -259,6 +259,32 @@ def tornado(root, app):
     return rows
 
 
+def falcon(root, app):
+    rows = []
+
+    def walk(nodes):
+        for node in nodes:
+            for method, responder in (node.method_map or {}).items():
+                # What the framework adds by itself.
+                if getattr(responder, "__self__", None) is node.resource and node.resource is not None:
+                    rows.append(row(root, method, braces(node.uri_template, "{", "}"), responder))
+            walk(node.children)
+
+    walk(app._router._roots)
+    for matcher, handler, is_sink in app._sink_and_static_routes:
+        prefix = matcher.pattern if is_sink else matcher._prefix
+        path = simplify(prefix).rstrip("/") + "/{path}"
+        rows.append(row(root, "*", path, handler if is_sink else None, function=None if is_sink else "static"))
+    return rows
+
+
+def bottle(root, app):
+    def braced(rule):
+        return re.sub(r"<([a-zA-Z_0-9]+)(:[^<>]*)?>", r"{\1}", rule)
+
+    return [row(root, route.method.replace("ANY", "*"), braced(route.rule), route.callback) for route in app.routes]
+
+
 def main():
     framework, root, target, *path = sys.argv[1:]
     root = os.path.realpath(root)

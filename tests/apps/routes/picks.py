@@ -122,6 +122,35 @@ def django(settings):
     return pick
 
 
+def falcon(app):
+    def pick(method, path):
+        path = unquote(path)
+        found = app._router.find(path)
+        if found is not None:
+            resource, methods, _, _ = found
+            responder = methods.get(method)
+            return name(responder) if getattr(responder, "__self__", None) is resource else "405"
+        for matcher, handler, is_sink in app._sink_and_static_routes:
+            if matcher.match(path):
+                return name(handler) if is_sink else "static"
+        return "none"
+
+    return pick
+
+
+def bottle(app):
+    from bottle import HTTPError
+
+    def pick(method, path):
+        try:
+            found, _ = app.router.match({"REQUEST_METHOD": method, "PATH_INFO": unquote(path)})
+        except HTTPError as error:
+            return {405: "405", 400: "400"}.get(error.status_code, "none")
+        return name(found.callback)
+
+    return pick
+
+
 def aiohttp(app):
     from aiohttp import web
     from aiohttp.test_utils import make_mocked_request

@@ -1,0 +1,151 @@
+//! Bottle: rules of an application, and those of the default application, which functions of the module register.
+
+use std::rc::Rc;
+
+use super::{Child, Entry, Handler, Node, Route, What, add, missed, registering};
+use crate::interp::Interp;
+use crate::limits::Counter;
+use crate::pattern::Part;
+use crate::value::{Args, Kind, Object, Value};
+
+const SHORTCUTS: &[&str] = &["get", "post", "put", "patch", "delete"];
+
+/// Calls a function of the module.
+pub(super) fn call<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) -> Option<Value<'a>> {
+    let last = name.strip_prefix("bottle.")?;
+    match last {
+        "default_app" | "app" => Some(default_app(interp, args)),
+        "route" | "error" | "hook" | "mount" => {
+            let app = default_app(interp, args);
+            super::call_method(interp, &app, last, args)
+        }
+        _ if SHORTCUTS.contains(&last) => {
+            let app = default_app(interp, args);
+            super::call_method(interp, &app, last, args)
+        }
+        _ => None,
+    }
+}
+
+/// What `default_app()` returns.
+fn default_app<'a>(interp: &mut Interp<'a>, args: &Args<'a>) -> Value<'a> {
+    if let Some(app) = &interp.default_app {
+        return app.clone();
+    }
+    let app = Value::Object(interp.object(None, Kind::Node(Node::new(What::Bottle)), args.site));
+    interp.default_app = Some(app.clone());
+    app
+}
+
+pub(super) fn method<'a>(
+    interp: &mut Interp<'a>,
+    owner: &Rc<Object<'a>>,
+    node: &Node<'a>,
+    name: &str,
+    args: &Args<'a>,
+) -> Option<Value<'a>> {
+    match name {
+        "__init__" => {}
+        "route" => {
+            if let Some(callback) = args.get(2, "callback") {
+                rules(interp, node, args.get(0, "path"), args.get(1, "method"), &callback, args);
+                return Some(callback);
+            }
+            match args.positional.first() {
+                // Bare: the path is made of the function's name and parameters.
+                Some(view @ (Value::Function(_) | Value::Method(_))) => {
+                    missed(interp, node, Counter::UnknownPaths, None);
+                    return Some(view.clone());
+                }
+                _ => return Some(registering(interp, owner, "@route", args)),
+            }
+        }
+        "@route" => {
+            let view = args.positional.first().cloned().unwrap_or_default();
+            rules(interp, node, args.get(1, "path"), args.get(2, "method"), &view, args);
+        }
+        "mount" => {
+            let (prefix, app) = match args.get(0, "prefix") {
+                // Before rules, which begin with a slash.
+                Some(Value::Str(prefix)) => {
+                    (Part::Text(prefix.trim_end_matches('/').into()), args.get(1, "app"))
+                }
+                _ => (Part::Unknown, args.get(1, "app")),
+            };
+            include(interp, node, Some(prefix), &app.unwrap_or_default());
+        }
+        "merge" => include(interp, node, None, &args.get(0, "routes").unwrap_or_default()),
+        "error" | "hook" => return Some(Value::External("builtins.identity".into())),
+        _ if SHORTCUTS.contains(&name) => {
+            let mut args = args.clone();
+            args.positional.truncate(1);
+            args.named.push(("method".into(), Value::str(name.to_uppercase())));
+            return method(interp, owner, node, "route", &args);
+        }
+        _ => return None,
+    }
+    Some(Value::None)
+}
+
+fn include<'a>(interp: &mut Interp<'a>, node: &Node<'a>, path: Option<Part>, app: &Value<'a>) {
+    let Some((object, _)) = app.node() else { return missed(interp, node, Counter::Opaque, path) };
+    let conditional = interp.uncertain > 0;
+    add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional }));
+}
+
+fn rules<'a>(
+    interp: &mut Interp<'a>,
+    node: &Node<'a>,
+    paths: Option<Value<'a>>,
+    methods: Option<Value<'a>>,
+    view: &Value<'a>,
+    args: &Args<'a>,
+) {
+    let paths = match paths {
+        Some(Value::Str(path)) => vec![Value::Str(path)],
+        Some(list) => list.items().unwrap_or_default(),
+        None => Vec::new(),
+    };
+    if paths.is_empty() {
+        missed(interp, node, Counter::UnknownPaths, None);
+    }
+    let methods = match methods {
+        None => vec!["GET".into()],
+        // Given, but not known.
+        Some(methods) => super::methods_of(Some(&methods)).unwrap_or_default(),
+    };
+    let any = methods.iter().any(|method| &**method == "ANY");
+    let methods = if any { Vec::new() } else { methods };
+    for path in paths {
+        let Some(path) = path.as_str().as_deref().and_then(modern) else {
+            missed(interp, node, Counter::UnknownPaths, None);
+            continue;
+        };
+        let route = Route {
+            methods: methods.clone(),
+            path: vec![Part::Text(path.into())],
+            handler: Handler::of(view, args.site),
+            websocket: false,
+            conditional: interp.uncertain > 0,
+            slash: None,
+        };
+        add(interp, node, Entry::Route(route));
+    }
+}
+
+/// A rule with the parameters of old rules (`/:name`) as they are written now; `None` where one has a regular expression.
+fn modern(rule: &str) -> Option<String> {
+    if rule.contains('<') || !rule.contains(':') {
+        return Some(rule.to_owned());
+    }
+    let mut parts = rule.split(':');
+    let mut out = parts.next()?.to_owned();
+    for part in parts {
+        let len = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+        if part[len..].starts_with('#') {
+            return None;
+        }
+        out.push_str(&format!("<{}>{}", &part[..len], &part[len..]));
+    }
+    Some(out)
+}
