@@ -82,12 +82,16 @@ const PIECES: &[&str] = &[
     "import views", "from urls import *", "from app import app", "super().f()", "__file__", "open(x)", "json.load(x)", "f'{x}'",
     "if __name__ == '__main__':", "global app", "x if y else x", "not x", "x in y", "[x for x in y]", "urlpatterns = [x]",
     "router = DefaultRouter()", "router.register('b', C)", "router.urls", "setattr(x, 'f', f)", "getattr(app, 'get')", "'a' * 9", "x += y",
+    "app = NinjaAPI()", "r = Router()", "app.urls", "app.add_router('/n', r)", "r.post('/{d}')(f)", "app = Api(bp)", "r = Namespace('n')",
+    "app.add_namespace(r)", "r.route('/<e>', '/f')(C)", "app = falcon.App()", "app.add_route('/{g:int}.{h}', C(), suffix='s')",
+    "app.add_sink(f, '/s')", "app = Bottle()", "bottle.route('/<i:re:x+>')(f)", "app.mount('/t/', Bottle())", "app.merge(app)",
 ];
 
 /// What begins every module: it names what the pieces use.
 const HEADER: &str = "from fastapi import APIRouter, FastAPI\nfrom flask import Blueprint, Flask\nfrom starlette.applications import \
     Starlette\nfrom starlette.routing import Mount, Route\nfrom django.urls import include, path, re_path\nfrom rest_framework.routers \
-    import DefaultRouter\nimport json\napp = FastAPI()\nr = APIRouter()\nbp = Blueprint('b', __name__)\nx = y = []\ndef f(): ...\n\
+    import DefaultRouter\nfrom ninja import NinjaAPI, Router\nfrom flask_restx import Api, Namespace\nfrom bottle import Bottle\nimport \
+    bottle\nimport falcon\nimport json\napp = FastAPI()\nr = APIRouter()\nbp = Blueprint('b', __name__)\nx = y = []\ndef f(): ...\n\
     class C: ...\nurlpatterns = []\n";
 
 /// The directory of the modules of one input; a fuzz process leaves none behind.
