@@ -7,6 +7,7 @@
 //!
 //! Nothing here touches the kernel's probes, and nothing is attached to or stopped: everything comes from `/proc`.
 
+pub(crate) mod commands;
 pub mod cpython;
 pub mod elf;
 mod identity;

@@ -94,3 +94,30 @@ fn numbers_are_counted_with_and_enumerations_looped_over() {
         assert!(templates(&scan).contains(path), "{path}: {:?}", templates(&scan));
     }
 }
+
+#[test]
+fn what_a_function_that_nothing_calls_registers_is_conditional() {
+    let app = "from flask import Flask, Blueprint\napp = Flask(__name__)\n@app.get('/')\ndef index(): ...\n\
+               def pages():\n    bp = Blueprint('p', __name__)\n    @bp.get('/<name>')\n    def page(name): ...\n    return bp\n\
+               def configure(config=None):\n    app.config.update(config or {})\n    @app.post('/late')\n    def late(): ...\n    \
+               app.register_blueprint(pages(), url_prefix='/pages')\n    return app\n\
+               def of_another(app):\n    @app.get('/never')\n    def never(): ...\n\
+               class Client:\n    def get(self, path): ...\nclient = Client()\ndef fetch():\n    client.get('/elsewhere')\n";
+    let scan = project(&[("shop.py", app)], None);
+    let told: Vec<_> = scan
+        .routes
+        .iter()
+        .map(|route| (route.route.as_str(), route.conditional, route.prefix_known))
+        .collect();
+    let expected = [
+        ("/static/{filename}", false, true),
+        ("/", false, true),
+        ("/late", true, true),
+        ("/pages/{name}", true, true),
+    ];
+    assert_eq!(told, expected);
+    // Once it is called, by another module's code, there is no doubt.
+    let main = "import flask\nfrom shop import configure\napp = configure({})\n";
+    let called = project(&[("shop.py", app), ("main.py", main)], None);
+    assert!(called.routes.iter().all(|route| !route.conditional), "{:#?}", called.routes);
+}

@@ -133,19 +133,23 @@ fn rules<'a>(
     }
 }
 
-/// A rule with the parameters of old rules (`/:name`) as they are written now; `None` where one has a regular expression.
+/// A rule with the parameters of old rules (`/:name`, `/:name#[a-z]+#`) as they are written now; `None` where it is no rule.
 fn modern(rule: &str) -> Option<String> {
     if rule.contains('<') || !rule.contains(':') {
         return Some(rule.to_owned());
     }
-    let mut parts = rule.split(':');
-    let mut out = parts.next()?.to_owned();
-    for part in parts {
-        let len = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
-        if part[len..].starts_with('#') {
-            return None;
-        }
-        out.push_str(&format!("<{}>{}", &part[..len], &part[len..]));
+    let (mut out, mut rest) = (String::new(), rule);
+    while let Some((before, after)) = rest.split_once(':') {
+        let len = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, after) = after.split_at(len);
+        let (regex, after) = match after.strip_prefix('#') {
+            Some(after) => after.split_once('#')?,
+            None => ("", after),
+        };
+        let filter = if regex.is_empty() { String::new() } else { format!(":re:{regex}") };
+        out.push_str(&format!("{before}<{name}{filter}>"));
+        rest = after;
     }
+    out.push_str(rest);
     Some(out)
 }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use ruff_python_ast::visitor::{Visitor, walk_expr};
-use ruff_python_ast::{Expr, Stmt};
+use ruff_python_ast::{Expr, Stmt, StmtFunctionDef};
 
 use super::{Factory, Interp, address};
+use crate::source::Parsed;
 use crate::value::{Args, Class, Function, Loading, Module, Value};
 
 /// Names of classes whose call makes an application.
@@ -22,6 +23,35 @@ const APPLICATIONS: &[&str] = &[
     "Sanic",
     "App",
     "Bottle",
+];
+
+/// Methods by which something is registered on an application, a router or the like.
+const REGISTER: &[&str] = &[
+    "add_api_route",
+    "add_get",
+    "add_handlers",
+    "add_namespace",
+    "add_post",
+    "add_resource",
+    "add_route",
+    "add_router",
+    "add_routes",
+    "add_subapp",
+    "add_url_rule",
+    "blueprint",
+    "delete",
+    "get",
+    "include_router",
+    "merge",
+    "mount",
+    "patch",
+    "post",
+    "put",
+    "register",
+    "register_api",
+    "register_blueprint",
+    "route",
+    "websocket",
 ];
 
 /// Rounds in which functions that call a factory are found to be factories themselves.
@@ -50,6 +80,31 @@ impl<'a> Interp<'a> {
         self.run = 0;
     }
 
+    /// Runs every function that registers something on an application or the like of its module, and that nothing ran: what calls
+    /// it may be no part of the tree (an installed script), or stand behind what is not followed.
+    pub(super) fn run_registrars(&mut self) {
+        for module in self.finished.clone() {
+            let Some(parsed) = self.own_source(&module) else { continue };
+            for statement in &parsed.module.body {
+                let Stmt::FunctionDef(def) = statement else { continue };
+                let is_node = |name: &str| {
+                    let value = module.scope.get(name).map(|value| self.settled(value));
+                    value.is_some_and(|value| value.node().is_some())
+                };
+                if !registered_on(def).into_iter().any(is_node) {
+                    continue;
+                }
+                let Some(Value::Function(function)) = module.scope.get(def.name.as_str()) else { continue };
+                let function = function.unwrapped();
+                let id = address(&function);
+                if !self.executed.iter().any(|(ran, _)| *ran == id) {
+                    self.run_factory(None, &function);
+                }
+            }
+        }
+        self.run = 0;
+    }
+
     fn run_factory(&mut self, class: Option<Rc<Class<'a>>>, function: &Rc<Function<'a>>) {
         let id = address(function);
         let ran = self.executed.contains(&(id, 0)) || self.factories.iter().any(|factory| factory.id == id);
@@ -69,21 +124,24 @@ impl<'a> Interp<'a> {
         self.factories.push(Factory { id, run: self.run, file, name });
     }
 
+    /// The syntax tree of a module that has run, if it is no test and speaks of a framework.
+    fn own_source(&mut self, module: &Module<'a>) -> Option<&'a Parsed> {
+        let file = module.file?;
+        let is_test = self.sources.tree.is_test(file) && !self.options.include_tests;
+        if is_test || module.state.get() != Loading::Done {
+            return None;
+        }
+        let sources = self.sources;
+        let parsed = sources.parsed(file, &mut self.counters)?;
+        (parsed.mentions.framework || parsed.mentions.application).then_some(parsed)
+    }
+
     fn factories_of(
         &mut self,
         module: &Rc<Module<'a>>,
         makers: &HashSet<String>,
     ) -> Vec<(Option<Rc<Class<'a>>>, Rc<Function<'a>>)> {
-        let Some(file) = module.file else { return Vec::new() };
-        let is_test = self.sources.tree.is_test(file) && !self.options.include_tests;
-        if is_test || module.state.get() != Loading::Done {
-            return Vec::new();
-        }
-        let sources = self.sources;
-        let Some(parsed) = sources.parsed(file, &mut self.counters) else { return Vec::new() };
-        if !parsed.mentions.framework && !parsed.mentions.application {
-            return Vec::new();
-        }
+        let Some(parsed) = self.own_source(module) else { return Vec::new() };
         let mut found = Vec::new();
         for statement in &parsed.module.body {
             match statement {
@@ -108,6 +166,29 @@ impl<'a> Interp<'a> {
         }
         found
     }
+}
+
+/// Names, none of them a parameter, on which the function registers something.
+fn registered_on(def: &StmtFunctionDef) -> Vec<&str> {
+    #[derive(Default)]
+    struct Search<'x>(Vec<&'x str>);
+    impl<'x> Visitor<'x> for Search<'x> {
+        fn visit_expr(&mut self, expr: &'x Expr) {
+            if let Expr::Call(call) = expr
+                && let Expr::Attribute(attribute) = &*call.func
+                && let Expr::Name(name) = &*attribute.value
+                && REGISTER.contains(&attribute.attr.as_str())
+            {
+                self.0.push(name.id.as_str());
+            }
+            walk_expr(self, expr);
+        }
+    }
+    let mut search = Search::default();
+    search.visit_body(&def.body);
+    let is_parameter = |name: &str| def.parameters.iter().any(|parameter| parameter.name() == name);
+    search.0.retain(|name| !is_parameter(name));
+    search.0
 }
 
 fn makes_application(body: &[Stmt], makers: &HashSet<String>) -> bool {

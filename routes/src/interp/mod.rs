@@ -30,6 +30,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Scan {
     let mut interp = Interp::new(&sources, options);
     interp.run_entries();
     interp.run_factories();
+    interp.run_registrars();
     let (routes, apps) = frameworks::collect(&mut interp);
     let data_files = interp.data_files.iter().cloned().collect();
     Scan { routes, apps, data_files, counters: interp.counters.clone() }

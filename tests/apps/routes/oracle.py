@@ -280,7 +280,9 @@ def falcon(root, app):
 
 def bottle(root, app):
     def braced(rule):
-        return re.sub(r"<([a-zA-Z_0-9]+)(:[^<>]*)?>", r"{\1}", rule)
+        rule = re.sub(r"<([a-zA-Z_0-9]+)(:[^<>]*)?>", r"{\1}", rule)
+        # As rules were once written.
+        return re.sub(r":([a-zA-Z_0-9]+)(#[^#]*#)?", r"{\1}", rule)
 
     return [row(root, route.method.replace("ANY", "*"), braced(route.rule), route.callback) for route in app.routes]
 

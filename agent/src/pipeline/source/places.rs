@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use apm_routes::{DiscoveredRoute, Framework, MayRead, Scan};
 
-use crate::process::{NamingFacts, View};
+use crate::process::{NamingFacts, Started, View, commands, started};
 use crate::server::ScanRefusal;
 
 /// Directories that hold more than one application's source.
@@ -118,11 +118,11 @@ pub(super) fn of_process(
 ) -> Vec<Tree> {
     let (Some(cwd), Some(view)) = (&naming.cwd, View::of(pid)) else { return Vec::new() };
     let is_broad = |path: &Path| is_broad(path) || Some(path) == naming.home.as_deref();
-    let words = Words::of(naming);
+    let words = Words { command: command(&view, cwd, naming), ..Words::of(naming) };
     let exists = |path: &Path| view.find(path).is_some();
     let mut shown = words.module_directories(cwd, environment, &exists, &is_broad);
     if shown.is_empty() {
-        shown.extend(words.installed(naming, &view, &exists));
+        shown.extend(words.installed(cwd, naming, &view, &exists));
     }
     shown.extend(words.script_directory(cwd));
     shown.push(cwd.clone());
@@ -150,6 +150,16 @@ pub(super) fn of_process(
     trees
 }
 
+/// The module that the command of an installed package imports, where the command line runs one.
+fn command(view: &View, cwd: &Path, naming: &NamingFacts) -> Option<String> {
+    match started(naming)? {
+        Started::Command(path) => {
+            commands::module_of(view, &cwd.join(path)).filter(|dotted| module(dotted).is_some())
+        }
+        Started::Module(_) => None,
+    }
+}
+
 /// What a command line names.
 struct Words<'a> {
     scripts: Vec<&'a str>,
@@ -158,12 +168,19 @@ struct Words<'a> {
     directories: Vec<&'a str>,
     /// What follows `-m`.
     run_module: Option<&'a str>,
+    /// The module that the command imports which it runs.
+    command: Option<String>,
 }
 
 impl<'a> Words<'a> {
     fn of(naming: &'a NamingFacts) -> Self {
-        let mut words =
-            Self { scripts: Vec::new(), modules: Vec::new(), directories: Vec::new(), run_module: None };
+        let mut words = Self {
+            scripts: Vec::new(),
+            modules: Vec::new(),
+            directories: Vec::new(),
+            run_module: None,
+            command: None,
+        };
         let mut rest = naming.cmdline.iter().skip(1).map(String::as_str);
         while let Some(word) = rest.next() {
             let (option, value) = word.split_once('=').map_or((word, None), |(o, v)| (o, Some(v)));
@@ -210,12 +227,14 @@ impl<'a> Words<'a> {
     /// the script that it runs.
     fn installed(
         &self,
+        cwd: &Path,
         naming: &NamingFacts,
         view: &View,
         exists: &impl Fn(&Path) -> bool,
     ) -> Option<PathBuf> {
-        let prefixes = naming.cmdline.iter().take(2).filter_map(|word| Path::new(word).parent()?.parent());
-        let prefixes = prefixes.filter(|prefix| prefix.is_absolute()).chain([Path::new("/usr/local")]);
+        let started = naming.cmdline.iter().take(2).map(|word| normal(&cwd.join(word)));
+        let prefixes = started.filter_map(|path| Some(path.parent()?.parent()?.to_owned()));
+        let prefixes = prefixes.chain([PathBuf::from("/usr/local")]);
         let mut directories = vec![PathBuf::from("/usr/lib/python3/dist-packages")];
         for library in prefixes.map(|prefix| prefix.join("lib")) {
             let place = view.find(&library);
@@ -228,7 +247,8 @@ impl<'a> Words<'a> {
                     .extend(["site-packages", "dist-packages"].map(|d| library.join(&version).join(d)));
             }
         }
-        self.modules.iter().filter(|(dotted, _)| dotted.contains('.')).find_map(|(dotted, _)| {
+        let modules = self.modules.iter().map(|(dotted, _)| *dotted).filter(|dotted| dotted.contains('.'));
+        modules.chain(self.command.as_deref()).find_map(|dotted| {
             let has =
                 |directory: &&PathBuf| files_of(dotted).iter().any(|file| exists(&directory.join(file)));
             let directory = directories.iter().find(has)?;
@@ -267,7 +287,8 @@ impl<'a> Words<'a> {
         // The tree may be the package itself.
         let own_name =
             tree.file_name().map(|name| format!("{}/", name.to_string_lossy())).unwrap_or_default();
-        for (dotted, name) in &self.modules {
+        let command = self.command.iter().map(|dotted| (dotted.as_str(), None));
+        for (dotted, name) in self.modules.iter().copied().chain(command) {
             let name = name.map(str::to_owned);
             for file in files_of(dotted) {
                 if let Some(inside) = file.strip_prefix(&own_name) {
@@ -448,6 +469,13 @@ mod tests {
             shown("ROOT/v/bin/python -m uvicorn shop.api.app:app", ""),
             ["v/lib/python3.11/site-packages/shop", "work"]
         );
+        fs::write(root.join("v/bin/shop"), "#!python\nfrom shop.cli import main\nmain()\n").unwrap();
+        fs::write(root.join("v/lib/python3.11/site-packages/shop/cli.py"), "").unwrap();
+        let installed = ["v/lib/python3.11/site-packages/shop", "work"];
+        assert_eq!(shown("ROOT/v/bin/python ROOT/v/bin/shop serve", ""), installed);
+        assert_eq!(shown("../v/bin/python ../v/bin/shop", ""), installed);
+        fs::write(root.join("v/bin/shop"), "from /etc import main\n").unwrap();
+        assert_eq!(shown("ROOT/v/bin/python ROOT/v/bin/shop", ""), ["work"]);
         assert_eq!(shown("python ../src/shop/main.py", ""), ["src/shop", "work"]);
         assert_eq!(shown("python -m uvicorn nowhere.app:app", ""), ["work"]);
     }

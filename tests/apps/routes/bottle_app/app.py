@@ -53,6 +53,11 @@ def forget(key):
     return key
 
 
+@route("/old/:name/:number#[0-9]+#.txt")
+def old(name, number):
+    return name
+
+
 @bottle.error(404)
 def missing(error):
     return "nothing"
