@@ -416,7 +416,22 @@ impl<'a> Value<'a> {
             | (Self::Str(_) | Self::Int(_) | Self::Bool(_), _) => Self::Unknown,
             (Self::Unknown | Self::None, _) => other,
             (Self::External(_), Self::Class(_) | Self::Function(_) | Self::Object(_)) => other,
+            (Self::Seq(_), Self::Seq(_)) if other.unknowns(0) < self.unknowns(0) => other,
             _ => self,
+        }
+    }
+
+    /// Items of a list, of the lists in it and of calls, that are not known.
+    fn unknowns(&self, depth: u32) -> usize {
+        let of = |items: &[Self]| items.iter().map(|item| item.unknowns(depth + 1)).sum();
+        match self {
+            Self::Unknown => 1,
+            Self::Seq(seq) if depth < 2 => of(&seq.items.borrow()),
+            Self::Object(object) if depth < 2 => match &object.kind {
+                Kind::Opaque { args, .. } => of(&args.positional),
+                _ => 0,
+            },
+            _ => 0,
         }
     }
 }

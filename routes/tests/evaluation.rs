@@ -121,3 +121,26 @@ fn what_a_function_that_nothing_calls_registers_is_conditional() {
     let called = project(&[("shop.py", app), ("main.py", main)], None);
     assert!(called.routes.iter().all(|route| !route.conditional), "{:#?}", called.routes);
 }
+
+#[test]
+fn an_application_that_another_function_takes_from_a_cache_is_made_all_the_same() {
+    let text = "from fastapi import FastAPI\nCACHE = {}\n\
+                def create_app(name, again=False):\n    key = (name, 'x')\n    if key in CACHE and not again:\n        \
+                return CACHE[key]\n    app = FastAPI()\n    @app.get('/items/{item}')\n    def item(): ...\n    \
+                CACHE[key] = app\n    return app\n\
+                class Client:\n    def __init__(self, app=None):\n        self.app = app or create_app(app)\n";
+    assert!(templates(&project(&[("server.py", text)], None)).contains("/items/{item}"));
+}
+
+#[test]
+fn an_application_of_an_own_class_is_made_with_keywords_put_together() {
+    let text = "import tornado.web\nclass Item(tornado.web.RequestHandler):\n    def get(self, item): ...\n\
+                HANDLERS = [(r'/items/(?P<item>[0-9]+)', Item), tornado.web.url(r'/last', Item)]\n\
+                def below(handler, prefix):\n    return (prefix + handler[0], handler[1])\n\
+                class Shop(tornado.web.Application):\n    def __init__(self, options=None, **kwargs):\n        \
+                handlers = HANDLERS\n        if options is not None and options.prefix:\n            \
+                handlers = [below(handler, options.prefix) for handler in handlers]\n        \
+                kwargs.update(handlers=handlers)\n        super().__init__(**kwargs)\n\
+                def serve(options):\n    Shop(options=options, debug=True).listen(80)\n";
+    assert_eq!(templates(&project(&[("shop.py", text)], None)), BTreeSet::from(["/items/{item}", "/last"]));
+}

@@ -20,7 +20,13 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<App
             let Kind::Node(node) = &object.kind else { continue };
             let (run, conditional) = node.created.get();
             let wanted = node.what.is_application() == is_application && !node.attached.get();
-            if !wanted || node.what.gives_patterns() || interp.is_superseded(run) {
+            // The same was made for a caller, with the arguments that it gave.
+            let made_again = |other: &Rc<Object<'_>>| {
+                let is_other = matches!(&other.kind, Kind::Node(node) if node.created.get().0 != run);
+                is_other && other.site == object.site
+            };
+            let is_superseded = interp.is_superseded(run) && nodes.iter().any(made_again);
+            if !wanted || node.what.gives_patterns() || is_superseded {
                 continue;
             }
             let prefix = if is_application { Vec::new() } else { vec![Part::Unknown] };

@@ -231,6 +231,11 @@ pub(crate) fn node_for<'a>(class: &Rc<Class<'a>>) -> Option<Node<'a>> {
     class.externals().iter().find_map(|name| node_kind(name)).map(Node::new)
 }
 
+/// Does a class of the tree derive from a framework's application?
+pub(crate) fn makes_application(class: &Rc<Class<'_>>) -> bool {
+    class.externals().iter().any(|name| node_kind(name).is_some_and(What::is_application))
+}
+
 /// Calls something external; `None` where it means nothing to any framework.
 pub(crate) fn call_external<'a>(
     interp: &mut Interp<'a>,

@@ -7,6 +7,7 @@ use ruff_python_ast::visitor::{Visitor, walk_expr};
 use ruff_python_ast::{Expr, Stmt, StmtFunctionDef};
 
 use super::{Factory, Interp, address};
+use crate::frameworks;
 use crate::source::Parsed;
 use crate::value::{Args, Class, Function, Loading, Module, Value};
 
@@ -63,6 +64,15 @@ impl<'a> Interp<'a> {
     pub(super) fn run_factories(&mut self) {
         let modules = self.finished.clone();
         let mut makers: HashSet<String> = APPLICATIONS.iter().map(|&name| name.to_owned()).collect();
+        // Those of the tree's own classes of application, too.
+        for module in &modules {
+            let vars = module.scope.vars.borrow();
+            let classes = vars
+                .values()
+                .filter_map(|value| if let Value::Class(class) = value { Some(class) } else { None });
+            let of_application = classes.filter(|class| frameworks::makes_application(class));
+            makers.extend(of_application.map(|class| class.name.to_owned()));
+        }
         for _ in 0..ROUNDS {
             let known = makers.len();
             for module in &modules {

@@ -197,6 +197,9 @@ pub(super) fn method<'a>(
                         interp.set_item(object, key, value);
                     }
                 }
+                for (name, value) in &args.named {
+                    interp.set_item(object, Value::Str(name.clone()), value.clone());
+                }
                 Value::None
             }
             "copy" => Value::Dict(Rc::new(dict.borrow().clone().into())),
