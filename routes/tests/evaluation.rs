@@ -125,7 +125,7 @@ fn what_a_function_that_nothing_calls_registers_is_conditional() {
 #[test]
 fn an_application_that_another_function_takes_from_a_cache_is_made_all_the_same() {
     let text = "from fastapi import FastAPI\nCACHE = {}\n\
-                def create_app(name, again=False):\n    key = (name, 'x')\n    if key in CACHE and not again:\n        \
+                def create_app(name, again=False):\n    key = (name.hash(), again)\n    if key in CACHE and not again:\n        \
                 return CACHE[key]\n    app = FastAPI()\n    @app.get('/items/{item}')\n    def item(): ...\n    \
                 CACHE[key] = app\n    return app\n\
                 class Client:\n    def __init__(self, app=None):\n        self.app = app or create_app(app)\n";
