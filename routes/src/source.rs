@@ -136,6 +136,19 @@ impl Tree {
         self.files[file].path.parent().unwrap_or(Path::new(""))
     }
 
+    /// Names of the modules in a folder, in their order, with whether each is a package.
+    pub(crate) fn modules_in(&self, folder: &Path) -> BTreeMap<String, bool> {
+        let named = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+        let inside = self.by_path.keys().filter_map(|path| {
+            let parent = path.parent()?;
+            if path.file_name().is_some_and(|name| name == "__init__.py") {
+                return (parent.parent()? == folder).then(|| named(parent).map(|name| (name, true)))?;
+            }
+            (parent == folder).then(|| named(&path.with_extension("")).map(|name| (name, false)))?
+        });
+        inside.collect()
+    }
+
     /// What the dotted name stands for when `folder` is the place to look it up.
     pub(crate) fn resolve_in(&self, folder: &Path, dotted: &str) -> Option<Place> {
         let mut path = folder.to_path_buf();

@@ -144,3 +144,54 @@ fn an_application_of_an_own_class_is_made_with_keywords_put_together() {
                 def serve(options):\n    Shop(options=options, debug=True).listen(80)\n";
     assert_eq!(templates(&project(&[("shop.py", text)], None)), BTreeSet::from(["/items/{item}", "/last"]));
 }
+
+const ROUTER: &str =
+    "from fastapi import APIRouter\nrouter = APIRouter()\n@router.get('/{item}')\ndef item(): ...\n";
+
+#[test]
+fn modules_that_an_application_looks_for_are_found() {
+    let main = |loop_head: &str, import: &str| {
+        format!(
+            "import importlib, os, pkgutil\nfrom fastapi import FastAPI\nimport api\napp = FastAPI(openapi_url=None)\n\
+             for {loop_head}:\n    module = importlib.import_module({import})\n    \
+             app.include_router(module.router, prefix='/' + name)\n"
+        )
+    };
+    let found = |loop_head: &str, import: &str| {
+        let main = main(loop_head, import);
+        let files = [
+            ("main.py", main.as_str()),
+            ("api/__init__.py", ""),
+            ("api/users.py", ROUTER),
+            ("api/v2/__init__.py", ROUTER),
+            ("api/v2/not_asked_for.py", ROUTER),
+        ];
+        let scan = project(&files, None);
+        templates(&scan).into_iter().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let expected = BTreeSet::from(["/users/{item}".to_owned(), "/v2/{item}".to_owned()]);
+    assert_eq!(found("_, name, _ in pkgutil.iter_modules(api.__path__)", "f'api.{name}'"), expected);
+    let beside = "_, name, _ in pkgutil.iter_modules([os.path.join(os.path.dirname(__file__), 'api')])";
+    assert_eq!(found(beside, "'.' + name, package='api'"), expected);
+    let prefixed = "name in [info.name for info in pkgutil.iter_modules(api.__path__, 'api.')]";
+    let expected = BTreeSet::from(["/api.users/{item}".to_owned(), "/api.v2/{item}".to_owned()]);
+    assert_eq!(found(prefixed, "name"), expected);
+}
+
+#[test]
+fn what_is_registered_on_the_current_app_is_the_applications() {
+    let app = "from flask import Flask\ndef create_app():\n    app = Flask(__name__, static_folder=None)\n    \
+               with app.app_context():\n        from . import routes\n    return app\n";
+    let routes = "from flask import current_app as app\n@app.route('/items/<item>')\ndef item(item): ...\n";
+    let files = [("shop/__init__.py", app), ("shop/routes.py", routes)];
+    let scan = project(&files, None);
+    assert_eq!(templates(&scan), BTreeSet::from(["/items/{item}"]));
+    assert!(!scan.routes[0].conditional);
+    // Of two applications it may be either's.
+    let scan = project(
+        &[files[0], files[1], ("other.py", "from flask import Flask\nother = Flask('other')\n")],
+        None,
+    );
+    let of_item = scan.routes.iter().filter(|route| route.route == "/items/{item}");
+    assert!(of_item.clone().count() == 2 && of_item.clone().all(|route| route.conditional));
+}

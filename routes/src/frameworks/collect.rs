@@ -7,13 +7,14 @@ use super::{Entry, Node, Route, What, django, flask, sanic};
 use crate::interp::{Interp, data};
 use crate::limits::{Counter, MAX_PATH, MAX_ROUTERS};
 use crate::pattern::{self, Part, Slash};
-use crate::value::{Kind, Object, Value};
+use crate::value::{Kind, Object, Site, Value};
 use crate::{Application, DiscoveredRoute, Framework};
 
 /// All routes, application by application, and the applications.
 pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<Application>) {
     let mut out = Output::default();
     interp.budget_for_collecting();
+    flask::hand_to_applications(interp);
     let nodes = interp.nodes.clone();
     for is_application in [true, false] {
         for object in &nodes {
@@ -33,6 +34,7 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<App
             let before = out.routes.len();
             let mut walk = Walk::new(prefix, conditional, node.what.framework(), run);
             out.slash = node.slash.get();
+            out.site = object.site;
             flatten(interp, node, &mut walk, &mut out);
             if !is_application {
                 interp.counters.add(Counter::Unattached, (out.routes.len() - before) as u64);
@@ -74,7 +76,9 @@ fn names_of<'a>(interp: &Interp<'a>, object: &Rc<Object<'a>>) -> Vec<(String, St
 pub(super) struct Output {
     pub(super) routes: Vec<DiscoveredRoute>,
     pub(super) apps: Vec<Application>,
-    pub(super) seen: HashSet<(Framework, String, String, String, u32, bool)>,
+    seen: HashSet<(Site, String, String, String, u32, bool)>,
+    /// Where the application is made whose routes are put out: what one line makes, in whichever run, is told once.
+    pub(super) site: Site,
     pub(super) app: u32,
     pub(super) slash: Option<Slash>,
 }
@@ -224,7 +228,7 @@ pub(super) fn emit(
             pattern: rendered.pattern.clone(),
         };
         let key =
-            (framework, found.method.clone(), found.raw.clone(), found.file.clone(), line, found.websocket);
+            (out.site, found.method.clone(), found.raw.clone(), found.file.clone(), line, found.websocket);
         if out.seen.insert(key) {
             out.routes.push(found);
         }
@@ -258,7 +262,7 @@ pub(super) fn emit_gap(interp: &mut Interp<'_>, out: &mut Output, framework: Fra
         gap: true,
         pattern: rendered.pattern,
     };
-    let key = (framework, "gap".to_owned(), found.raw.clone(), found.app.to_string(), 0, false);
+    let key = (out.site, "gap".to_owned(), found.raw.clone(), String::new(), 0, false);
     if out.seen.insert(key) {
         out.routes.push(found);
     }

@@ -12,7 +12,7 @@ use crate::Framework;
 use crate::interp::Interp;
 use crate::limits::{Counter, MAX_ROUTERS};
 use crate::pattern::Part;
-use crate::value::{Args, Kind, Module, Object, Value};
+use crate::value::{Args, Kind, Module, Object, Site, Value};
 
 pub(super) fn call<'a>(interp: &mut Interp<'a>, name: &Rc<str>, args: &Args<'a>) -> Option<Value<'a>> {
     let last = name.rsplit('.').next()?;
@@ -144,6 +144,7 @@ impl Walk<'_> {
     ) {
         let before = self.out.routes.len();
         self.out.slash = None;
+        self.out.site = Site { file: module.file.unwrap_or_default(), line: 1 };
         self.module(interp, module, &prefix, false);
         if self.out.routes.len() > before {
             let file = module.file.map(|file| interp.sources.tree.path(file)).unwrap_or_default();

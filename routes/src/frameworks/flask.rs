@@ -13,6 +13,37 @@ use crate::limits::Counter;
 use crate::pattern::{Part, Slash};
 use crate::value::{Args, Kind, Object, Value};
 
+/// Calls a method of `current_app`: what it registers, the application has for which its module is imported.
+pub(super) fn call<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) -> Option<Value<'a>> {
+    let (_, called) = name.split_once(".current_app.")?;
+    let stand_in = match &interp.current_app {
+        Some(stand_in) => stand_in.clone(),
+        None => {
+            let node = Node::new(What::Blueprint);
+            node.attached.set(true);
+            let stand_in = Value::Object(interp.object(None, Kind::Node(node), args.site));
+            interp.current_app = Some(stand_in.clone());
+            stand_in
+        }
+    };
+    super::call_method(interp, &stand_in, called, args)
+}
+
+/// All modules have run: what was registered on `current_app` belongs to the application, or to one of several.
+pub(super) fn hand_to_applications<'a>(interp: &Interp<'a>) {
+    let Some(Value::Object(stand_in)) = &interp.current_app else { return };
+    let is_app =
+        |object: &&Rc<Object<'a>>| matches!(&object.kind, Kind::Node(node) if node.what == What::Flask);
+    let apps: Vec<_> = interp.nodes.iter().filter(is_app).collect();
+    let conditional = apps.iter().any(|app| app.site != apps[0].site);
+    for app in apps {
+        if let Kind::Node(node) = &app.kind {
+            let child = Child { path: None, object: stand_in.clone(), conditional };
+            node.entries.borrow_mut().push((0, Entry::Child(child)));
+        }
+    }
+}
+
 pub(super) fn method<'a>(
     interp: &mut Interp<'a>,
     owner: &Rc<Object<'a>>,

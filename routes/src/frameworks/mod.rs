@@ -257,6 +257,7 @@ pub(crate) fn call_external<'a>(
         "litestar" | "starlite" => litestar::call(interp, name, args),
         "sanic" => sanic::call(interp, name, args),
         "bottle" => bottle::call(interp, name, args),
+        "flask" | "quart" => flask::call(interp, name, args),
         _ => None,
     }
 }

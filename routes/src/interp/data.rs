@@ -133,13 +133,18 @@ fn converted<'a>(json: &Json, depth: u32) -> Value<'a> {
 impl Interp<'_> {
     /// Text of a file of the tree, given as a path that starts from `__file__`. Never one outside of the tree.
     fn data(&mut self, text: &str) -> Option<String> {
-        let relative = normal(text.strip_prefix(ROOT)?)?;
+        let relative = relative(text)?;
         let found = self.sources.data(&relative)?;
         if self.data_files.insert(relative.to_string_lossy().into_owned()) {
             self.counters.add(Counter::DataFiles, 1);
         }
         Some(found)
     }
+}
+
+/// What a path of the tree is relative to its root; `None` where it leads out of that.
+pub(super) fn relative(text: &str) -> Option<PathBuf> {
+    normal(text.strip_prefix(ROOT)?)
 }
 
 /// A path relative to the root without `.` and `..`; `None` where it leads out of the root.

@@ -101,6 +101,9 @@ impl<'a> Interp<'a> {
         if let Some(found) = module.scope.get(name) {
             return self.settled(found);
         }
+        if name == "__path__" {
+            return Value::list(vec![Value::Module(module.clone())]);
+        }
         if let Some(place) = self.sources.tree.resolve_in(&module.folder, name) {
             return Value::Module(self.place(place));
         }

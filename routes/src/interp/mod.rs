@@ -12,6 +12,7 @@ mod import;
 mod native;
 mod settings;
 mod stmt;
+mod submodules;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -72,6 +73,8 @@ pub(crate) struct Interp<'a> {
     settings: Option<Vec<Rc<Module<'a>>>>,
     /// The application that functions of Bottle's module register on, once one did.
     pub(crate) default_app: Option<Value<'a>>,
+    /// What stands for Flask's `current_app`, once something was registered on it.
+    pub(crate) current_app: Option<Value<'a>>,
 }
 
 /// A factory that ran on its own.
@@ -135,6 +138,7 @@ impl<'a> Interp<'a> {
             data_files: BTreeSet::new(),
             settings: None,
             default_app: None,
+            current_app: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::expr::display;
-use super::{Interp, data};
+use super::{Interp, data, submodules};
 use crate::limits::{MAX_ITEMS, MAX_STRING};
 use crate::value::{Args, Kind, Value};
 
@@ -108,13 +108,10 @@ pub(super) fn builtin<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) 
             }
             None => Value::Unknown,
         },
-        "importlib.import_module" => match args.positional.first().and_then(Value::as_str) {
-            Some(dotted) => match interp.module_named(args.site.file, &dotted) {
-                Some(module) => Value::Module(module),
-                None => Value::External(dotted),
-            },
-            None => Value::Unknown,
-        },
+        "importlib.import_module" => submodules::import_module(interp, args),
+        "pkgutil.iter_modules" | "pkgutil.walk_packages" => {
+            submodules::iter_modules(interp, args).unwrap_or_default()
+        }
         "functools.partial" => {
             let kind = Kind::Partial { function: first(), args: args.rest() };
             Value::Object(interp.object(None, kind, args.site))
