@@ -195,3 +195,37 @@ fn what_is_registered_on_the_current_app_is_the_applications() {
     let of_item = scan.routes.iter().filter(|route| route.route == "/items/{item}");
     assert!(of_item.clone().count() == 2 && of_item.clone().all(|route| route.conditional));
 }
+
+#[test]
+fn modules_are_found_by_the_names_of_their_files() {
+    let found = |loop_head: &str, name: &str| {
+        let main = format!(
+            "import glob, importlib, os\nfrom pathlib import Path\nfrom fastapi import FastAPI\n\
+             app = FastAPI(openapi_url=None)\nHERE = os.path.dirname(__file__)\nfor file in {loop_head}:\n    \
+             name = {name}\n    if not name.startswith('_'):\n        \
+             app.include_router(importlib.import_module('api.' + name).router, prefix='/' + name)\n"
+        );
+        let files = [("main.py", main.as_str()), ("api/__init__.py", ""), ("api/users.py", ROUTER)];
+        let scan = project(&files, None);
+        templates(&scan).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = ["/users/{item}"];
+    assert_eq!(found("(Path(__file__).parent / 'api').glob('*.py')", "file.stem"), expected);
+    assert_eq!(found("(Path(__file__).parent / 'api').iterdir()", "file.name.removesuffix('.py')"), expected);
+    assert_eq!(found("os.listdir(os.path.join(HERE, 'api'))", "file[:-3]"), expected);
+    let base = "os.path.splitext(os.path.basename(file))[0]";
+    assert_eq!(found("glob.glob(os.path.join(HERE, 'api', '[!_]*.py'))", base), expected);
+    // What lies outside of the tree is not looked at.
+    assert_eq!(found("os.listdir('/')", "file[:-3]"), [""; 0]);
+    assert_eq!(found("os.listdir(os.path.join(HERE, '..', '..'))", "file[:-3]"), [""; 0]);
+}
+
+#[test]
+fn parts_of_texts_and_lists_are_taken() {
+    let text = "from fastapi import APIRouter, FastAPI\napp = FastAPI(openapi_url=None)\nBASE = '/api/v1/'\n\
+                @app.get(BASE[:-1] + '/items')\ndef items(): ...\n@app.get(BASE[4:7] + BASE[-100:4] + BASE[9:])\ndef odd(): ...\n\
+                for router in [APIRouter(prefix='/a'), APIRouter(prefix='/b')][1:]:\n    \
+                router.add_api_route('/x', items)\n    app.include_router(router)\n";
+    let scan = project(&[("main.py", text)], None);
+    assert_eq!(templates(&scan), BTreeSet::from(["/api/v1/items", "/v1/api", "/b/x"]));
+}

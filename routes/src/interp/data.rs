@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use serde_json::Value as Json;
 
-use super::Interp;
+use super::{Interp, submodules};
 use crate::limits::{Counter, MAX_DATA_NESTING, MAX_ITEMS};
 use crate::value::{Args, Kind, Value};
 
@@ -34,8 +34,24 @@ pub(super) fn attr<'a>(text: &str, name: &str) -> Option<Value<'a>> {
     }
     match name {
         "parent" => Some(dirname(text)),
-        "name" => Some(Value::str(text.rsplit('/').next().unwrap_or_default())),
+        "name" => Some(basename(text)),
+        "stem" => Some(Value::str(split_suffix(text.rsplit('/').next().unwrap_or_default()).0)),
+        "suffix" => Some(Value::str(split_suffix(text).1)),
         _ => None,
+    }
+}
+
+/// `os.path.basename`
+pub(super) fn basename<'a>(text: &str) -> Value<'a> {
+    Value::str(text.rsplit('/').next().unwrap_or_default())
+}
+
+/// `os.path.splitext`: a name that begins with a dot has no suffix by that.
+pub(super) fn split_suffix(text: &str) -> (&str, &str) {
+    let name = text.rfind('/').map_or(0, |slash| slash + 1);
+    match text[name..].rfind('.') {
+        Some(dot) if text[name..name + dot].contains(|c| c != '.') => text.split_at(name + dot),
+        _ => (text, ""),
     }
 }
 
@@ -82,6 +98,11 @@ pub(super) fn method<'a>(
             (Some((parent, _)), Some(name)) => Value::str(format!("{parent}/{name}")),
             _ => Value::Unknown,
         },
+        "glob" => {
+            let pattern = args.positional.first().and_then(Value::as_str);
+            pattern.map_or(Value::Unknown, |pattern| submodules::glob(interp, text, &pattern))
+        }
+        "iterdir" => submodules::glob(interp, text, "*"),
         "open" => open(interp, &Value::str(text), args),
         "read_text" | "read_bytes" => interp.data(text).map_or(Value::Unknown, Value::str),
         _ => return None,

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use ruff_python_ast::{
-    BoolOp, CmpOp, Comprehension, Expr, ExprCompare, ExprFString, FStringPart, InterpolatedStringElement,
-    Number, Operator, UnaryOp,
+    BoolOp, CmpOp, Comprehension, Expr, ExprCompare, ExprFString, ExprSlice, FStringPart,
+    InterpolatedStringElement, Number, Operator, UnaryOp,
 };
 use ruff_text_size::{Ranged, TextSize};
 
@@ -51,8 +51,8 @@ impl<'a> Interp<'a> {
             }
             Expr::Subscript(subscript) => {
                 let object = self.eval(frame, &subscript.value);
-                if let Expr::Slice(_) = &*subscript.slice {
-                    return Value::Unknown;
+                if let Expr::Slice(slice) = &*subscript.slice {
+                    return self.slice(frame, &object, slice);
                 }
                 let key = self.eval(frame, &subscript.slice);
                 self.item(&object, &key)
@@ -140,6 +140,41 @@ impl<'a> Interp<'a> {
             | Expr::EllipsisLiteral(_)
             | Expr::Slice(_)
             | Expr::IpyEscapeCommand(_) => Value::Unknown,
+        }
+    }
+
+    /// `object[from:to]`
+    fn slice(&mut self, frame: &mut Frame<'a>, object: &Value<'a>, slice: &'a ExprSlice) -> Value<'a> {
+        let mut bound = |bound: &'a Option<Box<Expr>>| match bound {
+            None => Some(None),
+            Some(bound) => match self.eval(frame, bound) {
+                Value::Int(at) => Some(Some(at)),
+                Value::None => Some(None),
+                _ => None,
+            },
+        };
+        let (Some(from), Some(to), None) = (bound(&slice.lower), bound(&slice.upper), &slice.step) else {
+            return Value::Unknown;
+        };
+        let range = |len: usize| {
+            let at = |bound: i64| {
+                let bound = if bound < 0 { bound + i64::try_from(len).unwrap_or(i64::MAX) } else { bound };
+                usize::try_from(bound).unwrap_or(0).min(len)
+            };
+            let (from, to) = (from.map_or(0, at), to.map_or(len, at));
+            from..to.max(from)
+        };
+        match object {
+            Value::Str(text) => {
+                let range = range(text.chars().count());
+                Value::str(text.chars().skip(range.start).take(range.len()).collect::<String>())
+            }
+            Value::Seq(seq) => {
+                let items = seq.items.borrow();
+                let items = items[range(items.len())].to_vec();
+                if seq.is_tuple { Value::tuple(items) } else { Value::list(items) }
+            }
+            _ => Value::Unknown,
         }
     }
 

@@ -130,6 +130,18 @@ pub(super) fn builtin<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) 
             data::join(&args.positional)
         }
         "os.path.abspath" | "os.path.realpath" | "os.path.normpath" | "os.fspath" => first(),
+        "os.listdir" => submodules::listdir(interp, args),
+        "glob.glob" | "glob.iglob" => {
+            match first().as_str().as_deref().and_then(|path| path.rsplit_once('/')) {
+                Some((folder, pattern)) => submodules::glob(interp, folder, pattern),
+                None => Value::Unknown,
+            }
+        }
+        "os.path.basename" => first().as_str().map_or(Value::Unknown, |path| data::basename(&path)),
+        "os.path.splitext" => first().as_str().map_or(Value::Unknown, |path| {
+            let (stem, suffix) = data::split_suffix(&path);
+            Value::tuple(vec![Value::str(stem), Value::str(suffix)])
+        }),
         "os.path.dirname" => first().as_str().map_or(Value::Unknown, |path| data::dirname(&path)),
         "builtins.open" | "io.open" => data::open(interp, &first(), args),
         "json.load" => data::content(interp, &first()).map_or(Value::Unknown, |text| data::from_json(&text)),

@@ -35,6 +35,36 @@ fn folder(path: &Value<'_>) -> Option<PathBuf> {
     }
 }
 
+/// Names of the source files in a folder of the tree, and of the packages unless only files are asked for. `None` where it is none.
+fn names(interp: &Interp<'_>, folder: &str, with_packages: bool) -> Option<Vec<String>> {
+    let folder = data::relative(folder)?;
+    let tree = interp.sources.tree;
+    let own = tree.file(&folder.join("__init__.py").to_string_lossy()).map(|_| "__init__.py".to_owned());
+    let modules = tree.modules_in(&folder).into_iter().filter(|(_, is_package)| with_packages || !is_package);
+    let modules = modules.map(|(name, is_package)| if is_package { name } else { name + ".py" });
+    Some(own.into_iter().chain(modules).take(MAX_ITEMS).collect())
+}
+
+/// `os.listdir(folder)`
+pub(super) fn listdir<'a>(interp: &Interp<'a>, args: &Args<'a>) -> Value<'a> {
+    let folder = args.get(0, "path").and_then(|path| path.as_str());
+    let names = folder.and_then(|folder| names(interp, &folder, true));
+    names.map_or(Value::Unknown, |names| Value::list(names.into_iter().map(Value::str).collect()))
+}
+
+/// Paths in a folder that a pattern matches: `Path.glob`, `Path.iterdir` (`*`), `glob.glob`.
+pub(super) fn glob<'a>(interp: &Interp<'a>, folder: &str, pattern: &str) -> Value<'a> {
+    let (with_packages, hidden) = match pattern {
+        "*" => (true, true),
+        "*.py" => (false, true),
+        "[!_]*.py" => (false, false),
+        _ => return Value::Unknown,
+    };
+    let Some(names) = names(interp, folder, with_packages) else { return Value::Unknown };
+    let names = names.into_iter().filter(|name| hidden || !name.starts_with('_'));
+    Value::list(names.map(|name| Value::str(format!("{folder}/{name}"))).collect())
+}
+
 /// `importlib.import_module(name, package)`
 pub(super) fn import_module<'a>(interp: &mut Interp<'a>, args: &Args<'a>) -> Value<'a> {
     let Some(name) = args.get(0, "name").and_then(|name| name.as_str()) else { return Value::Unknown };
