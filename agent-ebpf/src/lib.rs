@@ -5,6 +5,7 @@
 #![no_std]
 
 pub mod asked;
+pub mod change;
 mod decode;
 mod python;
 mod raised;
@@ -266,30 +267,6 @@ pub struct Unresolved {
     pub port: [u8; PORT_MAX],
 }
 
-/// What happened to a connection.
-pub mod change {
-    /// A read returned 0: the peer sends no more.
-    pub const END_OF_STREAM: u32 = 1;
-    /// A read or write failed; `value` is the `errno`.
-    pub const FAILED: u32 = 2;
-    /// TCP left `SYN_SENT` or `SYN_RECV` for `ESTABLISHED`.
-    pub const ESTABLISHED: u32 = 3;
-    /// The peer sent FIN (`CLOSE_WAIT`).
-    pub const PEER_CLOSED: u32 = 4;
-    /// This side sent FIN (`FIN_WAIT1`, `LAST_ACK`).
-    pub const LOCAL_CLOSED: u32 = 5;
-    /// The connection is gone (TCP `CLOSE`); `value` is the socket's error (`errno`) or 0.
-    pub const GONE: u32 = 6;
-    /// The process closed its descriptor of a Unix socket.
-    pub const DESCRIPTOR_CLOSED: u32 = 7;
-
-    /// Set in `value` of `LOCAL_CLOSED` and `GONE`: the peer had closed before (the TCP state left was `CLOSE_WAIT`,
-    /// `LAST_ACK` or `CLOSING`). It may have done so before the connection was accepted.
-    pub const PEER_FIRST: u32 = 1 << 31;
-    /// Set in `value` of `GONE`: there never was a connection (the TCP state left was `SYN_SENT`).
-    pub const UNMADE: u32 = 1 << 30;
-}
-
 /// Something happened to a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -385,6 +362,7 @@ macro_rules! kernel_offsets {
             OFF_UNIX_ADDRESS_LEN = ("unix_address", "len");
             OFF_UNIX_ADDRESS_NAME = ("unix_address", "name");
             OFF_SK_ERR = ("sock", "sk_err");
+            OFF_SK_SHUTDOWN = ("sock", "sk_shutdown");
             OFF_SK_DADDR = ("sock", "__sk_common.skc_daddr");
             OFF_SK_SADDR = ("sock", "__sk_common.skc_rcv_saddr");
             OFF_SK_DADDR6 = ("sock", "__sk_common.skc_v6_daddr");

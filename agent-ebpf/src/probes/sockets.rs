@@ -13,6 +13,8 @@ const CLOSE: u32 = 7;
 const CLOSE_WAIT: u32 = 8;
 const LAST_ACK: u32 = 9;
 const CLOSING: u32 = 11;
+/// `RCV_SHUTDOWN` of `include/net/sock.h`.
+const RCV_SHUTDOWN: u8 = 1;
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`, from any context.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -47,6 +49,10 @@ fn state(ctx: &RawTracePointContext) -> Option<()> {
         }
         if old as u32 == SYN_SENT {
             value |= change::UNMADE;
+        }
+        let shut: u8 = read(sk, OFF_SK_SHUTDOWN.load()).unwrap_or(0);
+        if what == change::LOCAL_CLOSED && shut & RCV_SHUTDOWN != 0 {
+            value |= change::READS_NO_MORE;
         }
         emit::changed(conn, what, value, (bpf_get_current_pid_tgid() >> 32) as u32);
     }

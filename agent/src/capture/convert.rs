@@ -203,7 +203,7 @@ fn endpoint(family: u16, address: [u8; 16], port: u16) -> Endpoint {
 fn change(changed: &wire::Changed) -> Option<Change> {
     use wire::change as c;
     let peer_first = changed.value & c::PEER_FIRST != 0;
-    let errno = changed.value & !(c::PEER_FIRST | c::UNMADE);
+    let errno = changed.value & !(c::PEER_FIRST | c::READS_NO_MORE | c::UNMADE);
     let unmade = changed.value & c::UNMADE != 0;
     // `tcp_reset` of net/ipv4/tcp_input.c has these of connections that were made, if only for a moment.
     let was_made = matches!(i32::try_from(errno), Ok(libc::ECONNRESET | libc::EPIPE));
@@ -212,6 +212,8 @@ fn change(changed: &wire::Changed) -> Option<Change> {
         c::FAILED => Change::Failed(reason(changed.value).unwrap_or(CloseReason::Reset)),
         c::ESTABLISHED => Change::Established,
         c::PEER_CLOSED => Change::PeerClosed,
+        // The kernel may keep it for a while, for what the peer has not got yet.
+        c::LOCAL_CLOSED if changed.value & c::READS_NO_MORE != 0 => Change::Gone { reason: None, peer_first },
         c::LOCAL_CLOSED => Change::LocalClosed { peer_first },
         c::GONE => {
             let reason = match reason(errno) {
@@ -261,6 +263,19 @@ mod tests {
         assert_eq!(reason(111), Some(CloseReason::Refused));
         assert_eq!(reason(104), Some(CloseReason::Reset));
         assert_eq!(reason(110), Some(CloseReason::TimedOut));
+    }
+
+    #[test]
+    fn a_socket_that_was_closed_is_gone_for_its_process() {
+        let closed = |value| {
+            let (kind, time, conn, tgid, read, written) = (wire::kind::CHANGED, 0, 1, 1, 0, 0);
+            let what = wire::change::LOCAL_CLOSED;
+            change(&wire::Changed { kind, change: what, time, conn, value, tgid, read, written })
+        };
+        let (peer_first, reads_no_more) = (wire::change::PEER_FIRST, wire::change::READS_NO_MORE);
+        assert_eq!(closed(0), Some(Change::LocalClosed { peer_first: false }));
+        assert_eq!(closed(reads_no_more), Some(Change::Gone { reason: None, peer_first: false }));
+        assert_eq!(closed(reads_no_more | peer_first), Some(Change::Gone { reason: None, peer_first: true }));
     }
 
     #[test]

@@ -158,7 +158,9 @@ impl Engine {
                 }
                 table.opened(info, error, progress);
             }
-            Captured::Changed(change) => table.changed(change.conn, change.change, change.time, change.moved),
+            Captured::Changed(change) => {
+                table.changed(change.conn, change.change, change.time, change.moved, progress);
+            }
             Captured::Bound { stream, socket } => table.bound(stream, socket),
             Captured::Named { conn, path, is_peers } => table.named(conn, path, is_peers),
             Captured::Raised(event) => {

@@ -165,6 +165,11 @@ impl Stream {
         }
     }
 
+    /// No byte that it is known to have moved is still to come.
+    pub(super) fn is_all_seen(&self) -> bool {
+        self.moved.iter().zip(&self.expected).all(|(moved, seen)| seen.is_none_or(|seen| *moved <= seen))
+    }
+
     /// Bytes are queued that are written at `pos` later. Only protocols that mix the work of several tasks ask who did it.
     pub(super) fn queued(&mut self, pos: u64, len: u64, by: Origin) {
         let mixes = match &self.state {

@@ -160,14 +160,35 @@ impl Table {
     }
 
     /// Something happened to a connection, which has read and written so many bytes by then; zeros where that is not known.
-    pub fn changed(&mut self, conn: ConnId, change: Change, time: Time, moved: [u64; 2]) {
+    pub fn changed(
+        &mut self,
+        conn: ConnId,
+        change: Change,
+        time: Time,
+        moved: [u64; 2],
+        progress: &mut Progress,
+    ) {
         if let Some(stream) = self.streams.get_mut(&conn) {
             stream.has_moved(moved);
         }
-        if let Some(stream) = self.streams.get(&conn).and_then(|socket| socket.carries) {
-            self.change(stream, change, time);
+        let carried = self.streams.get(&conn).and_then(|socket| socket.carries);
+        for conn in carried.into_iter().chain([conn]) {
+            self.change(conn, change, time);
+            self.tell_open_calls(conn, progress);
         }
-        self.change(conn, change, time);
+    }
+
+    /// Code whose call ends with its connection goes on at once, and may answer the request that it works for: the call is
+    /// told before that, unless bytes of the connection are under way in another thread.
+    fn tell_open_calls(&mut self, conn: ConnId, progress: &mut Progress) {
+        let Some(stream) = self.streams.get_mut(&conn) else { return };
+        let Some((time, reason)) = stream.ended else { return };
+        // Of a TLS stream that has no peer yet, the grace may bring it.
+        let is_known = stream.info.peer != Endpoint::Unknown || !stream.info.tls;
+        if stream.role() == Some(Role::Client) && stream.in_flight() > 0 && is_known && stream.is_all_seen() {
+            stream.close(time, reason, &mut self.out);
+            hand_out(stream, &mut self.out, progress);
+        }
     }
 
     fn change(&mut self, conn: ConnId, change: Change, time: Time) {

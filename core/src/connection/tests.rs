@@ -1,5 +1,6 @@
 //! The table with real protocols: order, gaps, ends, caps.
 
+mod calls;
 mod proxied;
 
 use std::time::Duration;
@@ -73,7 +74,7 @@ impl Rig {
 
     fn change(&mut self, change: Change) {
         self.now += 1_000_000;
-        self.table.changed(ConnId(1), change, Time(self.now), self.pos);
+        self.table.changed(ConnId(1), change, Time(self.now), self.pos, &mut self.progress);
     }
 
     /// Bytes that nobody is told of.
@@ -145,7 +146,8 @@ fn bytes_that_come_after_the_end_are_no_loss() {
     let mut rig = Rig::with(Some(Role::Server), true);
     rig.chunk(Direction::Read, REQUEST, 0, b"");
     let moved = [REQUEST.len() as u64, RESPONSE.len() as u64];
-    rig.table.changed(ConnId(1), Change::Gone { reason: None, peer_first: false }, Time(rig.now), moved);
+    let gone = Change::Gone { reason: None, peer_first: false };
+    rig.table.changed(ConnId(1), gone, Time(rig.now), moved, &mut rig.progress);
     rig.chunk(Direction::Write, RESPONSE, 0, b"");
     rig.wait();
     assert_eq!(rig.http()[0].1, Outcome::Complete);

@@ -7,6 +7,7 @@ mod discovered;
 mod ends;
 mod exceptions;
 mod faults;
+mod given_up;
 mod matrix;
 mod metrics;
 mod options;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Case> {
     let all = [
         outgoing::cases(),
         ends::cases(),
+        given_up::cases(),
         exceptions::cases(),
         faults::cases(),
         sockets::cases(),
