@@ -20,6 +20,15 @@ struct Pending {
     leaves: bool,
 }
 
+impl Pending {
+    /// Its reply is one of the messages that follow (redis.io, "Redis Pub/Sub"), and a client may wait for none of them: Celery
+    /// subscribes to a task's result as it sends the task. It is no call that was given up.
+    fn is_subscription(&self) -> bool {
+        let kinds = ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"];
+        kinds.contains(&self.name.as_str())
+    }
+}
+
 /// First byte of a value.
 #[derive(Clone, Copy, Debug)]
 struct Began {
@@ -390,7 +399,11 @@ impl Session for Redis {
             self.lose(out);
         }
         for pending in std::mem::take(&mut self.queue) {
-            let ended = self.end(pending, None, 0, None, reason.outcome(self.role), time);
+            let (outcome, end) = match reason.outcome(self.role) {
+                Outcome::ClientGone if pending.is_subscription() => (Outcome::Lost, pending.start),
+                outcome => (outcome, time),
+            };
+            let ended = self.end(pending, None, 0, None, outcome, end);
             out.exchanges.push(ended);
         }
     }
