@@ -171,6 +171,12 @@ fn exception(interpreter: &mut Interpreter, event: &Event, losses: &mut Losses) 
         let has =
             filename.ty != 0 && interpreter.class(filename.ty).is_some_and(|class| !class.is("NoneType"));
         Wording::Os { filename: has.then(|| interpreter.value(filename)) }
+    } else if is("BaseExceptionGroup") {
+        let held = &event.values[1];
+        let is_counted =
+            interpreter.class(held.ty).is_some_and(|class| class.is("list") || class.is("tuple"));
+        // `PyVarObject.ob_size`
+        Wording::Group { members: is_counted.then_some(held.words[0]) }
     } else {
         Wording::Plain
     };

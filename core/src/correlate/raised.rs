@@ -167,7 +167,7 @@ fn describe(event: &mut Event, chain: &[Exception]) {
     event.error_type = Some(exception.class.clone());
     event.error_message = Some(exception.message.clone());
     event.error_traceback = Some(traceback::text(chain));
-    event.error_fingerprint = Some(traceback::fingerprint(&exception.frames));
+    event.error_fingerprint = Some(traceback::fingerprint(exception));
     event.error_site = exception
         .frames
         .iter()

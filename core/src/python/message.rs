@@ -16,6 +16,11 @@ pub enum Wording {
         /// `OSError.filename`
         filename: Option<Value>,
     },
+    /// As `BaseExceptionGroup`: its first argument, and how many it holds.
+    Group {
+        /// Length of the second argument, where that is a list or tuple.
+        members: Option<u64>,
+    },
 }
 
 /// Longest message kept, in characters.
@@ -31,6 +36,11 @@ pub fn message(wording: &Wording, arguments: &[Value], count: u64) -> String {
             let named = filename.as_ref().map(|name| format!(": {}", name.repr()));
             format!("[Errno {}] {}{}", errno.str(), text.str(), named.unwrap_or_default())
         }
+        (Wording::Group { members }, [text, _]) if count == 2 => match members {
+            Some(1) => format!("{} (1 sub-exception)", text.str()),
+            Some(members) => format!("{} ({members} sub-exceptions)", text.str()),
+            None => text.str(),
+        },
         (_, [one]) if count == 1 => one.str(),
         (_, several) => {
             let mut text: Vec<String> = several.iter().map(Value::repr).collect();
@@ -79,6 +89,15 @@ mod tests {
         assert_eq!(message(&with, &arguments, 2), "[Errno 2] No such file or directory: '/x'");
         let without = Wording::Os { filename: None };
         assert_eq!(message(&without, &arguments, 2), "[Errno 2] No such file or directory");
+    }
+
+    #[test]
+    fn a_group_says_how_many_it_holds() {
+        let arguments = [text("unhandled errors in a TaskGroup"), Value::Object("list".to_owned())];
+        let of = |members| message(&Wording::Group { members }, &arguments, 2);
+        assert_eq!(of(Some(1)), "unhandled errors in a TaskGroup (1 sub-exception)");
+        assert_eq!(of(Some(2)), "unhandled errors in a TaskGroup (2 sub-exceptions)");
+        assert_eq!(of(None), "unhandled errors in a TaskGroup");
     }
 
     #[test]

@@ -119,11 +119,15 @@ pub fn text(chain: &[Exception]) -> String {
     text
 }
 
-/// A hash over file, qualified name and line of every frame: equal for exceptions of one code path, on every machine
-/// that has the packages in a `site-packages` or the source in a `src` folder.
-pub fn fingerprint(frames: &[Frame]) -> String {
+/// A hash over the class and over file, qualified name and line of every frame from the application's first on: equal for
+/// exceptions of one code path, on every machine that has the packages in a `site-packages` or the source in a `src` folder.
+/// Through how many of a server's functions it came before is not the same at each look.
+pub fn fingerprint(exception: &Exception) -> String {
     let mut path = String::new();
-    for frame in frames {
+    line(&mut path, format_args!("{}", exception.class));
+    let frames = &exception.frames;
+    let first = frames.iter().position(|frame| frame.of_application).unwrap_or(0);
+    for frame in &frames[first..] {
         let number = frame.line.unwrap_or(0);
         line(&mut path, format_args!("{}\0{}\0{number}", portable(&frame.file), frame.qualified));
     }
@@ -204,6 +208,7 @@ mod tests {
 
     #[test]
     fn the_same_path_on_another_machine_has_the_same_fingerprint() {
+        let of = |frames: &[Frame]| fingerprint(&exception("E", "m", frames.to_vec(), None));
         let here = [
             frame("/home/a/src/shop/views.py", 3, "show", "x"),
             frame("/v/site-packages/d/h.py", 9, "get", ""),
@@ -212,9 +217,27 @@ mod tests {
             frame("/srv/src/shop/views.py", 3, "show", ""),
             frame("/w/lib/site-packages/d/h.py", 9, "get", ""),
         ];
-        assert_eq!(fingerprint(&here), fingerprint(&there));
+        assert_eq!(of(&here), of(&there));
         let elsewhere = [frame("/srv/src/shop/views.py", 4, "show", ""), there[1].clone()];
-        assert_ne!(fingerprint(&here), fingerprint(&elsewhere));
+        assert_ne!(of(&here), of(&elsewhere));
+    }
+
+    /// Starlette answers before uvicorn logs: the second look has the server's functions, too.
+    #[test]
+    fn what_calls_the_application_does_not_part_its_exceptions() {
+        let of = |class: &str, frames: &[&Frame]| {
+            fingerprint(&exception(class, "m", frames.iter().copied().cloned().collect(), None))
+        };
+        let outer = |line| {
+            let of_application = false;
+            Frame { of_application, ..frame("/v/site-packages/server/http.py", line, "run", "") }
+        };
+        let view = frame("/srv/shop/views.py", 3, "show", "");
+        let (server, framework) = (outer(1), outer(2));
+        assert_eq!(of("E", &[&server, &framework, &view]), of("E", &[&framework, &view]));
+        assert_ne!(of("E", &[&view]), of("F", &[&view]), "raised at one line, of two kinds");
+        assert_ne!(of("E", &[&view, &server]), of("E", &[&view]), "what the application calls counts");
+        assert_ne!(of("E", &[&server]), of("E", &[&framework]), "none of the application's");
     }
 
     #[test]
