@@ -28,6 +28,8 @@ const TREES_MAX: usize = 512;
 const QUEUE: usize = 256;
 /// How often the source is looked at for changes.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often at most because a process of it starts.
+const LOOK_AT_START: Duration = Duration::from_secs(1);
 
 /// Matchers by service, shared between the scanning thread and the engine.
 #[derive(Clone, Default)]
@@ -215,6 +217,15 @@ struct Known {
     /// Trees are numbered as they come.
     number: u64,
     read: Read,
+    /// When it was read, or a process that started had it looked at for changes.
+    looked: Instant,
+}
+
+impl Known {
+    fn has_changed(&self) -> bool {
+        let now = changes::state(&self.tree.access, &self.read.scan.data_files);
+        now.is_some() && now != self.read.state
+    }
 }
 
 /// Trees are told apart by service and by where they are, as the process sees it: workers of one service share a tree,
@@ -241,9 +252,9 @@ impl Worker {
             match messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Message::Process(service, pid, naming)) => {
                     let trees = places::of_process(&service, pid, &naming, &environment(pid));
-                    trees.into_iter().for_each(|tree| self.look(tree));
+                    trees.into_iter().for_each(|tree| self.look(tree, Instant::now()));
                 }
-                Ok(Message::Look(tree)) => self.look(tree),
+                Ok(Message::Look(tree)) => self.look(tree, Instant::now()),
                 Ok(Message::Looked(tree, read)) => self.looked(tree, *read),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -256,11 +267,19 @@ impl Worker {
         }
     }
 
-    fn look(&mut self, tree: Tree) {
-        if self.trees.get(&key(&tree)).is_some_and(|known| known.tree.access.exists()) {
+    /// A process uses a tree. A server that starts anew because its source has changed serves the new routes at once.
+    fn look(&mut self, tree: Tree, now: Instant) {
+        let known = self.trees.get_mut(&key(&tree)).filter(|known| known.tree.access.exists());
+        let Some(known) = known else { return self.take(tree) };
+        if now.saturating_duration_since(known.looked) < LOOK_AT_START {
             return;
         }
-        self.take(tree);
+        known.looked = now;
+        if known.has_changed() {
+            // What the tree's first process said of its application holds: the command line of a worker says nothing.
+            let tree = known.tree.clone();
+            self.take(tree);
+        }
     }
 
     /// The user has named a tree; named again, it is the last that was.
@@ -272,12 +291,8 @@ impl Worker {
     }
 
     fn look_again(&mut self) {
-        let changed = |known: &Known| {
-            let now = changes::state(&known.tree.access, &known.read.scan.data_files);
-            now.is_some() && now != known.read.state
-        };
         let changed: Vec<_> =
-            self.trees.values().filter(|known| changed(known)).map(|known| known.tree.clone()).collect();
+            self.trees.values().filter(|known| known.has_changed()).map(|known| known.tree.clone()).collect();
         changed.into_iter().for_each(|tree| self.take(tree));
     }
 
@@ -309,7 +324,7 @@ impl Worker {
         // What is read again, as it has changed, keeps its place.
         let number = self.trees.get(&key).map_or(self.next, |known| known.number);
         self.next += 1;
-        self.trees.insert(key, Known { tree, number, read });
+        self.trees.insert(key, Known { tree, number, read, looked: Instant::now() });
     }
 
     /// One service has one application: it is taken from the first of its trees that holds it.
@@ -343,27 +358,64 @@ impl Worker {
 mod tests {
     use super::*;
 
+    /// Writes an application of one route.
+    fn app(root: &Path, route: &str) {
+        std::fs::create_dir_all(root).unwrap();
+        let text =
+            format!("from flask import Flask\napp = Flask('x')\n@app.route('{route}')\ndef f(): ...\n");
+        std::fs::write(root.join("app.py"), text).unwrap();
+    }
+
+    /// A worker with a store in a directory.
+    fn worker(directory: &Path) -> Worker {
+        let (writer, _reader) =
+            store::Store::open(&directory.join("apm.db"), store::Options::default()).unwrap();
+        let (routes, not_read) = (Routes::default(), Arc::default());
+        Worker { routes, writer, trees: HashMap::new(), next: 0, not_read }
+    }
+
+    /// As a server with `--reload` does after an edit.
+    #[test]
+    fn a_process_that_starts_has_changed_source_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut worker = worker(directory.path());
+        let routes = worker.routes.clone();
+        let known = || ["/a", "/bb", "/ccc"].map(|path| routes.find("shop", "GET", path).is_some());
+        let root = directory.path().join("app");
+        app(&root, "/a");
+        let start = Instant::now();
+        let tree = || Tree::named("shop", &root);
+        worker.look(tree(), start);
+        assert_eq!(known(), [true, false, false]);
+        app(&root, "/bb");
+        let of_worker = Tree { rank: 1, ..tree() };
+        worker.look(of_worker, start + 2 * LOOK_AT_START);
+        assert_eq!(known(), [false, true, false]);
+        assert!(
+            worker.trees.values().all(|known| known.tree.rank == 0),
+            "what its first process said is kept"
+        );
+        // Many may start at a time.
+        let looked = Instant::now() + 2 * LOOK_AT_START;
+        worker.look(tree(), looked);
+        app(&root, "/ccc");
+        worker.look(tree(), looked + LOOK_AT_START / 2);
+        assert_eq!(known(), [false, true, false]);
+        worker.look(tree(), looked + LOOK_AT_START);
+        assert_eq!(known(), [false, false, true]);
+        worker.writer.shutdown();
+    }
+
     #[test]
     fn of_the_trees_that_a_user_names_the_last_counts_until_another_does() {
         let directory = tempfile::tempdir().unwrap();
         let app = |name: &str, route: &str| {
             let root = directory.path().join(name);
-            std::fs::create_dir_all(&root).unwrap();
-            let text =
-                format!("from flask import Flask\napp = Flask('x')\n@app.route('{route}')\ndef f(): ...\n");
-            std::fs::write(root.join("app.py"), text).unwrap();
+            app(&root, route);
             root
         };
-        let (writer, _reader) =
-            store::Store::open(&directory.path().join("apm.db"), store::Options::default()).unwrap();
-        let routes = Routes::default();
-        let mut worker = Worker {
-            routes: routes.clone(),
-            writer,
-            trees: HashMap::new(),
-            next: 0,
-            not_read: Arc::default(),
-        };
+        let mut worker = worker(directory.path());
+        let routes = worker.routes.clone();
         let name = |worker: &mut Worker, root: &Path| {
             let tree = Tree::named("shop", root);
             let read = Read::of(&tree).unwrap();
