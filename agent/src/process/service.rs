@@ -28,6 +28,8 @@ pub struct NamingFacts {
     pub flask_app: Option<String>,
     /// `DJANGO_SETTINGS_MODULE`
     pub django_settings: Option<String>,
+    /// `RUN_MAIN`: Django's autoreloader started it, as what it is itself (`django.utils.autoreload`).
+    pub is_reloaded: bool,
 }
 
 /// Longest name; longer ones are cut.

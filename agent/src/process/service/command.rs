@@ -46,6 +46,8 @@ impl Command {
                         app: launcher::option(arguments, &["--settings"])
                             .or_else(|| facts.django_settings.clone()),
                         directory: in_cwd(facts, Path::new(path).parent()),
+                        // The settings that its parent named after its start are in its environment only.
+                        is_worker: facts.is_reloaded,
                         ..Self::default()
                     },
                     None => Self {

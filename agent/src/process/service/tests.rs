@@ -130,6 +130,21 @@ fn environment_names_flask_and_django() {
     assert_eq!(service_name(&django, None), "till");
 }
 
+/// `manage.py` names the settings in its own environment, so that only the process that it starts anew is born with them.
+#[test]
+fn what_django_reloads_has_the_name_of_what_started_it() {
+    let parent = facts(&["python3", "manage.py", "runserver"], "/srv/books");
+    let name = service_name(&parent, None);
+    assert_eq!(name, "books");
+    let mut child = parent;
+    (child.django_settings, child.is_reloaded) = (Some("till.settings".into()), true);
+    assert_eq!(service_name(&child, Some(&name)), "books");
+    assert_eq!(service_name(&child, None), "till", "its parent is not watched");
+    let mut other = facts(&["python3", "worker.py"], "/srv/books");
+    other.is_reloaded = true;
+    assert_eq!(service_name(&other, Some(&name)), "worker", "started by the application");
+}
+
 #[rstest::rstest]
 #[case("/system.slice/shop.service", Some("shop"))]
 #[case("/system.slice/system-worker.slice/worker@2.service", Some("worker"))]

@@ -155,6 +155,7 @@ fn naming(process: &Process, pid: u32, control_group: String) -> NamingFacts {
             .or_else(|| variable("OTEL_RESOURCE_ATTRIBUTES").and_then(|text| otel_resource_service(&text))),
         flask_app: variable("FLASK_APP"),
         django_settings: variable("DJANGO_SETTINGS_MODULE"),
+        is_reloaded: variable("RUN_MAIN").is_some(),
     }
 }
 
