@@ -277,6 +277,23 @@ fn a_body_that_ends_with_the_connection_is_complete_for_its_reader() {
     assert_eq!(rig.http()[0].1, Outcome::Complete);
 }
 
+/// A client that ends its TLS session in order writes to a server that has closed: that answers with a reset.
+#[test]
+fn a_reset_behind_the_end_that_the_peer_sent_takes_nothing_back() {
+    let answers = [
+        (&b"HTTP/1.1 200 OK\r\n\r\nuntil the end"[..], Outcome::Complete),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo", Outcome::ServerGone),
+    ];
+    for (answer, expected) in answers {
+        let mut rig = Rig::with(Some(Role::Client), true);
+        rig.chunk(Direction::Write, REQUEST, 0, b"");
+        rig.chunk(Direction::Read, answer, 0, b"");
+        rig.change(Change::Gone { reason: Some(CloseReason::Reset), peer_first: true });
+        rig.wait();
+        assert_eq!(rig.http()[0].1, expected);
+    }
+}
+
 #[test]
 fn a_connection_that_could_not_be_made_is_a_failure_of_its_own() {
     use CloseReason::{GivenUp, Refused, TimedOut, Unreachable};
