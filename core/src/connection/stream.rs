@@ -364,9 +364,11 @@ impl Stream {
         let reason = if self.loses_end(out) { CloseReason::Unseen } else { reason };
         match &mut self.state {
             State::Speaking { session, .. } => session.close(time, reason, out),
-            // Nobody will ever know whose they are.
-            State::Detecting { gaps, .. } => {
-                out.losses.add(Loss::UnknownProtocol, u64::from(gaps.number > 0));
+            // Nobody will ever know whose they are. One that was joined in mid-life may have been a known protocol's, at rest.
+            State::Detecting { gaps, bytes, attempts, .. } => {
+                let is_whole = self.info.from_start && self.info.role.is_some() && self.upgrade.is_none();
+                let spoke = *attempts > 0 || !bytes.is_empty();
+                out.losses.add(Loss::UnknownProtocol, u64::from(gaps.number > 0 || (is_whole && spoke)));
             }
             State::Ciphertext | State::Ignored => {}
         }

@@ -400,6 +400,26 @@ fn an_unknown_protocol_is_left_alone_after_a_while() {
     assert_eq!(rig.table.take_ignored().len(), 1);
 }
 
+/// One that ends before: with one question and its answer, or a word that nobody hears.
+#[rstest]
+#[case::whole(true, true, 1)]
+#[case::silent(true, false, 0)]
+#[case::joined_in_mid_life(false, true, 0)]
+fn a_short_connection_of_an_unknown_protocol_is_counted(
+    #[case] from_start: bool,
+    #[case] speaks: bool,
+    #[case] counted: u64,
+) {
+    let mut rig = Rig::with(Some(Role::Client), from_start);
+    if speaks {
+        rig.chunk(Direction::Write, b"set key 0 0 5\r\nvalue\r\n", 0, b"");
+        rig.chunk(Direction::Read, b"STORED\r\n", 0, b"");
+    }
+    rig.change(Change::Gone { reason: None, peer_first: false });
+    rig.wait();
+    assert_eq!(rig.table.take_losses().get(Loss::UnknownProtocol), counted);
+}
+
 /// Threads wake an event loop through one pipe: their bytes overtake each other, and nobody misses one.
 #[test]
 fn gaps_count_where_somebody_reads_the_bytes() {
