@@ -7,6 +7,7 @@
 
 mod addresses;
 mod failures;
+mod grpc;
 mod ids;
 mod link;
 mod names;
@@ -355,7 +356,8 @@ impl Correlator {
         if self.relays.told_elsewhere(finished.pid, exchange.start) {
             return;
         }
-        let failed = event.status >= 500 || exchange.outcome == Outcome::ServerGone;
+        let is_grpc_failure = exchange.outcome == Outcome::Complete && event.error.is_some();
+        let failed = event.status >= 500 || exchange.outcome == Outcome::ServerGone || is_grpc_failure;
         if let Some(event) = self.exceptions.ended(request, exchange.end, failed, event) {
             out.push(Record::Event(Box::new(event)));
         }

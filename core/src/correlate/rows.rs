@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Surroundings;
+use super::{Surroundings, grpc};
 use crate::connection::Finished;
-use crate::exchange::{Command, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction};
+use crate::exchange::{Command, Detail, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction};
 use crate::record::{Call, Event, Query, Record};
 
 /// The status that tells of a client that went away, as nginx has it.
@@ -15,7 +15,11 @@ pub(super) fn millis(duration: std::time::Duration) -> f64 {
 }
 
 fn error(exchange: &Exchange, role: Role) -> Option<String> {
-    exchange.outcome.error(role).map(str::to_owned)
+    let answered = || match &exchange.detail {
+        Detail::Http(http) => grpc::error(http.grpc_status?, role),
+        Detail::Sql(_) | Detail::Command(_) => None,
+    };
+    exchange.outcome.error(role).map(str::to_owned).or_else(answered)
 }
 
 /// A served request. Its ids are set by the caller.
