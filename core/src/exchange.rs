@@ -159,7 +159,7 @@ pub enum Detail {
     Http(Http),
     /// A SQL statement (Postgres, MySQL).
     Sql(Sql),
-    /// A command of a key-value store (Redis).
+    /// A command of a key-value store (Redis), or a connection that a database has refused.
     Command(Command),
 }
 
@@ -253,13 +253,21 @@ pub struct Sql {
     pub is_cursor_round: bool,
 }
 
-/// A key-value store's command.
+/// A key-value store's command; or `CONNECT`, a connection that a database has refused.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// `redis`
+    /// `redis`, `postgresql`, `mysql`
     pub system: &'static str,
     /// Command name, upper case; no arguments.
     pub name: String,
     /// Error word of the reply (`ERR`, `WRONGTYPE`, ...) when it failed.
     pub error: Option<String>,
+}
+
+impl Command {
+    /// A database server has refused to set up a connection, with this SQLSTATE or error number.
+    pub fn refused(system: &'static str, code: Option<String>) -> Self {
+        let error = format!("refused by the server: {}", code.as_deref().unwrap_or("no reason"));
+        Self { system, name: "CONNECT".to_owned(), error: Some(error) }
+    }
 }

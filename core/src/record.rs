@@ -91,7 +91,8 @@ pub struct SlowSql {
     pub ms: f64,
 }
 
-/// One outgoing HTTP call (or key-value command, with `host` as `redis host:port` and the command as method).
+/// One outgoing HTTP call (or key-value command, with `host` as `redis host:port` and the command as method; or `CONNECT`, a
+/// connection that was not made or that a database has refused).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Call {
     /// When it ended, Unix seconds.

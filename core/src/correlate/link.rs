@@ -46,9 +46,11 @@ impl Correlator {
             Detail::Sql(sql) => Record::Query(Box::new(rows::query(finished, sql, peer, &service, around))),
         };
         let exchange = &finished.exchange;
+        // A server that says no before it was asked anything answers who made the connection.
+        let is_asked = exchange.request_bytes > 0 || !matches!(exchange.detail, Detail::Command(_));
         let made = Made {
             pid: finished.pid,
-            by: exchange.origin,
+            by: if is_asked { exchange.origin } else { finished.conn.caller },
             start: exchange.start,
             since: exchange.end,
             record,

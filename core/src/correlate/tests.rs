@@ -10,7 +10,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::exchange::{
-    ConnId, Correlation, Endpoint, Exchange, Http, HttpVersion, Origin, Outcome, Sql, Transaction,
+    Command, ConnId, Correlation, Endpoint, Exchange, Http, HttpVersion, Origin, Outcome, Sql, Transaction,
 };
 use crate::record::{Call, Event, Query};
 use crate::sql::Normalised;
@@ -307,6 +307,21 @@ fn a_failure_of_grpc_is_one_though_its_http_status_is_200(
     assert_eq!(rig.events()[0].error.as_deref(), of_server);
     assert_eq!(rig.calls()[0].error.as_deref(), of_client);
     assert_eq!((rig.events()[0].status, rig.calls()[0].status), (200, 200));
+}
+
+/// Too many connections, says the server at once: nothing was sent that could tell for whom.
+#[test]
+fn a_refusal_that_comes_unasked_belongs_to_who_made_the_connection() {
+    let refused = Detail::Command(Command::refused("mysql", Some("1040".into())));
+    for (bytes, expected) in [(0, true), (9, false)] {
+        let mut refused = finished(Role::Client, Origin::default(), Origin::default(), refused.clone());
+        refused.exchange.request_bytes = bytes;
+        refused.conn = Arc::new(Info { caller: origin(1, 2, 3, [0; 3]), ..Info::clone(&refused.conn) });
+        let mut rig = Rig::new();
+        rig.feed(refused);
+        assert_eq!(rig.calls()[0].source_request_id.is_some(), expected);
+        assert_eq!(rig.calls()[0].host, "mysql 10.0.0.1:80");
+    }
 }
 
 #[test]

@@ -20,6 +20,14 @@ pub(super) fn detect(opening: &Opening<'_>) -> Verdict {
             None => return Verdict::More,
             Some(first) => (first.is_ascii_digit(), sends_replies),
         },
+        // The server takes no connection: an error that names no state ("Connection Phase"), of the numbers that servers have.
+        (0, 0xff) if opening.from_start && payload.len() == len => match rest {
+            [low, high, text @ ..] if (1000..2000).contains(&u16::from_le_bytes([*low, *high])) => (
+                text.len() >= 8 && text.iter().all(|byte| matches!(byte, b' '..=b'~' | 0x80..)),
+                sends_replies,
+            ),
+            _ => return Verdict::NotMine,
+        },
         (1 | 2, _) if opening.from_start && (32..=4096).contains(&len) => {
             if payload.len() < 32 {
                 return if payload.get(9..).is_none_or(|filler| filler.iter().all(|&b| b == 0)) {

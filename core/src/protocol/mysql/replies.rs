@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::STATEMENTS_CAP;
 use super::command::{self, Command};
 use super::reply::{self, Ending, Place, Step};
-use super::session::{Mysql, Phase, exchange, sql};
-use crate::exchange::Outcome;
+use super::session::{Mysql, Pending, Phase, exchange, sql};
+use crate::exchange::{Command as Refusal, Detail, Origin, Outcome};
 use crate::loss::Loss;
 use crate::protocol::{At, Next, Output};
 
@@ -56,8 +56,10 @@ impl Mysql {
             match kind {
                 Some(0) if self.phase == Phase::Login => {
                     self.phase = Phase::Commands;
+                    self.login = None;
                     self.hide(out);
                 }
+                Some(0xff) => self.refused(at, out),
                 None => self.lose_replies(out),
                 Some(_) => {}
             }
@@ -156,6 +158,23 @@ impl Mysql {
         }
     }
 
+    /// The server takes no connection, or not this client.
+    fn refused(&mut self, at: &At, out: &mut Output) {
+        let packet = &self.replies.packet;
+        // The first packet of all may be the refusal.
+        let asked = match self.login.take() {
+            None if packet.sequence == 0 => Some(Pending::connect(at.time, Origin::default())),
+            login => login,
+        };
+        let Some(mut connect) = asked else { return };
+        let Some(ending) = reply::error(&packet.head) else { return self.lose_replies(out) };
+        connect.first = Some((at.time, at.origin));
+        connect.response_bytes = packet.wire;
+        let detail = Detail::Command(Refusal::refused("mysql", ending.error));
+        out.exchanges.push(exchange(&connect, Outcome::Complete, at.time, detail));
+        self.over = Some(Next::Ignore);
+    }
+
     /// A result of the command in front has ended.
     fn end(&mut self, at: &At, ending: Ending, out: &mut Output) {
         self.place = Place::First;
@@ -183,7 +202,7 @@ impl Mysql {
                 self.database = named.or(self.database.take());
             }
             let detail = sql(&statement, &ending, self.database.clone(), self.user.clone());
-            out.exchanges.push(exchange(pending, Outcome::Complete, at.time, detail));
+            out.exchanges.push(exchange(pending, Outcome::Complete, at.time, Detail::Sql(detail)));
             // The next statement's part of the reply is counted for it.
             (pending.first, pending.response_bytes, pending.bytes) = (None, 0, 0);
             // It ran when this one had ended: its time is not counted twice.

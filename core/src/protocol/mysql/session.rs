@@ -31,6 +31,14 @@ pub(super) struct Pending {
     pub(super) response_bytes: u64,
 }
 
+impl Pending {
+    /// The setting up of a connection.
+    pub(super) fn connect(start: Time, origin: Origin) -> Self {
+        let (command, of_prepare, first) = (Command::Simple, false, None);
+        Self { start, origin, bytes: 0, command, of_prepare, first, last: start, response_bytes: 0 }
+    }
+}
+
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -63,6 +71,8 @@ pub(super) struct Mysql {
     pub(super) dialect: Dialect,
     /// The login asked for something after which packets cannot be read.
     pub(super) hides: bool,
+    /// The client's login, until it is answered.
+    pub(super) login: Option<Pending>,
     /// The server has asked for a file, which the client sends.
     pub(super) in_file: bool,
     pub(super) requests_lost: bool,
@@ -88,6 +98,7 @@ impl Mysql {
             last_prepared: None,
             dialect: Dialect::Mysql,
             hides: false,
+            login: None,
             in_file: false,
             requests_lost: !from_start,
             replies_lost: !from_start,
@@ -134,6 +145,8 @@ impl Mysql {
                     self.is_multi = login.is_multi;
                     self.hides = login.compresses || login.has_optional_metadata;
                     self.phase = Phase::Login;
+                    let (start, origin) = began.unwrap_or_default();
+                    self.login = Some(Pending { bytes: packet.wire, ..Pending::connect(start, origin) });
                 }
                 None => {
                     out.losses.add(Loss::Malformed, 1);
@@ -237,7 +250,7 @@ impl Mysql {
         }
         if let Some(statement) = statements.front() {
             let detail = sql(statement, &Ending::default(), self.database.clone(), self.user.clone());
-            out.exchanges.push(exchange(&pending, outcome, end.unwrap_or(pending.last), detail));
+            out.exchanges.push(exchange(&pending, outcome, end.unwrap_or(pending.last), Detail::Sql(detail)));
         }
     }
 }
@@ -313,7 +326,7 @@ impl Session for Mysql {
     }
 }
 
-pub(super) fn exchange(pending: &Pending, outcome: Outcome, end: Time, detail: Sql) -> Exchange {
+pub(super) fn exchange(pending: &Pending, outcome: Outcome, end: Time, detail: Detail) -> Exchange {
     let first_response = pending.first.map(|(time, _)| time.max(pending.start));
     Exchange {
         start: pending.start,
@@ -324,7 +337,7 @@ pub(super) fn exchange(pending: &Pending, outcome: Outcome, end: Time, detail: S
         origin: pending.origin,
         response_origin: pending.first.map(|(_, origin)| origin).unwrap_or_default(),
         outcome,
-        detail: Detail::Sql(detail),
+        detail,
     }
 }
 

@@ -146,6 +146,12 @@ impl Conversation {
         }
     }
 
+    /// Takes the client's StartupMessage.
+    pub(super) fn connect(&mut self, message: &Message<'_>) {
+        let run = self.begin(message);
+        self.queue.push_back(Expected::Startup(run));
+    }
+
     fn query(&mut self, message: &Message<'_>, memo: &mut Memo) -> Result<(), QueueFull> {
         let mut body = message.body;
         let text = string(&mut body);
@@ -398,7 +404,7 @@ impl Conversation {
                 Expected::Step(step) if step.kind == StepKind::Execute => {
                     works.push((step.statement, step.run));
                 }
-                Expected::Step(_) | Expected::Startup | Expected::Sync | Expected::Unknown => {}
+                Expected::Step(_) | Expected::Startup(_) | Expected::Sync | Expected::Unknown => {}
             }
         }
         works

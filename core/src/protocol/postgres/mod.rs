@@ -33,7 +33,6 @@ use batch::Answer;
 use conversation::{Conversation, QueueFull};
 use frame::{FRONTEND, Framer, Message, Sender, Stamp, UNTYPED};
 use messages::{CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, STARTUP_MAJOR, number};
-use queue::Expected;
 use reply::Taken;
 use tail::Tail;
 
@@ -273,7 +272,7 @@ fn startup(message: &Message<'_>, conversation: &mut Conversation, losses: &mut 
             let found = messages::startup(&message.body[4..]);
             conversation.batch.user = found.user.map(Arc::from);
             conversation.batch.database = found.database.map(Arc::from);
-            conversation.queue.push_back(Expected::Startup);
+            conversation.connect(message);
             losses.add(Loss::ConnectionsHidden, u64::from(found.replication));
             (!found.replication).then_some(Phase::Running)
         }

@@ -60,7 +60,7 @@ pub(super) struct Query {
 #[derive(Debug)]
 pub(super) enum Expected {
     /// Authentication and all else up to the first ReadyForQuery.
-    Startup,
+    Startup(Run),
     Query(Box<Query>),
     /// A FunctionCall; its ReadyForQuery is a [`Expected::Sync`] behind it.
     Function {
@@ -77,7 +77,7 @@ pub(super) enum Expected {
 impl Expected {
     /// Is a ReadyForQuery the last part of this answer?
     pub(super) fn ends_batch(&self) -> bool {
-        matches!(self, Self::Startup | Self::Query(_) | Self::Sync)
+        matches!(self, Self::Startup(_) | Self::Query(_) | Self::Sync)
     }
 
     /// Has the client asked for a ReadyForQuery, and was none of its requests lost?
@@ -100,7 +100,7 @@ impl Expected {
             Self::Query(query) => query.cut || !query.statements.is_empty(),
             Self::Function { .. } => true,
             Self::Step(step) => step.kind == StepKind::Execute,
-            Self::Startup | Self::Sync | Self::Unknown => false,
+            Self::Startup(_) | Self::Sync | Self::Unknown => false,
         }
     }
 }

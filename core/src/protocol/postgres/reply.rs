@@ -1,6 +1,6 @@
 //! Replies of the server, matched to what was asked in its order (PostgreSQL manual, 55.2 "Message Flow").
 
-use crate::exchange::Outcome;
+use crate::exchange::{Command, Detail, Exchange, Outcome};
 use crate::loss::Loss;
 use crate::protocol::Output;
 use crate::sql::Dialect;
@@ -46,7 +46,7 @@ impl Conversation {
             (b'W', _) => return Taken::Replication,
             (b'E', _) => return self.error(messages::failure(message.body), at, out),
             (b'Z', _) => return self.ready(message, out),
-            (b'R' | b'K' | b'v', Some(Expected::Startup | Expected::Unknown)) => {}
+            (b'R' | b'K' | b'v', Some(Expected::Startup(_) | Expected::Unknown)) => {}
             (b'C', Some(front))
                 if front.statement().is_some_and(|statement| !agrees(statement, message.body)) =>
             {
@@ -105,7 +105,7 @@ impl Conversation {
 
     fn ready(&mut self, message: &Message<'_>, out: &mut Output) -> Taken {
         match self.queue.front() {
-            Some(Expected::Sync | Expected::Startup) => {
+            Some(Expected::Sync | Expected::Startup(_)) => {
                 self.queue.pop_front();
             }
             Some(Expected::Query(query)) => {
@@ -126,7 +126,12 @@ impl Conversation {
         let is_fatal = failure.is_fatal();
         self.copying_in = false;
         match self.queue.front_mut() {
-            Some(Expected::Startup) => {}
+            Some(Expected::Startup(run)) => {
+                let run = *run;
+                self.queue.pop_front();
+                let answer = std::mem::take(&mut self.answer);
+                out.exchanges.push(refused(run, answer, failure, at));
+            }
             Some(Expected::Unknown) => out.losses.add(Loss::ResponsesWithoutRequest, 1),
             Some(Expected::Sync) => self.batch.fail_last(failure, at),
             Some(Expected::Query(query)) => {
@@ -186,6 +191,22 @@ impl Conversation {
             Ended { at, outcome: Outcome::Complete, rows: None, failure: Some(failure), suspended: false },
             out,
         );
+    }
+}
+
+/// The server has refused to set up the connection: too many are open, or the login is wrong.
+fn refused(run: Run, answer: Answer, failure: Failure, at: Time) -> Exchange {
+    let first = answer.first.unwrap_or_default();
+    Exchange {
+        start: run.began.time,
+        first_response: answer.first.map(|first| first.time),
+        end: at,
+        request_bytes: run.bytes,
+        response_bytes: answer.bytes,
+        origin: run.began.origin,
+        response_origin: first.origin,
+        outcome: Outcome::Complete,
+        detail: Detail::Command(Command::refused("postgresql", failure.code)),
     }
 }
 

@@ -64,10 +64,17 @@ fn cancel_and_replication_are_left_alone() {
 }
 
 #[test]
-fn a_failed_login_is_no_query() {
+fn a_login_that_the_server_refuses_is_no_query_and_told() {
     let mut fed = Fed::new(true);
-    fed.client(startup()).server(error("FATAL", "28P01")).close(CloseReason::Peer);
-    assert_eq!(fed.lines(), [""; 0]);
+    fed.client(startup()).server(message(b'R', [0, 0, 0, 10])).client(message(b'p', "secret"));
+    fed.server(error("FATAL", "28P01")).close(CloseReason::Peer);
+    let [Exchange { start: Time(1), end: Time(4), detail: Detail::Command(command), .. }] =
+        &fed.out.exchanges[..]
+    else {
+        panic!("{:?}", fed.out.exchanges)
+    };
+    assert_eq!((command.system, command.name.as_str()), ("postgresql", "CONNECT"));
+    assert_eq!(command.error.as_deref(), Some("refused by the server: 28P01"));
     assert_eq!(fed.out.losses, Losses::default());
 }
 
