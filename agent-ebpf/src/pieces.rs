@@ -10,10 +10,14 @@ use aya_ebpf::helpers::bpf_probe_read_user;
 
 use crate::{
     emit,
-    maps::Scratch,
+    maps::{SCRATCH, Scratch},
     payload::{Iovec, Shape, clamp, copy, opaque},
     volatile::{get, set},
 };
+
+/// Most entries of an `iovec` array that are put together into a piece. All pieces together hold as many entries as the kernel
+/// takes at once (`UIO_MAXIOV`): gRPC's library writes up to 260, asyncio all of them while the peer does not read.
+const GATHERED_MAX: usize = 16;
 
 /// Where a chunk that is sent in pieces stands. It lives in the scratch event, see [`crate::volatile`].
 #[repr(C)]
@@ -24,10 +28,12 @@ pub struct Pieces {
     pos: u64,
     /// Address of the current entry of the vector; 0 for a single buffer.
     entry: u64,
-    /// Bytes of the buffer, or of the current entry, that are sent.
+    /// Bytes of the buffer, or of the current entry, that are sent or part of the piece at hand.
     sent: u64,
     /// Size of the piece at hand.
     len: u64,
+    /// Bytes that it takes of an entry.
+    took: u64,
 }
 
 /// Bytes of replies that are wanted per byte of statements: a statement of a pipeline has at least 50, the replies to what
@@ -182,39 +188,92 @@ fn is_frame(first: u64) -> bool {
     first >> 40 <= 16384 && (first >> 32) & 0xff <= 9 && first & 0x80_0000 == 0 && first != 0
 }
 
-/// Sends one piece; false when there is none left.
+/// Sends one piece of a single buffer; false when there is none left.
 #[inline(always)]
-fn piece(s: &mut Scratch, base: u64, flags: u16) -> bool {
+fn of_buffer(s: &mut Scratch, base: u64, flags: u16) -> bool {
     let (left, sent) = (get!(s.pieces.left), get!(s.pieces.sent));
     if left == 0 {
         return false;
     }
-    let entry = get!(s.pieces.entry);
-    let mut from = base + sent;
-    let mut len = left;
-    if entry != 0 {
-        // SAFETY: the helper checks the address.
-        let Ok(Iovec { base, len: whole }) = (unsafe { bpf_probe_read_user(entry as *const Iovec) }) else {
-            return false;
-        };
-        from = base + sent;
-        let rest = whole - sent;
-        if rest <= left {
-            len = rest;
-        }
-        if rest <= CAPTURE_MAX as u64 {
-            set!(s.pieces.entry, entry + size_of::<Iovec>() as u64);
-            set!(s.pieces.sent, 0);
-        } else {
-            set!(s.pieces.sent, sent + CAPTURE_MAX as u64);
-        }
-    } else {
-        set!(s.pieces.sent, sent + CAPTURE_MAX as u64);
-    }
-    set!(s.pieces.len, if len < CAPTURE_MAX as u64 { len } else { CAPTURE_MAX as u64 });
+    set!(s.pieces.len, if left < CAPTURE_MAX as u64 { left } else { CAPTURE_MAX as u64 });
     // A mask bounds what a clamp would split into two cases.
     let len = opaque(get!(s.pieces.len)) & CAPTURE_MAX as u64;
-    let copied = copy(s, 0, from, len);
+    let copied = copy(s, 0, base + sent, len);
+    set!(s.pieces.sent, sent + len);
+    set!(s.pieces.left, left - len);
+    event(s, len, copied, flags);
+    true
+}
+
+/// Sends one piece of a vector, put together from its entries; false when there is none left.
+#[inline(always)]
+fn of_vector(s: &mut Scratch, flags: u16) -> bool {
+    set!(s.pieces.len, 0);
+    for _ in 0..GATHERED_MAX {
+        if gather() == 0 {
+            break;
+        }
+    }
+    let len = opaque(get!(s.pieces.len)) & CAPTURE_MAX as u64;
+    if len == 0 {
+        return false;
+    }
+    event(s, len, true, flags);
+    true
+}
+
+/// Puts an entry's bytes, as far as they find room, behind those that the piece has already; 0 where the piece ends. Global to
+/// the verifier, which walks it once and not for each entry.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gather() -> u64 {
+    let Some(s) = SCRATCH.get_ptr_mut(0) else { return 0 };
+    // SAFETY: this CPU's own value; what changes of it here, the caller reads as volatile.
+    u64::from(gather_into(unsafe { &mut *s }))
+}
+
+#[inline(always)]
+fn gather_into(s: &mut Scratch) -> bool {
+    let (left, entry) = (get!(s.pieces.left), get!(s.pieces.entry));
+    if left == 0 || entry == 0 {
+        return false;
+    }
+    // SAFETY: the helper checks the address.
+    let Ok(Iovec { base, len: whole }) = (unsafe { bpf_probe_read_user(entry as *const Iovec) }) else {
+        set!(s.pieces.entry, 0);
+        return false;
+    };
+    let sent = get!(s.pieces.sent);
+    let at = opaque(get!(s.pieces.len)) & CAPTURE_MAX as u64;
+    // Each of these ways ends in the same state, as the value lies in the map. A short write moved only part of its last entry.
+    set!(s.pieces.took, whole - sent);
+    if left < get!(s.pieces.took) {
+        set!(s.pieces.took, left);
+    }
+    if CAPTURE_MAX as u64 - at < get!(s.pieces.took) {
+        set!(s.pieces.took, CAPTURE_MAX as u64 - at);
+    }
+    if get!(s.pieces.took) > IOV_STEP as u64 {
+        set!(s.pieces.took, IOV_STEP as u64);
+    }
+    let took = opaque(get!(s.pieces.took)) & IOV_STEP as u64;
+    if !copy(s, at, base + sent, took) {
+        set!(s.pieces.entry, 0);
+        return false;
+    }
+    set!(s.pieces.sent, sent + took);
+    if sent + took == whole {
+        set!(s.pieces.sent, 0);
+        set!(s.pieces.entry, entry + size_of::<Iovec>() as u64);
+    }
+    set!(s.pieces.len, at + took);
+    set!(s.pieces.left, left - took);
+    at + took < CAPTURE_MAX as u64
+}
+
+/// Writes the event of a piece of `len` bytes, which lie in the scratch event if they could be copied.
+#[inline(always)]
+fn event(s: &mut Scratch, len: u64, copied: bool, flags: u16) {
     set!(s.pieces.len, if copied { len } else { 0 });
     let head = opaque(get!(s.pieces.len)) & CAPTURE_MAX as u64;
     let pos = get!(s.pieces.pos);
@@ -223,10 +282,8 @@ fn piece(s: &mut Scratch, base: u64, flags: u16) -> bool {
     s.data.head = head as u32;
     s.data.flags = if copied { flags } else { flags | data_flags::FAULT };
     set!(s.pieces.pos, pos + len);
-    set!(s.pieces.left, left - len);
     // SAFETY: the length is bounded by the scratch event's size.
     unsafe { emit::output(core::ptr::from_mut(s).cast(), size_of::<Data>() as u64 + head, false) };
-    true
 }
 
 /// Sends a chunk in pieces; of what is too much for [`PIECES_MAX`] of them, or for the ring at this moment, the end. The
@@ -250,7 +307,8 @@ pub fn send(s: &mut Scratch, write: bool, shape: Shape, total: u64) {
         if i > 0 && emit::is_half_full() {
             break;
         }
-        if !piece(s, base, flags) {
+        let is_sent = if entry == 0 { of_buffer(s, base, flags) } else { of_vector(s, flags) };
+        if !is_sent {
             break;
         }
     }

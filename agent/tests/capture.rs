@@ -180,6 +180,25 @@ fn sockets_of_a_watched_process_are_seen() {
     assert_eq!(chunk.head, body[..chunk.head.len()]);
     assert_eq!(chunk.tail, body[written - chunk.tail.len()..written]);
 
+    // Of HTTP/2 every byte is wanted, in however many entries it is written: the library of gRPC makes up to 260 of them,
+    // asyncio up to 1,024. Lengths from nothing on, and a large one among them.
+    let (framing, mut framed) =
+        (TcpStream::connect(listener.local_addr().unwrap()).unwrap(), listener.accept().unwrap().0);
+    framed.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    let mut pieces: Vec<&[u8]> = (0..960).map(|n| &body[n..n + n % 90]).collect();
+    pieces[100] = &body[..40_000];
+    let (whole, slices) = (pieces.concat(), pieces.iter().map(|p| IoSlice::new(p)).collect::<Vec<_>>());
+    assert_eq!(framed.write_vectored(&slices).unwrap(), whole.len());
+    framed.write_all(b"behind it").unwrap();
+    let preface = |l: &Log| l.chunks.iter().find(|c| c.head.starts_with(b"PRI * ")).map(|c| c.conn);
+    log.until(&mut capture, "what was written behind the vector", |l| {
+        preface(l).is_some_and(|conn| l.bytes(conn, Direction::Write).ends_with(b"behind it"))
+    });
+    let framed_conn = preface(&log).unwrap();
+    let seen = log.bytes(framed_conn, Direction::Write);
+    assert!(seen[24..seen.len() - 9] == whole, "{} of {} bytes", seen.len() - 33, whole.len());
+    drop((framing, framed));
+
     // Bytes that go by way of a pipe never pass through the process, but are counted.
     let (from, mut to) = std::io::pipe().unwrap();
     to.write_all(b"through a pipe").unwrap();
