@@ -36,11 +36,12 @@ fn from_start(opening: &Opening<'_>) -> Verdict {
     }
 }
 
-/// Identifiers that are registered, or reserved to be ignored (GREASE: 0x?a?a).
+/// Identifiers that are registered, reserved to be ignored (GREASE: 0x?a?a), or for experiments (RFC 7540 section 11.3: from 0xf000
+/// on), as those of gRPC's library.
 fn is_known(settings: &[u8]) -> bool {
     settings.chunks_exact(6).all(|setting| {
         let id = u16::from_be_bytes([setting[0], setting[1]]);
-        (1..=0x10).contains(&id) || id & 0x0f0f == 0x0a0a
+        (1..=0x10).contains(&id) || id >= 0xf000 || id & 0x0f0f == 0x0a0a
     })
 }
 

@@ -1,7 +1,7 @@
 //! Whose connection it is, and who asks.
 
 use super::super::PROTOCOL;
-use super::writer::{data, get, headers, ok, preface, settings, settings_ack};
+use super::writer::{data, frame, get, headers, ok, preface, settings, settings_ack};
 use crate::exchange::{Direction, Role};
 use crate::protocol::{Opening, REGISTRY, Verdict};
 
@@ -26,6 +26,16 @@ fn a_server_that_speaks_first_is_known_by_its_settings() {
     assert_eq!((PROTOCOL.detect)(&opening(Direction::Write, true, &bytes)), Verdict::Mine(Role::Server));
     assert_eq!((PROTOCOL.detect)(&opening(Direction::Read, true, &bytes)), Verdict::Mine(Role::Client));
     assert_eq!((PROTOCOL.detect)(&opening(Direction::Read, true, &bytes[..5])), Verdict::More);
+}
+
+/// What gRPC's library sends: frames of 4 MiB are taken, a setting of its own. One that is missed makes these frames malformed.
+#[test]
+fn a_setting_for_experiments_is_one() {
+    let body = b"\0\x04\0\x40\0\0\0\x05\0\x40\0\0\0\x06\0\0\x40\0\xfe\x03\0\0\0\x01";
+    let bytes = [frame(4, 0, 0, body), frame(8, 0, 0, &[0, 0x3f, 0, 1])].concat();
+    assert_eq!((PROTOCOL.detect)(&opening(Direction::Write, true, &bytes)), Verdict::Mine(Role::Server));
+    let unassigned = frame(4, 0, 0, b"\xee\x03\0\0\0\x01");
+    assert_eq!((PROTOCOL.detect)(&opening(Direction::Write, true, &unassigned)), Verdict::NotMine);
 }
 
 #[test]
