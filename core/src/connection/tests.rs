@@ -1,6 +1,7 @@
 //! The table with real protocols: order, gaps, ends, caps.
 
 mod calls;
+mod ends;
 mod proxied;
 
 use std::time::Duration;
@@ -277,23 +278,6 @@ fn a_body_that_ends_with_the_connection_is_complete_for_its_reader() {
     assert_eq!(rig.http()[0].1, Outcome::Complete);
 }
 
-/// A client that ends its TLS session in order writes to a server that has closed: that answers with a reset.
-#[test]
-fn a_reset_behind_the_end_that_the_peer_sent_takes_nothing_back() {
-    let answers = [
-        (&b"HTTP/1.1 200 OK\r\n\r\nuntil the end"[..], Outcome::Complete),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo", Outcome::ServerGone),
-    ];
-    for (answer, expected) in answers {
-        let mut rig = Rig::with(Some(Role::Client), true);
-        rig.chunk(Direction::Write, REQUEST, 0, b"");
-        rig.chunk(Direction::Read, answer, 0, b"");
-        rig.change(Change::Gone { reason: Some(CloseReason::Reset), peer_first: true });
-        rig.wait();
-        assert_eq!(rig.http()[0].1, expected);
-    }
-}
-
 #[test]
 fn a_connection_that_could_not_be_made_is_a_failure_of_its_own() {
     use CloseReason::{GivenUp, Refused, TimedOut, Unreachable};
@@ -398,26 +382,6 @@ fn an_unknown_protocol_is_left_alone_after_a_while() {
     }
     assert_eq!(rig.table.take_losses().get(Loss::UnknownProtocol), 1);
     assert_eq!(rig.table.take_ignored().len(), 1);
-}
-
-/// One that ends before: with one question and its answer, or a word that nobody hears.
-#[rstest]
-#[case::whole(true, true, 1)]
-#[case::silent(true, false, 0)]
-#[case::joined_in_mid_life(false, true, 0)]
-fn a_short_connection_of_an_unknown_protocol_is_counted(
-    #[case] from_start: bool,
-    #[case] speaks: bool,
-    #[case] counted: u64,
-) {
-    let mut rig = Rig::with(Some(Role::Client), from_start);
-    if speaks {
-        rig.chunk(Direction::Write, b"set key 0 0 5\r\nvalue\r\n", 0, b"");
-        rig.chunk(Direction::Read, b"STORED\r\n", 0, b"");
-    }
-    rig.change(Change::Gone { reason: None, peer_first: false });
-    rig.wait();
-    assert_eq!(rig.table.take_losses().get(Loss::UnknownProtocol), counted);
 }
 
 /// Threads wake an event loop through one pipe: their bytes overtake each other, and nobody misses one.
