@@ -68,8 +68,8 @@ losses! {
     Malformed = "malformed",
     /// Connections whose protocol no parser knows; they are left alone.
     UnknownProtocol = "unknown_protocol",
-    /// MySQL connections that compress what they carry or leave out what describes rows, and replication connections of MySQL and
-    /// PostgreSQL: their statements are not seen.
+    /// MySQL connections that compress what they carry or leave out what describes rows, replication connections of MySQL and
+    /// PostgreSQL, and Redis connections that switch replies off: their statements and commands are not seen.
     ConnectionsHidden = "connections_hidden",
     /// Connections dropped from user space's table because it was full.
     ConnectionsEvicted = "connections_evicted",

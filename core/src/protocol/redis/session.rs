@@ -148,6 +148,7 @@ impl Redis {
         if name == "CLIENT" && value.second.eq_ignore_ascii_case(b"REPLY") {
             // Commands without replies: nothing can be told apart any more.
             out.losses.add(Loss::RequestsWithoutResponse, self.queue.len() as u64);
+            out.losses.add(Loss::ConnectionsHidden, 1);
             self.queue.clear();
             return Next::Ignore;
         }
