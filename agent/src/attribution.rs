@@ -13,8 +13,8 @@ use crate::process::cpython::functions::{self, Found, Function, Library, Role};
 use crate::process::cpython::{self, Refusal};
 use crate::process::{Attachment, PythonProcess};
 
-/// How long a process has to look wrong until that is told: a thread may have been stopped while it starts or ends, or in
-/// the loader, which maps a library before it fills in its tables; on a busy machine for longer than a look takes.
+/// How long a process has to look wrong until that is told: a thread may have been stopped while it starts or ends, on a busy
+/// machine for longer than a look takes.
 const DOUBT: Duration = Duration::from_secs(2);
 
 /// What was done about a process.
@@ -22,7 +22,7 @@ const DOUBT: Duration = Duration::from_secs(2);
 pub struct AttachReport {
     /// What was attached now, and what could not be.
     pub attachments: Vec<Attachment>,
-    /// The interpreter is still starting, or loading a library: attach again soon, or when it has loaded another.
+    /// The interpreter is still starting: attach again soon, or when it has loaded another library.
     pub not_ready: bool,
 }
 
@@ -88,11 +88,6 @@ impl Attribution {
                     }
                     match probe(capture, process, &found) {
                         Probed::Already => {}
-                        Probed::NotFound(_)
-                            if found.library.is_read_from_memory() && self.is_in_doubt(pid) =>
-                        {
-                            report.not_ready = true;
-                        }
                         Probed::NotFound(problem) => put(&what(&found), Some(problem)),
                         Probed::Now(result) => put(&what(&found), result.err()),
                     }
@@ -152,8 +147,8 @@ fn probe(capture: &mut Capture, process: &PythonProcess, found: &Found) -> Probe
     let mut result = attach(what, &functions);
     if found.library == Library::Contexts && result.is_ok() {
         let queue = Library::Queue.name();
-        result = attach(queue, &functions::builtin_queue(process, found))
-            .map_err(|problem| format!("{queue}: {problem}"));
+        result =
+            attach(queue, &functions::builtin_queue(found)).map_err(|problem| format!("{queue}: {problem}"));
     }
     Probed::Now(result)
 }

@@ -20,6 +20,7 @@ mod service;
 mod source;
 mod view;
 
+pub(crate) use elf::{Elf64, Image};
 pub use elf::{ElfFacts, FileKey, OpenSslBuild, SslFunction, SslMethods};
 pub use identity::{Lineage, ProcessId};
 pub use mapped::{MappedFile, TlsKind, TlsLibrary};

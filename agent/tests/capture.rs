@@ -8,7 +8,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-use apm_agent::capture::{self, Capture, CaptureOptions, Captured};
+use apm_agent::capture::{self, Capture, CaptureOptions, Captured, Point};
+use apm_agent::process::FileKey;
 use apm_core::connection::Change;
 use apm_core::exchange::{ConnId, Direction, Endpoint, Role};
 
@@ -327,6 +328,23 @@ asyncio.run(main())
 print("done", flush=True)
 sys.stdin.readline()
 "#;
+
+#[test]
+fn a_file_that_took_the_place_of_the_one_looked_at_is_not_probed() {
+    let Some(mut capture) = start() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let [looked_at, other, name] = ["looked_at", "other", "name"].map(|name| directory.path().join(name));
+    for file in [&looked_at, &other] {
+        std::fs::copy("/proc/self/exe", file).unwrap();
+    }
+    std::os::unix::fs::symlink(&looked_at, &name).unwrap();
+    let key = FileKey::of(&name).unwrap();
+    std::fs::remove_file(&name).unwrap();
+    std::os::unix::fs::symlink(&other, &name).unwrap();
+    let points = [Point { program: "python_context", offset: 0x1000, size: 0, cookie: None }];
+    let refused = capture.attach_functions(std::process::id(), key, "test", &name, &points).unwrap_err();
+    assert!(refused.contains("another file"), "{refused}");
+}
 
 #[test]
 fn plaintext_of_tls_is_seen_once_and_bound_to_its_socket() {

@@ -14,7 +14,7 @@ use iced_x86::Register;
 use super::attach::chain;
 use super::openssl;
 use super::sites::{self, Code, Extents, Function, Held, Keeps};
-use crate::process::{FileKey, SslMethods, TlsLibrary};
+use crate::process::{FileKey, Image, SslMethods, TlsLibrary};
 
 /// Files probed at a time.
 const FILES_MAX: usize = 256;
@@ -61,11 +61,15 @@ impl Libraries {
         if let Some(methods) = &build.methods {
             return self.attach_methods(ebpf, pid, library, methods);
         }
+        let key = (library.file.key, "tls");
+        let image = open(&library.file.access, key.0)?;
         let at = build.functions.first().map_or(0, |function| function.file_offset);
-        let mut code = Code::open(&library.file.access, at).ok();
+        let mut code = Code::open(&image.path(), at).ok();
         let bios = code.as_mut().and_then(|code| openssl::bios(build, code));
-        let points = openssl::points(&build.functions, code.as_mut(), bios);
-        self.attach(ebpf, pid, (library.file.key, "tls"), &library.file.access, &points)?;
+        if !self.joins(pid, key) {
+            let points = openssl::points(&build.functions, code.as_mut(), bios);
+            self.attach_image(ebpf, pid, key, &image, &points)?;
+        }
         // Without it streams over memory BIOs are not bound to their sockets; their figures are right all the same.
         if bios.is_none()
             && let Some(crypto) = &library.crypto
@@ -93,11 +97,12 @@ impl Libraries {
         if self.joins(pid, key) {
             return Ok(());
         }
-        let access = &library.file.access;
-        let code = Code::open(access, methods.read).ok();
-        let states = code.and_then(|mut code| openssl::states(methods, &mut code, &Extents::read(access)));
+        let image = open(&library.file.access, key.0)?;
+        let code = Code::open(&image.path(), methods.read).ok();
+        let extents = || Extents::read(&image.path());
+        let states = code.and_then(|mut code| openssl::states(methods, &mut code, &extents()));
         tracing::debug!("{}: {methods:x?}, {states:x?}", library.file.path.display());
-        self.attach(ebpf, pid, key, access, &openssl::points_of_methods(methods, states.as_ref()))
+        self.attach_image(ebpf, pid, key, &image, &openssl::points_of_methods(methods, states.as_ref()))
     }
 
     /// Probes the file for every process of the host that maps it; the probes let only watched ones pass. So a worker is
@@ -110,16 +115,27 @@ impl Libraries {
         access: &Path,
         points: &[Point],
     ) -> Result<(), String> {
-        if let Some(known) = self.0.get_mut(&key) {
-            known.pids.insert(pid);
+        if self.joins(pid, key) {
             return Ok(());
         }
+        self.attach_image(ebpf, pid, key, &open(access, key.0)?, points)
+    }
+
+    /// Probes a file that is not probed yet.
+    fn attach_image(
+        &mut self,
+        ebpf: &mut Ebpf,
+        pid: u32,
+        key: (FileKey, &'static str),
+        image: &Image,
+        points: &[Point],
+    ) -> Result<(), String> {
         if self.0.len() >= FILES_MAX {
             return Err(format!("{FILES_MAX} libraries are probed already"));
         }
         let mut probed = Library::default();
-        for placed in places(ebpf, points, access)? {
-            match attach(ebpf, &placed, access) {
+        for placed in places(ebpf, points, image)? {
+            match attach(ebpf, &placed, &image.path()) {
                 Ok(link) => probed.links.push((placed.program, link)),
                 Err(reason) => {
                     detach(ebpf, probed.links);
@@ -149,6 +165,11 @@ impl Libraries {
             detach(ebpf, links);
         }
     }
+}
+
+/// Opens the file in which the points were found. Its path may lead to another by now, which those who map it would not survive.
+fn open(access: &Path, key: FileKey) -> Result<Image, String> {
+    Image::of(access, key).map_err(|error| error.to_string())
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, String> {
@@ -182,8 +203,8 @@ fn held_by(point: &Point) -> Option<&'static str> {
 }
 
 /// Where the programs of points go, or why one goes nowhere.
-fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Result<Vec<Placed>, String> {
-    let code = points.first().and_then(|point| Code::open(access, point.offset).ok());
+fn places(ebpf: &mut Ebpf, points: &[Point], image: &Image) -> Result<Vec<Placed>, String> {
+    let code = points.first().and_then(|point| Code::open(&image.path(), point.offset).ok());
     let Some(mut code) = code else {
         let plain = |point: &Point| match held_by(point) {
             Some(within) if within == point.program => Err(unproven(point)),
@@ -192,11 +213,14 @@ fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Result<Vec<Placed
         return points.iter().map(plain).collect();
     };
     let any_held = points.iter().any(|point| held_by(point).is_some());
-    let extents = if any_held { Extents::read(access) } else { Extents::default() };
+    let extents = if any_held { Extents::read(&image.path()) } else { Extents::default() };
     let mut places: Vec<Placed> = Vec::new();
     let shared = shared(points, &mut code, &extents);
     for (within, function, held) in &shared {
-        tracing::debug!("{}: {within} in the function at {function:#x}, at {held:x?}", access.display());
+        tracing::debug!(
+            "{}: {within} in the function at {function:#x}, at {held:x?}",
+            image.shown().display()
+        );
         places.extend(held.iter().map(|held| placed(within, held)));
     }
     let shared: BTreeSet<u64> = shared.into_iter().map(|(_, function, _)| function).collect();
@@ -204,7 +228,7 @@ fn places(ebpf: &mut Ebpf, points: &[Point], access: &Path) -> Result<Vec<Placed
         if held_by(point).is_some() && shared.contains(&point.offset) {
             continue;
         }
-        places.extend(place(ebpf, point, access, &mut code, &extents, &shared)?);
+        places.extend(place(ebpf, point, image, &mut code, &extents, &shared)?);
     }
     Ok(places)
 }
@@ -247,13 +271,13 @@ fn shared(points: &[Point], code: &mut Code<File>, extents: &Extents) -> Vec<(&'
 fn place(
     ebpf: &mut Ebpf,
     point: &Point,
-    access: &Path,
+    image: &Image,
     code: &mut Code<File>,
     extents: &Extents,
     shared: &BTreeSet<u64>,
 ) -> Result<Vec<Placed>, String> {
     let Point { program: name, offset, size, cookie } = *point;
-    let of = format!("{}: {name} of the function at {offset:#x}", access.display());
+    let of = format!("{}: {name} of the function at {offset:#x}", image.shown().display());
     if let Some(within) = held_by(point) {
         if let Some(held) = function(point, extents).held(code, shared) {
             tracing::debug!("{of}, as {within} at {held:x?}");

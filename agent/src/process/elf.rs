@@ -1,25 +1,26 @@
 //! What the agent has to know about an ELF file, found once per file.
 
 mod cache;
+mod image;
 mod methods;
 mod openssl;
 mod python;
 mod reader;
 
 pub use cache::{ElfCache, FileKey};
+pub(crate) use image::{Elf64, Image};
 pub use methods::SslMethods;
 pub use openssl::{OpenSslBuild, SslFunction};
 pub use python::PythonBuild;
 pub(crate) use python::{is_python_name, version_in_name};
 
-use std::fs::File;
 use std::path::Path;
 
-use object::read::elf::ElfFile64;
-use object::{Object, ReadCache};
+use object::Object;
 
 use super::mapped::TlsKind;
-use reader::{Elf, Symbol};
+pub(crate) use reader::Elf;
+use reader::Symbol;
 
 /// getaddrinfo(3)
 const NAME_LOOKUP: &str = "getaddrinfo";
@@ -64,17 +65,25 @@ pub enum ElfError {
     Format(String, object::Error),
 }
 
+impl ElfError {
+    fn read(path: &Path, error: std::io::Error) -> Self {
+        Self::Read(path.display().to_string(), error)
+    }
+
+    fn format(path: &Path, error: object::Error) -> Self {
+        Self::Format(path.display().to_string(), error)
+    }
+}
+
 impl ElfFacts {
-    /// Does the file at `access` define a Python interpreter? Much less work than all facts, for the programs of the
-    /// machine that are something else.
+    /// Does the file define a Python interpreter? Much less work than all facts, for the programs of the machine that are something
+    /// else.
     ///
     /// # Errors
     /// As [`ElfFacts::read`].
-    pub fn holds_python(access: &Path) -> Result<bool, ElfError> {
-        let shown = || access.display().to_string();
-        let file = File::open(access).map_err(|error| ElfError::Read(shown(), error))?;
-        let cache = ReadCache::new(file);
-        let parsed = ElfFile64::parse(&cache).map_err(|error| ElfError::Format(shown(), error))?;
+    pub(crate) fn holds_python(image: &Image) -> Result<bool, ElfError> {
+        let bytes = image.bytes().map_err(|error| ElfError::read(image.shown(), error))?;
+        let parsed = Elf64::parse(&bytes).map_err(|error| ElfError::format(image.shown(), error))?;
         let elf = Elf::new(&parsed);
         Ok(!elf.dynamic_symbols(python::SYMBOLS).is_empty() || elf.section_address(".PyRuntime").is_some())
     }
@@ -85,11 +94,25 @@ impl ElfFacts {
     /// # Errors
     /// The file cannot be read or is no 64-bit ELF file. A file that lacks what we look for is not an error.
     pub fn read(access: &Path, name: &str) -> Result<Self, ElfError> {
-        let shown = || access.display().to_string();
-        let file = File::open(access).map_err(|error| ElfError::Read(shown(), error))?;
-        let cache = ReadCache::new(file);
-        let parsed = ElfFile64::parse(&cache).map_err(|error| ElfError::Format(shown(), error))?;
-        let elf = Elf::new(&parsed);
+        Self::of(&Image::open(access).map_err(|error| ElfError::read(access, error))?, name)
+    }
+
+    /// The same of an open file.
+    ///
+    /// # Errors
+    /// As [`ElfFacts::read`].
+    pub(crate) fn of(image: &Image, name: &str) -> Result<Self, ElfError> {
+        let bytes = image.bytes().map_err(|error| ElfError::read(image.shown(), error))?;
+        let parsed = Elf64::parse(&bytes).map_err(|error| ElfError::format(image.shown(), error));
+        let facts = parsed.map(|parsed| Self::of_parsed(&parsed, name));
+        if bytes.exceeded() {
+            tracing::warn!("{}: its tables are too large to look at all of them", image.shown().display());
+        }
+        facts
+    }
+
+    fn of_parsed(parsed: &Elf64<'_>, name: &str) -> Self {
+        let elf = Elf::new(parsed);
         let mut wanted: Vec<&[u8]> = Vec::new();
         wanted.extend(python::SYMBOLS);
         wanted.extend(openssl::SYMBOLS);
@@ -106,7 +129,7 @@ impl ElfFacts {
         let python = python::recognise(&elf, &symbols, name);
         let linked_in = python.is_some() || elf.defines(b"PyInit_");
         let openssl = openssl::recognise(&elf, &symbols, name, linked_in);
-        Ok(Self {
+        Self {
             crypto_version: openssl::crypto_version(&elf, &symbols),
             bio_write: symbol(&symbols, "BIO_write").and_then(|found| elf.file_offset(found.address)),
             name_lookup: symbol(&symbols, NAME_LOOKUP).and_then(|found| elf.file_offset(found.address)),
@@ -116,7 +139,7 @@ impl ElfFacts {
             stripped: !elf.has_symbol_table(),
             build_id: parsed.build_id().ok().flatten().map(hex),
             first_segment: elf.first_segment(),
-        })
+        }
     }
 }
 

@@ -6,8 +6,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use iced_x86::{Decoder, DecoderOptions, Instruction};
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{ReadCache, elf};
+use object::elf;
+use object::read::elf::{FileHeader, ProgramHeader};
+
+use crate::process::{Elf64, Image};
 
 /// Bytes that are read at a time.
 const WINDOW: usize = 4096;
@@ -45,9 +47,9 @@ impl Code<File> {
     /// # Errors
     /// The file cannot be read, is no ELF file for x86-64, or holds no code there.
     pub(crate) fn open(access: &Path, offset: u64) -> io::Result<Self> {
-        let cache = ReadCache::new(File::open(access)?);
-        let parsed: ElfFile64<'_, object::Endianness, _> =
-            ElfFile64::parse(&cache).map_err(io::Error::other)?;
+        let image = Image::open(access)?;
+        let bytes = image.bytes()?;
+        let parsed = Elf64::parse(&bytes).map_err(io::Error::other)?;
         let endian = parsed.endian();
         if parsed.elf_header().e_machine(endian) != elf::EM_X86_64 {
             return Err(io::Error::other("not for x86-64"));
@@ -64,7 +66,7 @@ impl Code<File> {
                 range.contains(&offset).then_some(range)
             })
             .ok_or_else(|| io::Error::other("no code at this offset"))?;
-        Ok(Self::new(File::open(access)?, segment))
+        Ok(Self::new(File::open(image.path())?, segment))
     }
 }
 

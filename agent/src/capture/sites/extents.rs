@@ -1,13 +1,13 @@
 //! Where the pieces of a file's code begin and end: each function, and each rare part that a compiler moved out of one, has an
 //! entry in the table by which the stack is unwound, in a stripped file, too.
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
 use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
-use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ObjectSection, ObjectSegment, ReadCache};
+use object::{Object, ObjectSection, ObjectSegment};
+
+use crate::process::{Elf64, Image};
 
 /// Most pieces that are kept, of some 10,000 in an interpreter.
 const PIECES_MAX: usize = 1 << 18;
@@ -53,8 +53,8 @@ impl Extents {
 
 /// Linux Standard Base Core, 10.6.1 (`.eh_frame`).
 fn read(access: &Path) -> Option<Extents> {
-    let cache = ReadCache::new(File::open(access).ok()?);
-    let elf: ElfFile64<'_, Endianness, _> = ElfFile64::parse(&cache).ok()?;
+    let bytes = Image::open(access).ok()?.bytes().ok()?;
+    let elf = Elf64::parse(&bytes).ok()?;
     let section = elf.section_by_name(".eh_frame")?;
     let frames = EhFrame::new(section.data().ok()?, LittleEndian);
     let bases = BaseAddresses::default().set_eh_frame(section.address());

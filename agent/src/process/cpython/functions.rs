@@ -1,17 +1,15 @@
 //! Functions of CPython and of libraries that decide which code runs when.
 
-use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ObjectSegment, ObjectSymbol, ReadCache};
+use object::{Object, ObjectSegment, ObjectSymbol};
 
 use super::layout::TYPE_NEW;
-use super::maps::{MappedCode, mapped_code};
-use super::memory::Memory;
-use super::methods::{of_table, of_type};
-use crate::process::PythonProcess;
-use crate::process::elf::FileKey;
+use super::maps::mapped_code;
+use super::methods::Data;
+use crate::process::elf::{Elf, Elf64, FileKey, Image};
+use crate::process::{PythonProcess, View};
 
 /// What a function does for attribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,11 +71,6 @@ impl Library {
             Self::Greenlet => "greenlet",
         }
     }
-
-    /// Are its functions found in the memory of the process, which fills it as it starts, rather than in a file?
-    pub fn is_read_from_memory(self) -> bool {
-        matches!(self, Self::Contexts | Self::Queue)
-    }
 }
 
 /// A library that a process maps.
@@ -90,7 +83,6 @@ pub struct Found {
     pub access: PathBuf,
     /// Which file it is.
     pub key: FileKey,
-    code: MappedCode,
 }
 
 /// Libraries that matter among what the process maps now. Python maps an extension when it is first imported.
@@ -101,7 +93,7 @@ pub fn libraries(process: &PythonProcess) -> Vec<Found> {
         let is_runtime = runtime.is_some_and(|runtime| runtime.file.path == code.path);
         let library = if is_runtime { Some(Library::Contexts) } else { library(&code.path) };
         let (Some(library), Some(key)) = (library, code.key()) else { continue };
-        found.push(Found { library, path: code.path.clone(), access: code.access(), key, code });
+        found.push(Found { library, access: code.access(), path: code.path, key });
     }
     found
 }
@@ -125,26 +117,25 @@ fn library(path: &Path) -> Option<Library> {
 /// What is missing, in words for the user.
 pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<Function>, String> {
     match found.library {
-        Library::Contexts => contexts(process, &found.code),
-        Library::Queue => queue(process.id.pid, &found.code),
-        Library::GeventQueue => by_symbol(
-            &found.access,
-            &[(Role::GeventPuts, "__pyx_f_6gevent_14_gevent_cqueue_11SimpleQueue_put")],
-        ),
+        Library::Contexts => in_file(found, contexts),
+        Library::Queue => in_file(found, queue),
+        Library::GeventQueue => {
+            by_symbol(found, &[(Role::GeventPuts, "__pyx_f_6gevent_14_gevent_cqueue_11SimpleQueue_put")])
+        }
         Library::Uvloop => {
             let connects = "__pyx_f_6uvloop_4loop_15UVBaseTransport__call_connection_made";
-            let mut functions = by_symbol(&found.access, &[(Role::UvloopConnects, connects)])?;
+            let mut functions = by_symbol(found, &[(Role::UvloopConnects, connects)])?;
             if !writes_at_once(process.id.pid, found) {
                 let writes = [(Role::UvloopWrites, "__pyx_f_6uvloop_4loop_8UVStream__buffer_write")];
-                functions.extend(by_symbol(&found.access, &writes)?);
+                functions.extend(by_symbol(found, &writes)?);
             }
             // Without it, names that do not resolve have no request.
-            let lookups = by_symbol(&found.access, &[(Role::UvloopResolves, "uv_getaddrinfo")]);
+            let lookups = by_symbol(found, &[(Role::UvloopResolves, "uv_getaddrinfo")]);
             functions.extend(lookups.unwrap_or_default());
             Ok(functions)
         }
         Library::Greenlet => by_symbol(
-            &found.access,
+            found,
             &[
                 (Role::GreenletSwitches, "_ZN8greenlet8Greenlet13g_switchstackEv"),
                 (Role::GreenletMade, "_ZN8greenlet12UserGreenletC1E*"),
@@ -156,14 +147,19 @@ pub fn functions(process: &PythonProcess, found: &Found) -> Result<Vec<Function>
 /// Does this uvloop write what it is given before it returns, as long as the socket takes it? From 0.23 on it does; before, its
 /// loop writes it later. Its file `_version.py` tells which it is, if it is still that of the library in memory.
 fn writes_at_once(pid: u32, found: &Found) -> bool {
-    let root = Path::new("/proc").join(pid.to_string()).join("root");
-    let Ok(path) = found.path.strip_prefix("/") else { return false };
-    let library = root.join(path);
-    let is_it = FileKey::of(&library).is_ok_and(|key| key == found.key);
-    is_it
-        && std::fs::read_to_string(library.with_file_name("_version.py"))
-            .is_ok_and(|text| version(&text).is_some_and(|version| version >= WRITES_AT_ONCE))
+    let Some(view) = View::of(pid) else { return false };
+    let is_it = || FileKey::of(&view.find(&found.path)?.access).ok().filter(|key| *key == found.key);
+    let text = || {
+        let mut text = String::new();
+        let file = view.open(&found.path.with_file_name("_version.py"))?;
+        file.take(VERSION_MAX).read_to_string(&mut text).ok()?;
+        version(&text)
+    };
+    is_it().and_then(|_| text()).is_some_and(|version| version >= WRITES_AT_ONCE)
 }
+
+/// Bytes of that file that are read.
+const VERSION_MAX: u64 = 64 << 10;
 
 /// The first uvloop that writes at once.
 const WRITES_AT_ONCE: (u32, u32) = (0, 23);
@@ -177,33 +173,47 @@ fn version(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Functions of a `_queue` that is linked into the interpreter (Debian's `python3`); empty where it is not.
-pub fn builtin_queue(process: &PythonProcess, contexts: &Found) -> Vec<Function> {
-    queue(process.id.pid, &contexts.code).unwrap_or_default()
+pub fn builtin_queue(contexts: &Found) -> Vec<Function> {
+    in_file(contexts, queue).unwrap_or_default()
 }
 
-fn contexts(process: &PythonProcess, code: &MappedCode) -> Result<Vec<Function>, String> {
-    let runtime = process.runtime.as_ref().ok_or("the interpreter is not mapped yet")?;
-    let build = runtime.file.facts.python.as_ref().ok_or("the file holds no interpreter")?;
-    let copy = build.copy_context.ok_or("PyContext_CopyCurrent is not exported")?;
-    let ty = build.context_type.ok_or("PyContext_Type is not exported")?;
-    let memory = open(process.id.pid)?;
-    let ty = ty.wrapping_add(runtime.file.load_bias);
+/// Finds functions in the file of a library.
+fn in_file(
+    found: &Found,
+    find: impl Fn(Elf<'_, '_>) -> Result<Vec<Function>, String>,
+) -> Result<Vec<Function>, String> {
+    let bytes = Image::of(&found.access, found.key).and_then(|image| image.bytes());
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    let parsed = Elf64::parse(&bytes).map_err(|error| error.to_string())?;
+    find(Elf::new(&parsed))
+}
+
+fn contexts(elf: Elf<'_, '_>) -> Result<Vec<Function>, String> {
+    let [copy, ty] = [b"PyContext_CopyCurrent".as_slice(), b"PyContext_Type"];
+    let symbols = elf.dynamic_symbols(&[copy, ty]);
+    let symbol = |name| symbols.iter().find(|symbol| symbol.name == name);
+    let copy = symbol(copy).ok_or("PyContext_CopyCurrent is not exported")?;
+    let ty = symbol(ty).ok_or("PyContext_Type is not exported")?.address;
+    let data = Data::of(elf);
     // The slot rather than `PyContext_New`: optimised builds inline that into it.
-    let new = memory
-        .word(ty + TYPE_NEW)
-        .and_then(|address| code.offset_of(address))
+    let new = data
+        .pointer(ty.wrapping_add(TYPE_NEW))
+        .and_then(|address| data.code(address))
         .ok_or("PyContext_Type has no tp_new in the interpreter")?;
-    let method = of_type(&memory, ty).into_iter().find(|method| method.name == "copy");
+    let method = data.of_type(ty).into_iter().find(|method| method.name == "copy");
     let method = method
-        .and_then(|method| code.offset_of(method.function))
+        .and_then(|method| data.code(method.function))
         .ok_or("PyContext_Type has no method copy in the interpreter")?;
     let makes = |offset, size| Function { role: Role::MakesContext, offset, size };
-    Ok(vec![makes(copy, build.copy_context_size), makes(new, 0), makes(method, 0)])
+    let size = copy.size;
+    let copy = data.code(copy.address).ok_or("PyContext_CopyCurrent is no code")?;
+    Ok(vec![makes(copy, size), makes(new, 0), makes(method, 0)])
 }
 
-fn queue(pid: u32, code: &MappedCode) -> Result<Vec<Function>, String> {
+fn queue(elf: Elf<'_, '_>) -> Result<Vec<Function>, String> {
     let names = ["get_nowait", "get", "put"];
-    let table = of_table(&open(pid)?, code, &names).ok_or("the methods of SimpleQueue are not found")?;
+    let data = Data::of(elf);
+    let table = data.of_table(&names).ok_or("the methods of SimpleQueue are not found")?;
     let mut functions: Vec<Function> = Vec::new();
     for method in table {
         let role = match method.name.as_str() {
@@ -211,7 +221,7 @@ fn queue(pid: u32, code: &MappedCode) -> Result<Vec<Function>, String> {
             "get" | "get_nowait" => Role::Gets,
             _ => continue,
         };
-        let offset = code.offset_of(method.function).ok_or("a method lies in another file")?;
+        let offset = data.code(method.function).ok_or("a method lies in another file")?;
         let function = Function { role, offset, size: 0 };
         // A build may have folded two that do the same into one.
         if !functions.contains(&function) {
@@ -221,15 +231,11 @@ fn queue(pid: u32, code: &MappedCode) -> Result<Vec<Function>, String> {
     Ok(functions)
 }
 
-fn open(pid: u32) -> Result<Memory, String> {
-    Memory::open(pid).map_err(|error| format!("the process's memory cannot be read: {error}"))
-}
-
 /// Functions by name; a name that ends in `*` stands for all that begin so, of which there must be one.
-fn by_symbol(access: &Path, wanted: &[(Role, &str)]) -> Result<Vec<Function>, String> {
-    let file = File::open(access).map_err(|error| error.to_string())?;
-    let cache = ReadCache::new(file);
-    let elf = ElfFile64::<Endianness, _>::parse(&cache).map_err(|error| error.to_string())?;
+fn by_symbol(found: &Found, wanted: &[(Role, &str)]) -> Result<Vec<Function>, String> {
+    let bytes = Image::of(&found.access, found.key).and_then(|image| image.bytes());
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    let elf = Elf64::parse(&bytes).map_err(|error| error.to_string())?;
     let mut places: Vec<Option<(u64, u64)>> = vec![None; wanted.len()];
     for symbol in elf.symbols().chain(elf.dynamic_symbols()).filter(|symbol| !symbol.is_undefined()) {
         let Ok(name) = symbol.name() else { continue };

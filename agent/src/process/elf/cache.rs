@@ -1,12 +1,14 @@
 //! Facts by file, so that a hundred workers cost one look.
 
 use std::collections::HashMap;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nix::sys::statfs::statfs;
+use nix::sys::statfs::{Statfs, fstatfs, statfs};
 
+use super::image::Image;
 use super::{ElfError, ElfFacts};
 
 /// Files kept; a process with every scientific package maps some hundreds.
@@ -38,12 +40,22 @@ impl FileKey {
     /// # Errors
     /// The file is not there, may not be looked at, or is no regular file.
     pub fn of(access: &Path) -> std::io::Result<Self> {
-        let metadata = std::fs::metadata(access)?;
+        Self::from(&std::fs::metadata(access)?, || statfs(access))
+    }
+
+    /// The key of an open file.
+    ///
+    /// # Errors
+    /// It is no regular file.
+    pub(super) fn of_open(file: &File) -> std::io::Result<Self> {
+        Self::from(&file.metadata()?, || fstatfs(file))
+    }
+
+    fn from(metadata: &Metadata, on: impl FnOnce() -> nix::Result<Statfs>) -> std::io::Result<Self> {
         if !metadata.is_file() {
             return Err(std::io::Error::other("not a regular file"));
         }
-        let is_overlay =
-            statfs(access).is_ok_and(|found| found.filesystem_type().0.cast_unsigned() == OVERLAY);
+        let is_overlay = on().is_ok_and(|found| found.filesystem_type().0.cast_unsigned() == OVERLAY);
         let time = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
         let changed = time(metadata.ctime(), metadata.ctime_nsec());
         Ok(Self {
@@ -96,7 +108,8 @@ impl ElfCache {
     /// The file is not there or may not be read.
     pub fn facts(&self, access: &Path, name: &str) -> std::io::Result<(FileKey, Option<Arc<ElfFacts>>)> {
         let key = FileKey::of(access)?;
-        let facts = self.facts.get(key, || match ElfFacts::read(access, name) {
+        let read = || ElfFacts::of(&Image::of(access, key).map_err(|e| ElfError::read(access, e))?, name);
+        let facts = self.facts.get(key, || match read() {
             Ok(facts) => Ok(Some(Arc::new(facts))),
             Err(ElfError::Read(_, error)) => Err(error),
             Err(ElfError::Format(..)) => Ok(None),
@@ -106,12 +119,12 @@ impl ElfCache {
 
     /// Does the file that `access` leads to define a Python interpreter? No, where it cannot be read.
     pub fn holds_python(&self, access: &Path) -> bool {
-        let find = || match ElfFacts::holds_python(access) {
+        let find = |key| match ElfFacts::holds_python(&Image::of(access, key)?) {
             Ok(answer) => Ok(answer),
             Err(ElfError::Read(_, error)) => Err(error),
             Err(ElfError::Format(..)) => Ok(false),
         };
-        FileKey::of(access).and_then(|key| self.holds_python.get(key, find)).unwrap_or(false)
+        FileKey::of(access).and_then(|key| self.holds_python.get(key, || find(key))).unwrap_or(false)
     }
 }
 

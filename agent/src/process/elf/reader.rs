@@ -1,11 +1,11 @@
 //! Reading an ELF file: the few questions we ask, over the `object` crate.
 
-use std::fs::File;
-
-use object::read::elf::ElfFile64;
+use object::read::elf::ElfSection64;
 use object::{
-    Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache, RelocationFlags, SegmentFlags, elf,
+    Object, ObjectSection, ObjectSegment, ObjectSymbol, RelocationFlags, SectionFlags, SegmentFlags, elf,
 };
+
+use super::image::Elf64;
 
 const PAGE: u64 = 4096;
 
@@ -15,27 +15,25 @@ const MAX_SEARCHED: u64 = 64 << 20;
 /// Relocations that are kept; interpreters have some 30,000.
 const MAX_RELOCATIONS: usize = 1 << 20;
 
-pub(super) type File64<'a> = ElfFile64<'a, object::Endianness, &'a ReadCache<File>>;
-
 /// A symbol that is defined in the file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Symbol<'a> {
-    pub(super) name: &'a [u8],
+pub(crate) struct Symbol<'a> {
+    pub(crate) name: &'a [u8],
     /// Virtual address as linked.
-    pub(super) address: u64,
+    pub(crate) address: u64,
     /// Bytes it covers; 0 where the file does not say.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
-pub(super) struct Elf<'f, 'd>(&'f File64<'d>);
+pub(crate) struct Elf<'f, 'd>(&'f Elf64<'d>);
 
 impl<'f, 'd> Elf<'f, 'd> {
-    pub(super) fn new(file: &'f File64<'d>) -> Self {
+    pub(crate) fn new(file: &'f Elf64<'d>) -> Self {
         Self(file)
     }
 
     /// Those of the names that the file defines for others.
-    pub(super) fn dynamic_symbols(&self, names: &[&[u8]]) -> Vec<Symbol<'d>> {
+    pub(crate) fn dynamic_symbols(&self, names: &[&[u8]]) -> Vec<Symbol<'d>> {
         pick(self.0.dynamic_symbols(), names)
     }
 
@@ -70,7 +68,7 @@ impl<'f, 'd> Elf<'f, 'd> {
 
     /// What the loader puts at which address (`R_X86_64_RELATIVE`; System V ABI for AMD64, 4.4.1), each relative to where it loads
     /// the file, in the order of the addresses; empty where there are too many.
-    pub(super) fn relocated(&self) -> Vec<(u64, u64)> {
+    pub(crate) fn relocated(&self) -> Vec<(u64, u64)> {
         let all = self.0.dynamic_relocations().into_iter().flatten();
         let relative = all.filter(|(_, relocation)| {
             relocation.flags() == RelocationFlags::Elf { r_type: elf::R_X86_64_RELATIVE }
@@ -85,7 +83,7 @@ impl<'f, 'd> Elf<'f, 'd> {
     }
 
     /// Does an instruction lie at this virtual address?
-    pub(super) fn is_code(&self, address: u64) -> bool {
+    pub(crate) fn is_code(&self, address: u64) -> bool {
         self.0.segments().any(|segment| {
             let SegmentFlags::Elf { p_flags, .. } = segment.flags() else { return false };
             let inside = address.checked_sub(segment.address()).is_some_and(|inside| inside < segment.size());
@@ -94,12 +92,22 @@ impl<'f, 'd> Elf<'f, 'd> {
     }
 
     /// Bytes at a virtual address, as the file initialises them.
-    pub(super) fn at(&self, address: u64, size: u64) -> Option<&'d [u8]> {
+    pub(crate) fn at(&self, address: u64, size: u64) -> Option<&'d [u8]> {
         self.0.sections().find_map(|section| section.data_range(address, size).ok().flatten())
     }
 
+    /// Address and bytes of all that is loaded and is no code, as the file initialises it.
+    pub(crate) fn data(&self) -> Vec<(u64, &'d [u8])> {
+        let loaded = |section: &ElfSection64<'d, '_, _, _>| {
+            let SectionFlags::Elf { sh_flags, .. } = section.flags() else { return false };
+            sh_flags.contains(elf::SHF_ALLOC) && !sh_flags.contains(elf::SHF_EXECINSTR)
+        };
+        let sections = self.0.sections().filter(|section| loaded(section) && section.size() <= MAX_SEARCHED);
+        sections.filter_map(|section| Some((section.address(), section.data().ok()?))).collect()
+    }
+
     /// Where in the file the byte at a virtual address lies.
-    pub(super) fn file_offset(&self, address: u64) -> Option<u64> {
+    pub(crate) fn file_offset(&self, address: u64) -> Option<u64> {
         self.0.segments().find_map(|segment| {
             let (offset, size) = segment.file_range();
             let inside = address.checked_sub(segment.address())?;

@@ -39,6 +39,35 @@ fn truncated_elf_gives_an_error_or_fewer_facts_but_no_panic() {
     }
 }
 
+/// An ELF file of two pages on the disk whose table of symbols takes a gigabyte.
+fn of_holes() -> tempfile::NamedTempFile {
+    const TABLES: u64 = 0x1000;
+    const SYMBOLS: u64 = 24 * 50_000_000;
+    let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let mut head = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // System V ABI, "ELF Header" and "Section Header": a program for x86-64, three sections from TABLES on, the last of names.
+    head.extend(words(&[2 | 62 << 16 | 1 << 32, 0, 0, TABLES, 64 << 32, 64 << 16 | 3 << 32 | 2 << 48]));
+    let symbols = words(&[11 << 32, 2, 0, 2 * TABLES, SYMBOLS, 2 | 1 << 32, 8, 24]);
+    let names = words(&[3 << 32, 0, 0, 2 * TABLES, SYMBOLS, 0, 1, 0]);
+    head.resize(TABLES as usize + 64, 0);
+    head.extend([symbols, names].concat());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, head).unwrap();
+    file.as_file().set_len(2 * TABLES + SYMBOLS).unwrap();
+    file
+}
+
+#[test]
+fn tables_that_are_too_large_are_not_read() {
+    let file = of_holes();
+    let read = ElfFacts::read(file.path(), "libssl.so.3");
+    assert!(
+        matches!(&read, Err(ElfError::Format(_, why)) if why.to_string().contains("symbol table")),
+        "{read:?}"
+    );
+    assert!(!ElfCache::default().holds_python(file.path()));
+}
+
 #[test]
 fn cache_knows_a_file_by_what_it_is_and_notices_a_change() {
     let cache = ElfCache::default();
