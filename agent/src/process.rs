@@ -12,6 +12,7 @@ pub mod cpython;
 pub mod elf;
 mod identity;
 mod mapped;
+mod maps;
 mod patience;
 mod python;
 mod registry;
@@ -29,5 +30,6 @@ pub use python::{Container, Implementation, NotPython, PythonProcess, PythonRunt
 pub use registry::{Attachment, Decision, Policy, ProcessEvent, Registry, Watched};
 pub use sampler::{Sample, Sampler};
 pub use service::{NamingFacts, Started, service_name, started};
+pub(crate) use source::environ;
 pub use source::{ProcSource, Procfs, Unseen};
 pub use view::{Place, View};

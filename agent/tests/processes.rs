@@ -7,6 +7,7 @@ mod python;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use apm_agent::process::cpython::functions::{self, Library, Role};
 use apm_agent::process::{
     Decision, Implementation, NotPython, Policy, ProcSource, ProcessEvent, Procfs, Registry, Sampler, TlsKind,
 };
@@ -66,6 +67,67 @@ fn what_a_probe_could_not_read_of_a_code_object_is_read_later() {
         let no_code = RaisedFrame { code: process.runtime.unwrap().runtime_address.unwrap(), ..frame };
         assert_eq!(interpreter.completed(&no_code).name, 0);
         assert!(interpreter.frame(&RaisedFrame { name: completed.name + 8, ..completed }).is_none());
+    });
+}
+
+/// Prints where the functions are that make contexts, and then has the interpreter's memory say something else.
+const TELLS_LIES: &str = "
+import ctypes
+def at(address):
+    return ctypes.c_uint64.from_address(address)
+def symbol(name):
+    return ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, name))
+new = at(symbol('PyContext_Type') + 312)
+method = at(symbol('PyContext_Type') + 232).value
+while ctypes.string_at(at(method).value) != b'copy':
+    method += 32
+copy = at(method + 8)
+told = new.value, copy.value
+new.value = copy.value = symbol('Py_GetVersion')
+";
+
+#[test]
+fn functions_to_probe_are_those_of_the_file_whatever_the_process_writes_into_its_memory() {
+    with_each(|_, path| {
+        let python = Python::run(&path, TELLS_LIES, "*told");
+        let told: Vec<u64> = python.said().split(' ').map(|number| number.parse().unwrap()).collect();
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", python.pid())).unwrap();
+        let number = |hex: &str| u64::from_str_radix(hex, 16).unwrap();
+        let in_file = |address: &u64| {
+            maps.lines().find_map(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let (start, end) = words[0].split_once('-')?;
+                let inside = address.checked_sub(number(start))?;
+                (*address < number(end)).then(|| number(words[2]) + inside)
+            })
+        };
+        let process = Procfs::default().inspect(python.pid()).unwrap();
+        let libraries = functions::libraries(&process);
+        let contexts = libraries.iter().find(|found| found.library == Library::Contexts).unwrap();
+        let found = functions::functions(&process, contexts).unwrap();
+        assert!(found.iter().all(|function| function.role == Role::MakesContext));
+        let found: Vec<u64> = found[1..].iter().map(|function| function.offset).collect();
+        let expected: Vec<u64> = told.iter().map(|address| in_file(address).unwrap()).collect();
+        assert_eq!(found, expected, "{}", path.display());
+    });
+}
+
+/// Both come with the interpreter: `_queue` as a file of its own or linked into it.
+#[test]
+fn functions_of_queues_are_found_in_every_python() {
+    with_each(|_, path| {
+        let python = Python::run(&path, "import _queue", "''");
+        let process = Procfs::default().inspect(python.pid()).unwrap();
+        let libraries = functions::libraries(&process);
+        let functions = match libraries.iter().find(|found| found.library == Library::Queue) {
+            Some(found) => functions::functions(&process, found).unwrap(),
+            None => {
+                let contexts = libraries.iter().find(|found| found.library == Library::Contexts);
+                functions::builtin_queue(contexts.unwrap())
+            }
+        };
+        let count = |role| functions.iter().filter(|function| function.role == role).count();
+        assert!(count(Role::Puts) >= 1 && count(Role::Gets) >= 1, "{}: {functions:?}", path.display());
     });
 }
 
@@ -208,5 +270,38 @@ fn cpu_and_memory_of_a_busy_process_are_measured() {
     // How much it gets is the machine's business; that it gets some is not.
     python::until("it has used the CPU", || {
         sampler.sample([python.pid()], began.elapsed()).iter().any(|sample| sample.cpu_pct > Some(1.0))
+    });
+}
+
+/// Says that its arguments are 64 MiB of its memory, as any process may, and maps files of odd names.
+const SAYS_MUCH: &str = r"
+import ctypes, mmap, os, tempfile
+directory = tempfile.mkdtemp().encode()
+for name in b'caf\xe9.dat', b'a\nb':
+    with open(os.path.join(directory, name), 'wb+') as file:
+        file.write(b'x')
+        file.flush()
+        globals()[repr(name)] = mmap.mmap(file.fileno(), 1)
+    os.remove(os.path.join(directory, name))
+os.rmdir(directory)
+room = mmap.mmap(-1, 64 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+room.write(b'x' * (len(room) - 1))
+start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+text = open('/proc/self/stat').read().rsplit(')', 1)[1].split()
+code, end, stack, data, data_end, brk = [int(text[field - 3]) for field in (26, 27, 28, 45, 46, 47)]
+words = [code, end, data, data_end, brk, brk, stack] + [start, start + len(room)] * 2 + [0, 0xffffffff << 32]
+# PR_SET_MM, PR_SET_MM_MAP (prctl(2)): struct prctl_mm_map
+done = ctypes.CDLL(None).prctl(35, 14, (ctypes.c_uint64 * len(words))(*words), 8 * len(words), 0)
+";
+
+#[test]
+fn a_process_is_seen_whatever_it_says_of_itself_and_takes_no_memory_for_it() {
+    with_each(|_, path| {
+        let python = Python::run(&path, SAYS_MUCH, "done");
+        assert_eq!(python.said(), "0", "prctl(2) is refused");
+        let seen = Procfs::default().inspect(python.pid()).unwrap();
+        let said: usize = seen.naming.cmdline.iter().map(|argument| argument.len() + 1).sum();
+        assert!((1..1 << 20).contains(&said), "{said}");
+        assert!(seen.runtime.is_some());
     });
 }

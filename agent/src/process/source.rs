@@ -3,7 +3,8 @@
 mod inspect;
 mod mappings;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use procfs::ProcError;
@@ -13,6 +14,11 @@ use super::elf::ElfCache;
 use super::identity::{Lineage, ProcessId};
 use super::patience::FileSystems;
 use super::python::{NotPython, PythonProcess};
+
+/// Bytes of a command line that are kept.
+const CMDLINE_MAX: u64 = 32 << 10;
+/// Bytes of an environment that are looked at. `execve` takes 2 MiB with the arguments where nobody has changed the limits.
+const ENVIRON_MAX: u64 = 2 << 20;
 
 /// Why a process is not to be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,11 +117,25 @@ impl ProcSource for Procfs {
 /// Arguments of a process, as it may have rewritten them; empty for a process without any.
 fn cmdline(pid: u32) -> Vec<String> {
     // Not the procfs crate's: it fails on arguments that are not UTF-8.
-    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let bytes = beginning(pid, "cmdline", CMDLINE_MAX);
     let text = String::from_utf8_lossy(&bytes);
     // setproctitle pads with NULs or blanks.
     let text = text.trim_end_matches(['\0', ' ']);
     if text.is_empty() { Vec::new() } else { text.split('\0').map(str::to_owned).collect() }
+}
+
+/// Environment of a process as it began (proc_pid_environ(5)); empty where it cannot be read.
+pub(crate) fn environ(pid: u32) -> Vec<u8> {
+    beginning(pid, "environ", ENVIRON_MAX)
+}
+
+/// The first bytes of a file of a process: it may say that its arguments are all its memory (PR_SET_MM(2const)).
+fn beginning(pid: u32, file: &str, max: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let file = File::open(format!("/proc/{pid}/{file}"));
+    // What was read before an error is all there is.
+    let _read = file.and_then(|file| file.take(max).read_to_end(&mut bytes));
+    bytes
 }
 
 /// Last part of a path, as text.

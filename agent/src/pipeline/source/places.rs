@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use apm_routes::{DiscoveredRoute, Framework, MayRead, Scan};
 
-use crate::process::{NamingFacts, Started, View, commands, started};
+use crate::process::{NamingFacts, Started, View, commands, environ, started};
 use crate::server::ScanRefusal;
 
 /// Directories that hold more than one application's source.
@@ -104,7 +104,7 @@ impl Tree {
 
 /// Environment of a process as it began (proc_pid_environ(5)); empty where it cannot be read.
 pub(super) fn environment(pid: u32) -> BTreeMap<String, String> {
-    let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let bytes = environ(pid);
     let text = String::from_utf8_lossy(&bytes);
     text.split('\0').filter_map(|line| line.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect()
 }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use procfs::process::{MMPermissions, MMapPath, Process};
-
 use crate::process::elf::FileKey;
+use crate::process::maps::maps;
+use crate::process::patience::Device;
 use crate::process::source::without_deleted_mark;
 
 /// A piece of a file in a process's memory.
@@ -21,7 +21,7 @@ pub(super) struct MappedCode {
     /// As the process sees it, or saw it before the file was deleted.
     pub(super) path: PathBuf,
     /// Device and inode, as the kernel prints them for mappings.
-    id: (i32, i32, u64),
+    id: (Device, u64),
     /// In the order of their addresses.
     pub(super) pieces: Vec<Piece>,
     pid: u32,
@@ -41,34 +41,27 @@ impl MappedCode {
     pub(super) fn key(&self) -> Option<FileKey> {
         FileKey::of(&self.access()).ok()
     }
-
-    /// Where in the file an instruction lies.
-    pub(super) fn offset_of(&self, address: u64) -> Option<u64> {
-        let inside = |piece: &&Piece| piece.executable && (piece.start..piece.end).contains(&address);
-        let piece = self.pieces.iter().find(inside)?;
-        Some(address - piece.start + piece.offset)
-    }
 }
 
 /// Files that the process maps with code in them.
 pub(super) fn mapped_code(pid: u32) -> Vec<MappedCode> {
-    let maps = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.maps().ok());
     let mut files: Vec<MappedCode> = Vec::new();
-    for map in maps.into_iter().flatten() {
-        let MMapPath::Path(path) = map.pathname else { continue };
-        let id = (map.dev.0, map.dev.1, map.inode);
-        let piece = Piece {
-            start: map.address.0,
-            end: map.address.1,
-            offset: map.offset,
-            executable: map.perms.contains(MMPermissions::EXECUTE),
-        };
+    for map in maps(pid).into_iter().flatten() {
+        let id = (map.device, map.inode);
+        let piece = Piece { start: map.start, end: map.end, offset: map.offset, executable: map.executable };
         // A file's pieces lie next to each other.
         match files.last_mut() {
             Some(last) if last.id == id => last.pieces.push(piece),
-            _ => files.push(MappedCode { path: without_deleted_mark(path).0, id, pieces: vec![piece], pid }),
+            _ => {
+                files.push(MappedCode {
+                    path: without_deleted_mark(map.path).0,
+                    id,
+                    pieces: vec![piece],
+                    pid,
+                });
+            }
         }
     }
-    files.retain(|file| file.id.2 != 0 && file.pieces.iter().any(|piece| piece.executable));
+    files.retain(|file| file.pieces.iter().any(|piece| piece.executable));
     files
 }

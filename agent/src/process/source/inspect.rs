@@ -8,7 +8,7 @@ use procfs::ProcError;
 use procfs::process::Process;
 
 use super::mappings::{Mapping, mappings};
-use super::{Unseen, as_seen_within, base_name, cmdline, is_ours, without_deleted_mark};
+use super::{Unseen, as_seen_within, base_name, cmdline, environ, is_ours, without_deleted_mark};
 use crate::process::elf::{ElfCache, is_python_name, version_in_name};
 use crate::process::identity::ProcessId;
 use crate::process::mapped::{MappedFile, tls_libraries};
@@ -43,7 +43,11 @@ pub(super) fn inspect(
         Err(_) => return Err(NotPython::KernelThread(pid, stat.comm)),
     };
     let exe_name = base_name(&exe);
-    let mappings = mappings(&process).map_err(gone)?;
+    let mappings = mappings(pid).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => NotPython::NotPermitted(pid),
+        _ if is_ours(&error) => NotPython::Unknown(pid, error.to_string()),
+        _ => NotPython::NoSuchProcess(pid),
+    })?;
     if let Some(silent) = silent(file_systems, &mappings, pid) {
         let reason = format!("the file system of {} does not answer", silent.display());
         return Err(NotPython::Unknown(pid, reason));
@@ -139,7 +143,7 @@ fn container(pid: u32, control_group: &str) -> Option<Container> {
 
 fn naming(process: &Process, pid: u32, control_group: String) -> NamingFacts {
     // Only what names the service is taken out of the environment, which is full of secrets.
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let environment = environ(pid);
     let variable = |name: &str| {
         environment.split(|&byte| byte == 0).find_map(|entry| {
             let entry = std::str::from_utf8(entry).ok()?;
@@ -170,7 +174,7 @@ mod tests {
         let (elf, file_systems, own) = (ElfCache::default(), FileSystems::default(), std::process::id());
         let is_unknown = |file_systems: &FileSystems| matches!(inspect(&elf, file_systems, own), Err(NotPython::Unknown(pid, _)) if pid == own);
         assert!(!is_unknown(&file_systems));
-        let mappings = mappings(&Process::myself().unwrap()).unwrap();
+        let mappings = mappings(own).unwrap();
         let program =
             mappings.iter().find(|mapping| mapping.path == std::env::current_exe().unwrap()).unwrap();
         let (release, held) = channel::<()>();

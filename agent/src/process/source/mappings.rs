@@ -1,16 +1,15 @@
 //! Files mapped into a process, from `/proc/PID/maps`.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use procfs::ProcError;
-use procfs::process::{MMPermissions, MMapPath, Process};
-
 use super::{base_name, without_deleted_mark};
 use crate::process::elf::{ElfFacts, FileKey};
 use crate::process::mapped::MappedFile;
+use crate::process::maps::maps;
 use crate::process::patience::Device;
 
 /// Mapped files looked at in one process; a process of scientific packages maps some hundreds.
@@ -73,21 +72,20 @@ impl Mapping {
 }
 
 /// Files that the process has mapped and can execute.
-pub(super) fn mappings(process: &Process) -> Result<Vec<Mapping>, ProcError> {
-    let mut by_file: HashMap<(i32, i32, u64), Mapping> = HashMap::new();
-    for map in process.maps()? {
-        let MMapPath::Path(path) = map.pathname else { continue };
-        let file = (map.dev.0, map.dev.1, map.inode);
-        if map.inode == 0 || (by_file.len() >= MAX_FILES && !by_file.contains_key(&file)) {
+pub(super) fn mappings(pid: u32) -> io::Result<Vec<Mapping>> {
+    let mut by_file: HashMap<(Device, u64), Mapping> = HashMap::new();
+    for map in maps(pid)? {
+        let file = (map.device, map.inode);
+        if by_file.len() >= MAX_FILES && !by_file.contains_key(&file) {
             continue;
         }
         let entry = by_file.entry(file).or_insert_with(|| {
-            let (path, deleted) = without_deleted_mark(path);
-            let (device, inode, range) = (map.dev, map.inode, map.address);
+            let (path, deleted) = without_deleted_mark(map.path);
+            let (device, inode, range) = (map.device, map.inode, (map.start, map.end));
             Mapping { path, deleted, device, inode, pieces: Vec::new(), range, executable: false }
         });
-        entry.pieces.push((map.offset, map.address.0));
-        entry.executable |= map.perms.contains(MMPermissions::EXECUTE);
+        entry.pieces.push((map.offset, map.start));
+        entry.executable |= map.executable;
     }
     let mut found: Vec<Mapping> = by_file.into_values().filter(|mapping| mapping.executable).collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
