@@ -1,5 +1,6 @@
 //! Start to stop: store, probes, the capture thread, the server, and a clean end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use anyhow::Context;
 use apm_core::record::Record;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::source::Scanner;
 use super::{Engine, status};
@@ -79,10 +80,13 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     }
     let stop = Arc::new(AtomicBool::new(false));
     let (publish, live) = watch::channel(Arc::new(Live::default()));
+    let (working, works) = oneshot::channel::<Infallible>();
     {
         let (writer, stop, scanner) = (writer.clone(), Arc::clone(&stop), scanner.clone());
         let (policy, features) = (Policy::of(&settings), settings.features);
         let work = move || {
+            // Dropped when the work ends in whatever way.
+            let _working = working;
             let mut engine = Engine::new(capture, policy, scanner, features);
             let watched = announce(&engine, address);
             // The kernel's types and the symbols of libraries were large.
@@ -100,7 +104,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         let watched: Vec<u32> = live.borrow().processes.iter().map(|process| process.pid).collect();
         scanner.scan(service, path, named.as_deref(), &watched)
     }));
-    let served = runtime.block_on(until_told_to_stop(listener, state));
+    let served = runtime.block_on(until_told_to_stop(listener, state, works));
     stop.store(true, Ordering::Relaxed);
     let joined = engine.join();
     writer.shutdown();
@@ -110,8 +114,12 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     joined.map_err(|_| anyhow::anyhow!("the capture thread failed; its message is in the log"))
 }
 
-/// Serves until SIGINT or SIGTERM.
-async fn until_told_to_stop(listener: TcpListener, state: AppState) -> anyhow::Result<()> {
+/// Serves until SIGINT or SIGTERM, or until the capture thread has failed: what is served without it would be a machine at rest.
+async fn until_told_to_stop(
+    listener: TcpListener,
+    state: AppState,
+    works: oneshot::Receiver<Infallible>,
+) -> anyhow::Result<()> {
     let (end, ended) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
     let server = serve(listener, state, ended);
@@ -120,6 +128,7 @@ async fn until_told_to_stop(listener: TcpListener, state: AppState) -> anyhow::R
         result = &mut server => return Ok(result?),
         result = tokio::signal::ctrl_c() => result?,
         _ = terminate.recv() => {}
+        Err(_) = works => tracing::error!("the capture thread failed"),
     }
     tracing::info!("stopping: storing what was read");
     end.send_replace(true);
@@ -189,5 +198,35 @@ fn turn(
         .collect();
     if !lost.is_empty() {
         tracing::warn!("not told since the start: {}", lost.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_served_any_more_when_the_capture_thread_has_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (writer, reader) = Store::open(&directory.path().join("apm.db"), Options::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let served = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let access = Access::new(listener.local_addr().unwrap().ip(), None, Vec::new()).unwrap();
+            let (_publish, live) = watch::channel(Arc::new(Live::default()));
+            let clock = Options::default().clock;
+            let state = AppState::new(reader, writer.clone(), live, access, clock);
+            let (working, works) = oneshot::channel();
+            let failing = thread::spawn(move || {
+                let _working = working;
+                std::panic::panic_any("as a fault would");
+            });
+            let served = until_told_to_stop(listener, state, works);
+            let served = tokio::time::timeout(Duration::from_secs(30), served).await;
+            assert!(failing.join().is_err());
+            served
+        });
+        writer.shutdown();
+        assert!(served.expect("it goes on serving").is_ok());
     }
 }
