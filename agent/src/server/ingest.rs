@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apm_core::python::scrub::scrub;
 use apm_core::record::{Call, Event, ProcessSample, Record, SlowSql};
+use apm_core::route::told;
 use apm_core::sql::{Dialect, normalise};
 use axum::Json;
 use axum::body::Bytes;
@@ -142,7 +143,7 @@ fn records(envelope: Envelope, now: f64) -> (Vec<Record>, usize) {
             pid,
             method: call.method.unwrap_or_default(),
             host: without_user(call.host.unwrap_or_default()),
-            path: without_query(call.path.unwrap_or_default()),
+            path: told(&without_query(call.path.unwrap_or_default()), "").into_owned(),
             status: number(call.status).try_into().unwrap_or(u16::MAX),
             duration_ms: call.duration_ms.unwrap_or(0.0),
             error: call.error.map(without_secrets),
@@ -156,7 +157,9 @@ fn records(envelope: Envelope, now: f64) -> (Vec<Record>, usize) {
 
 impl EventIn {
     fn into_record(self, service: &Arc<str>, pid: u32, now: f64) -> Event {
+        let route = self.route.map(without_query).filter(|route| !route.is_empty());
         let path = without_query(self.path.unwrap_or_default());
+        let path = told(&path, route.as_deref().unwrap_or_default()).into_owned();
         let slow = self.db_slow.unwrap_or_default().into_iter().take(SLOW);
         let message = self.error_message.clone().map(without_secrets);
         // A traceback ends with the message.
@@ -171,7 +174,7 @@ impl EventIn {
             service: Arc::clone(service),
             pid,
             method: self.method.unwrap_or_default(),
-            route: self.route.map(without_query).filter(|r| !r.is_empty()).unwrap_or_else(|| path.clone()),
+            route: route.unwrap_or_else(|| path.clone()),
             path,
             status: number(self.status).try_into().unwrap_or(u16::MAX),
             duration_ms: self.duration_ms.unwrap_or(0.0),
@@ -263,16 +266,21 @@ mod tests {
                 "db_slow": [{"sql": "SELECT 'hunter2'", "ms": 1}],
             }],
             "outgoing_calls": [{
-                "host": "ada:hunter2@x.example", "path": "/b?pin=hunter2",
+                "host": "ada:hunter2@x.example", "path": "/b/eyJhunter2hunter2?pin=hunter2",
                 "error": "no connection to https://ada:hunter2@x.example/b?token=hunter2",
             }],
         });
         let (records, _) = records(serde_json::from_value(envelope).unwrap(), 0.0);
         let kept = format!("{records:?}");
         assert!(!kept.contains("hunter2"), "{kept}");
-        for part in
-            ["\"/a\"", "\"/b\"", "\"x.example\"", "LINE 1: <redacted>", "During handling", "no password="]
-        {
+        for part in [
+            "\"/a\"",
+            "\"/b/{token}\"",
+            "\"x.example\"",
+            "LINE 1: <redacted>",
+            "During handling",
+            "no password=",
+        ] {
             assert!(kept.contains(part) || kept.contains(&part.escape_debug().to_string()), "{part}: {kept}");
         }
     }

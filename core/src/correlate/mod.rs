@@ -33,7 +33,7 @@ use crate::exchange::{Correlation, Detail, Exchange, Outcome, Role};
 use crate::loss::{Loss, Losses};
 use crate::protocol::Started;
 use crate::record::Record;
-use crate::route::RouteTable;
+use crate::route::{RouteTable, told};
 use crate::time::Time;
 
 use addresses::Addresses;
@@ -317,12 +317,14 @@ impl Correlator {
         let exchange = &finished.exchange;
         let Detail::Http(http) = &exchange.detail else { return };
         let service = around.service(finished.pid);
-        let route = around
-            .route_from_source(&service, &http.method, &http.path)
-            .unwrap_or_else(|| self.routes.route(&service, &http.path, http.status != 404));
+        let declared = around.route_from_source(&service, &http.method, &http.path);
+        let path = told(&http.path, declared.as_deref().unwrap_or_default());
+        let route =
+            declared.clone().unwrap_or_else(|| self.routes.route(&service, &path, http.status != 404));
         let mut request = self.streams.request_of(finished.conn.id, http.stream, exchange.origin.request);
         let method = self.routes.method(&http.method);
-        let mut event = rows::event(finished, method, http, &service, &route, around);
+        let told = rows::Told { method, path: &path, route: &route };
+        let mut event = rows::event(finished, http, &service, told, around);
         event.client = self.addresses.text(&finished.conn.peer);
         for failed in self.failures.of(request, exchange.response_origin.unit, &self.streams) {
             self.not_connected(&failed, around, out);

@@ -6,6 +6,7 @@ use super::{Surroundings, grpc};
 use crate::connection::Finished;
 use crate::exchange::{Command, Detail, Exchange, Http, HttpVersion, Outcome, Role, Sql, Transaction};
 use crate::record::{Call, Event, Query, Record};
+use crate::route::told;
 
 /// The status that tells of a client that went away, as nginx has it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -22,13 +23,19 @@ fn error(exchange: &Exchange, role: Role) -> Option<String> {
     exchange.outcome.error(role).map(str::to_owned).or_else(answered)
 }
 
+/// What is told of a request.
+pub(super) struct Told<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) route: &'a str,
+}
+
 /// A served request. Its ids are set by the caller.
 pub(super) fn event(
     finished: &Finished,
-    method: &str,
     http: &Http,
     service: &Arc<str>,
-    route: &Arc<str>,
+    told: Told<'_>,
     around: &dyn Surroundings,
 ) -> Event {
     let exchange = &finished.exchange;
@@ -40,9 +47,9 @@ pub(super) fn event(
         ts: around.unix(exchange.end),
         service: Arc::clone(service),
         pid: finished.pid,
-        method: method.to_owned(),
-        route: route.to_string(),
-        path: http.path.clone(),
+        method: told.method.to_owned(),
+        route: told.route.to_owned(),
+        path: told.path.to_owned(),
         status,
         duration_ms: millis(exchange.end - exchange.start),
         ttfb_ms: exchange.first_response.map(|first| millis(first - exchange.start)),
@@ -95,7 +102,8 @@ pub(super) fn call(
         .clone()
         .or_else(|| base.peer.as_deref().map(str::to_owned))
         .unwrap_or_else(|| "unknown".to_owned());
-    Call { method: http.method.clone(), host, path: http.path.clone(), status: http.status, ..base }
+    let path = told(&http.path, "").into_owned();
+    Call { method: http.method.clone(), host, path, status: http.status, ..base }
 }
 
 /// A key-value store's command, shown among the outgoing calls.

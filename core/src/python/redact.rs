@@ -32,7 +32,7 @@ const SECRET_NAMES: &[&str] = &[
 ];
 
 /// Beginnings by which issuers mark their credentials.
-pub(super) const SECRET_PREFIXES: &[&str] = &[
+pub(crate) const SECRET_PREFIXES: &[&str] = &[
     "sk-",
     "sk_",
     "pk_",

@@ -11,5 +11,7 @@
 
 pub mod segment;
 pub mod table;
+mod told;
 
 pub use table::{OTHER, OTHER_METHOD, RouteTable};
+pub use told::told;
