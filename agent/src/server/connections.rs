@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Connections open at a time; those beyond wait to be accepted.
 pub(super) const CONNECTIONS: usize = 256;
 
-/// How long nothing may pass over one: longer than the minute after which Prometheus asks again by default. Open streams say something
+/// How long nothing may be written to one, as it is idle or its request does not come to an end: longer than the minute after which Prometheus asks again by default. Open streams say something
 /// every 15 s.
 pub(super) const IDLE: Duration = Duration::from_secs(75);
 
@@ -50,7 +50,8 @@ impl Listener for Limited {
     }
 }
 
-/// A connection that ends with an error once nothing has passed over it for a while.
+/// A connection that ends with an error once nothing has been written to it for a while. What is read does not count: a client that
+/// sends a byte now and then, and needs no token for that, would keep its place for ever.
 pub(super) struct Connection {
     stream: TcpStream,
     limit: Duration,
@@ -59,14 +60,21 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Takes note of what passed, or of its absence.
-    fn noted<T>(&mut self, cx: &mut Context<'_>, passed: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if passed.is_ready() {
-            self.idle.as_mut().reset(Instant::now() + self.limit);
-            return passed;
+    /// What was done, or that it takes too long.
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.idle.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        ready!(self.idle.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        done
+    }
+
+    /// The same of a write, from which on it may be idle again.
+    fn noted<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.idle.as_mut().reset(Instant::now() + self.limit);
+            return written;
+        }
+        self.in_time(cx, written)
     }
 }
 
@@ -76,15 +84,15 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let passed = Pin::new(&mut self.stream).poll_read(cx, into);
-        self.noted(cx, passed)
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        self.in_time(cx, read)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let passed = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.noted(cx, passed)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.noted(cx, written)
     }
 
     fn poll_write_vectored(
@@ -92,8 +100,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let passed = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.noted(cx, passed)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.noted(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -136,6 +144,27 @@ mod tests {
             let (mut served, _) = limited.accept().await;
             second.write_all(b"y").await.unwrap();
             assert_eq!(served.read_u8().await.unwrap(), b'y');
+        });
+    }
+
+    #[test]
+    fn a_client_that_never_ends_its_request_does_not_keep_its_place() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut limited = Limited::new(listener, 1, Duration::from_millis(50));
+            let mut client = TcpStream::connect(limited.local_addr().unwrap()).await.unwrap();
+            let (mut served, _) = limited.accept().await;
+            // As long as it is read it goes on, ten times as long as may be; each byte is there when it is asked for.
+            let started = Instant::now();
+            let ended = loop {
+                if started.elapsed() > Duration::from_millis(500) || client.write_all(b"x").await.is_err() {
+                    break None;
+                }
+                if let Err(error) = served.read_u8().await {
+                    break Some(error.kind());
+                }
+            };
+            assert_eq!(ended, Some(io::ErrorKind::TimedOut));
         });
     }
 }
