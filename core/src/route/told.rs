@@ -22,8 +22,8 @@ const BEFORE_TOKENS: &[&str] = &[
 /// Characters from which on one that begins as a credential is one.
 const PREFIXED_MIN: usize = 12;
 
-/// Characters of what may be a token wherever it stands (those that hold 128 bits in base 64), if it mixes digits and letters of both cases: identifiers in hexadecimal or
-/// base 32 (UUID, ObjectId, ULID) and words with numbers do not.
+/// Characters of what may be a token wherever it stands (those that hold 128 bits in base 64), if it mixes digits and letters of both
+/// cases: identifiers in hexadecimal or base 32 (UUID, ObjectId, ULID) and words with numbers do not.
 const OPAQUE_MIN: usize = 22;
 
 /// The path of a request to `route` of the source (empty: not known), with placeholders for segments that look like credentials, or that a
