@@ -3,6 +3,7 @@
 mod engine;
 mod naming;
 mod run;
+mod signals;
 mod source;
 mod status;
 

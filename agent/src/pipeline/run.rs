@@ -11,9 +11,9 @@ use std::time::Duration;
 use anyhow::Context;
 use apm_core::record::Record;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use super::signals::Signals;
 use super::source::Scanner;
 use super::{Engine, status};
 use crate::capture::{self, Capture, CaptureOptions};
@@ -114,20 +114,19 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     joined.map_err(|_| anyhow::anyhow!("the capture thread failed; its message is in the log"))
 }
 
-/// Serves until SIGINT or SIGTERM, or until the capture thread has failed: what is served without it would be a machine at rest.
+/// Serves until a signal comes, or until the capture thread has failed: what is served without it would be a machine at rest.
 async fn until_told_to_stop(
     listener: TcpListener,
     state: AppState,
     works: oneshot::Receiver<Infallible>,
 ) -> anyhow::Result<()> {
     let (end, ended) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::new()?;
     let server = serve(listener, state, ended);
     tokio::pin!(server);
     tokio::select! {
         result = &mut server => return Ok(result?),
-        result = tokio::signal::ctrl_c() => result?,
-        _ = terminate.recv() => {}
+        () = signals.one() => {}
         Err(_) = works => tracing::error!("the capture thread failed"),
     }
     tracing::info!("stopping: storing what was read");
