@@ -112,6 +112,7 @@ fn normalises_postgres(#[case] text: &str, #[case] expected: &str) {
     "INSERT INTO t VALUES (?) ON DUPLICATE KEY UPDATE a = VALUES(a), b = VALUES(b)"
 )]
 #[case::row("INSERT INTO t VALUES ROW(1, 2), ROW(3, 4)", "INSERT INTO t VALUES ROW(?, ?)")]
+#[case::comma_at_the_end("INSERT INTO t VALUES (1),;", "INSERT INTO t VALUES (?)")]
 #[case::operators(
     "SELECT a->'$.b', c->>'$.d', e<=>-1, f&&g, !h",
     "SELECT a -> ?, c ->> ?, e <=> ?, f && g, ! h"

@@ -147,6 +147,8 @@ impl Writer {
                 return true;
             }
             Rows::Comma if token.is_word("ROW") => return true,
+            // The end of the statement, which is not written: a comma before it is none of a text that ends with it.
+            Rows::Comma if token.is_symbol(b';') => self.rows = Rows::None,
             Rows::Comma => {
                 self.end_item();
                 self.put(Kind::Symbol, b",", false);
