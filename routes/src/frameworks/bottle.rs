@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Child, Entry, Handler, Node, Route, What, add, missed, registering};
+use super::{Entry, Handler, Node, Route, What, add, include, missed, registering};
 use crate::interp::Interp;
 use crate::limits::Counter;
 use crate::pattern::Part;
@@ -15,11 +15,7 @@ pub(super) fn call<'a>(interp: &mut Interp<'a>, name: &str, args: &Args<'a>) -> 
     let last = name.strip_prefix("bottle.")?;
     match last {
         "default_app" | "app" => Some(default_app(interp, args)),
-        "route" | "error" | "hook" | "mount" => {
-            let app = default_app(interp, args);
-            super::call_method(interp, &app, last, args)
-        }
-        _ if SHORTCUTS.contains(&last) => {
+        _ if SHORTCUTS.contains(&last) || ["route", "error", "hook", "mount"].contains(&last) => {
             let app = default_app(interp, args);
             super::call_method(interp, &app, last, args)
         }
@@ -65,14 +61,12 @@ pub(super) fn method<'a>(
             rules(interp, node, args.get(1, "path"), args.get(2, "method"), &view, args);
         }
         "mount" => {
-            let (prefix, app) = match args.get(0, "prefix") {
+            let prefix = match args.get(0, "prefix") {
                 // Before rules, which begin with a slash.
-                Some(Value::Str(prefix)) => {
-                    (Part::Text(prefix.trim_end_matches('/').into()), args.get(1, "app"))
-                }
-                _ => (Part::Unknown, args.get(1, "app")),
+                Some(Value::Str(prefix)) => Part::Text(prefix.trim_end_matches('/').into()),
+                _ => Part::Unknown,
             };
-            include(interp, node, Some(prefix), &app.unwrap_or_default());
+            include(interp, node, Some(prefix), &args.get(1, "app").unwrap_or_default());
         }
         "merge" => include(interp, node, None, &args.get(0, "routes").unwrap_or_default()),
         "error" | "hook" => return Some(Value::External("builtins.identity".into())),
@@ -85,12 +79,6 @@ pub(super) fn method<'a>(
         _ => return None,
     }
     Some(Value::None)
-}
-
-fn include<'a>(interp: &mut Interp<'a>, node: &Node<'a>, path: Option<Part>, app: &Value<'a>) {
-    let Some((object, _)) = app.node() else { return missed(interp, node, Counter::Opaque, path) };
-    let conditional = interp.uncertain > 0;
-    add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional }));
 }
 
 fn rules<'a>(

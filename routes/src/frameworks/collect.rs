@@ -26,8 +26,8 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<App
                 let is_other = matches!(&other.kind, Kind::Node(node) if node.created.get().0 != run);
                 is_other && other.site == object.site
             };
-            let is_superseded = interp.is_superseded(run) && nodes.iter().any(made_again);
-            if !wanted || node.what.gives_patterns() || is_superseded {
+            let is_superseded = || interp.is_superseded(run) && nodes.iter().any(made_again);
+            if !wanted || node.what.gives_patterns() || is_superseded() {
                 continue;
             }
             let prefix = if is_application { Vec::new() } else { vec![Part::Unknown] };

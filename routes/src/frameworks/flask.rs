@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::collect::emit_gap;
 use super::handler::{Base, class_methods, class_of, noted};
 use super::{
-    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, flask_apis, methods_of, missed,
-    path_part, registering,
+    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, flask_apis, include, methods_of,
+    missed, path_part, registering,
 };
 use crate::interp::Interp;
 use crate::limits::Counter;
@@ -75,16 +75,7 @@ pub(super) fn method<'a>(
         }
         "register_blueprint" => {
             let blueprint = args.get(0, "blueprint").unwrap_or_default();
-            match blueprint.node() {
-                Some((object, _)) => {
-                    let path = path_part(args.named("url_prefix"));
-                    let conditional = interp.uncertain > 0;
-                    add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional }));
-                }
-                None => {
-                    missed(interp, node, Counter::Opaque, path_part(args.named("url_prefix")));
-                }
-            }
+            include(interp, node, path_part(args.named("url_prefix")), &blueprint);
         }
         "register_api" => return method(interp, owner, node, "register_blueprint", args),
         // Hooks and handlers keep the function that they decorate, as do the decorators of extensions' applications and blueprints.

@@ -7,7 +7,8 @@
 use std::rc::Rc;
 
 use super::{
-    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, flask, missed, path_part, registering,
+    Child, Entry, Handler, Node, Output, Route, Walk, What, add, emit, flask, include, missed, path_part,
+    registering,
 };
 use crate::interp::Interp;
 use crate::limits::Counter;
@@ -152,16 +153,12 @@ fn add_namespace<'a>(
     namespace: &Value<'a>,
     path: Option<Value<'a>>,
 ) {
-    let Some((object, _)) = namespace.node() else {
-        return missed(interp, node, Counter::Opaque, path_part(path));
-    };
-    let own = || object.attrs.borrow().get("path").cloned();
+    let own = || namespace.node().and_then(|(object, _)| object.attrs.borrow().get("path").cloned());
     // `Api.ns_urls`: an empty path is none.
     let path = match path {
         None | Some(Value::None) => own(),
         Some(Value::Str(path)) if path.is_empty() => own(),
         given => given,
     };
-    let child = Child { path: path_part(path), object: object.clone(), conditional: interp.uncertain > 0 };
-    add(interp, node, Entry::Child(child));
+    include(interp, node, path_part(path), namespace);
 }

@@ -409,6 +409,13 @@ fn missed<'a>(interp: &mut Interp<'a>, node: &Node<'a>, counter: Counter, path: 
     add(interp, node, Entry::Gap(path.into_iter().collect()));
 }
 
+/// Includes what is registered on an application, router or the like below `path`, or notes that it is not known.
+fn include<'a>(interp: &mut Interp<'a>, node: &Node<'a>, path: Option<Part>, included: &Value<'a>) {
+    let Some((object, _)) = included.node() else { return missed(interp, node, Counter::Opaque, path) };
+    let conditional = interp.uncertain > 0;
+    add(interp, node, Entry::Child(Child { path, object: object.clone(), conditional }));
+}
+
 /// A path argument as a part; counted where it is not known.
 fn path_part(value: Option<Value<'_>>) -> Option<Part> {
     match value? {

@@ -199,12 +199,17 @@ fn starlette(kind: &str) -> Converter {
     }
 }
 
-/// Werkzeug's converters, with their arguments.
-fn werkzeug(kind: &str) -> Converter {
-    let (name, arguments) = match kind.split_once('(') {
+/// Name and arguments of a converter: `int(4)`.
+fn called(kind: &str) -> (&str, &str) {
+    match kind.split_once('(') {
         Some((name, rest)) => (name, rest.strip_suffix(')').unwrap_or(rest)),
         None => (kind, ""),
-    };
+    }
+}
+
+/// Werkzeug's converters, with their arguments.
+fn werkzeug(kind: &str) -> Converter {
+    let (name, arguments) = called(kind);
     let argument = |wanted: &str| {
         arguments.split(',').find_map(|argument| {
             let (name, value) = argument.split_once('=')?;
@@ -247,10 +252,7 @@ fn django(kind: &str) -> Converter {
 
 /// Converters of Falcon, with their arguments: `int(4)`, `int(num_digits=4, min=1)`.
 fn falcon(kind: &str) -> Converter {
-    let (name, arguments) = match kind.split_once('(') {
-        Some((name, rest)) => (name, rest.strip_suffix(')').unwrap_or(rest)),
-        None => (kind, ""),
-    };
+    let (name, arguments) = called(kind);
     match name {
         "int" => {
             let first = arguments.split(',').next().unwrap_or("").trim();
