@@ -163,9 +163,27 @@ const GREETING: &[u8] = b"\x4a\0\0\0\x0a8.0.36\0\x01\0\0\0";
 const LOGIN: &[u8] =
     b"\x40\0\0\x01\x08\xa2\x08\0\0\0\0\x01\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0app\0";
 
+/// Error 1040, without a state.
+const REFUSAL: &[u8] = b"\x17\0\0\0\xff\x10\x04Too many connections";
+
 #[rstest]
 #[case::greeting(Direction::Read, GREETING, true, Verdict::Mine(Role::Client))]
 #[case::greeting_written(Direction::Write, GREETING, true, Verdict::Mine(Role::Server))]
+#[case::refusal(Direction::Read, REFUSAL, true, Verdict::Mine(Role::Client))]
+#[case::refusal_written(Direction::Write, REFUSAL, true, Verdict::Mine(Role::Server))]
+#[case::refusal_in_mid_life(Direction::Read, REFUSAL, false, Verdict::NotMine)]
+#[case::no_number_of_an_error(
+    Direction::Read,
+    b"\x17\0\0\0\xff\x10\x14Too many connections",
+    true,
+    Verdict::NotMine
+)]
+#[case::no_text_of_an_error(
+    Direction::Read,
+    b"\x0b\0\0\0\xff\x10\x04\x01\x02\x03\x04\x05\x06\x07\x08",
+    true,
+    Verdict::NotMine
+)]
 #[case::login(Direction::Write, LOGIN, true, Verdict::Mine(Role::Client))]
 #[case::part_of_login(Direction::Write, &LOGIN[..20], true, Verdict::More)]
 #[case::part_of_header(Direction::Write, b"\x40\0", true, Verdict::More)]
