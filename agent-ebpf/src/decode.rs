@@ -3,7 +3,8 @@
 use zerocopy::FromBytes;
 
 use crate::{
-    Begun, Bound, Changed, Connecting, Data, Named, Opened, Process, Queued, Raised, Stack, Unresolved, kind,
+    Begun, Bound, Changed, Connecting, Data, Left, Named, Opened, Process, Queued, Raised, Stack, Unresolved,
+    kind,
 };
 
 /// A decoded event; payloads borrow from the record.
@@ -23,6 +24,8 @@ pub enum Event<'a> {
     Bound(Bound),
     /// An exception was being handled.
     Raised(&'a Raised),
+    /// An exception leaves a function.
+    Left(Left),
     /// The path of a Unix socket.
     Named(&'a Named),
     /// A call stack that chunks name from now on.
@@ -57,6 +60,7 @@ pub fn decode(record: &[u8]) -> Option<Event<'_>> {
         kind::PROCESS => Process::read_from_prefix(record).ok().map(|(event, _)| Event::Process(event)),
         kind::BOUND => Bound::read_from_prefix(record).ok().map(|(event, _)| Event::Bound(event)),
         kind::RAISED => Raised::ref_from_prefix(record).ok().map(|(event, _)| Event::Raised(event)),
+        kind::LEFT => Left::read_from_prefix(record).ok().map(|(event, _)| Event::Left(event)),
         kind::NAMED => Named::ref_from_prefix(record).ok().map(|(event, _)| Event::Named(event)),
         kind::QUEUED => Queued::read_from_prefix(record).ok().map(|(event, _)| Event::Queued(event)),
         kind::UNRESOLVED => {

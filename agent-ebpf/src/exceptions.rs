@@ -21,6 +21,7 @@ use crate::{
     attribution::{self, Key, half, user_word as word},
     emit, maps,
     payload::opaque,
+    unwinding,
 };
 
 /// Coroutines between the code that writes and the one that handles the exception.
@@ -115,6 +116,7 @@ pub extern "C" fn look_at_exception(id: u64, request: u64, seen_at: u64) -> u32 
             return 0;
         }
     }
+    unwinding::tells_anew(id);
     // Where there is no room, it is sent again.
     let _full = SENT.insert(key, Sent { traceback, request }, 0);
     let mut next = exception;

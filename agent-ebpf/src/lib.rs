@@ -14,8 +14,8 @@ mod stack;
 pub use decode::{Event, decode};
 pub use python::{Python, held_in, link, python_flags};
 pub use raised::{
-    ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, LOCAL_TEXT_MAX, LOCALS_MAX, Muted, Raised, RaisedFrame,
-    RaisedLocal, RaisedValue, Raising, TEXT_MAX, raised_flags, relation, seen_at, unwinding,
+    ARGUMENTS_MAX, CHAIN_MAX, FRAMES_MAX, LOCAL_TEXT_MAX, LOCALS_MAX, Left, Muted, Raised, RaisedFrame,
+    RaisedLocal, RaisedValue, Raising, TEXT_MAX, left_flags, raised_flags, relation, seen_at, unwinding,
 };
 pub use stack::{Begun, STACK_MAX, Stack, Stacks, frame_shape};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -68,6 +68,8 @@ pub mod kind {
     pub const QUEUED: u32 = 11;
     /// Two call stacks that chunks name as one from now on: [`super::Begun`].
     pub const BEGUN: u32 = 12;
+    /// An exception leaves a function: [`super::Left`].
+    pub const LEFT: u32 = 13;
 }
 
 /// Flags of [`Data`].

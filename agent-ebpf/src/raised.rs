@@ -203,3 +203,32 @@ pub struct Raised {
     /// Variables of the function that raised it, in the order of its code object; of the first of a report only.
     pub locals: [RaisedLocal; LOCALS_MAX],
 }
+
+/// Flags of [`Left`].
+pub mod left_flags {
+    /// The exception has left no function before, and nothing of it was sent.
+    pub const FIRST: u32 = 1;
+}
+
+/// An exception that is on its way leaves a function. But for [`left_flags::FIRST`] it is the one that the thread sent last, by
+/// a [`Raised`] that was [`seen_at::UNWINDING`], and nothing else of it has changed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Left {
+    /// [`super::kind::LEFT`]
+    pub kind: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Process.
+    pub tgid: u32,
+    /// [`left_flags`]
+    pub flags: u32,
+    /// When.
+    pub time: u64,
+    /// As in [`Raised`].
+    pub request: u64,
+    /// As in [`Raised`].
+    pub root: u64,
+    /// The function, which goes before the frames that were sent.
+    pub frame: RaisedFrame,
+}

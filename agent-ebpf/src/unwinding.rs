@@ -1,10 +1,12 @@
 //! Exceptions on their way: looked at as they leave a function, for processes whose failed requests show none otherwise.
 //! Some frameworks turn an exception into a response, and write nothing while it is at hand.
 //!
-//! Every function that an exception leaves comes by here, so user space mutes those that tell nothing.
+//! Every function that an exception leaves comes by here, so user space mutes those that tell nothing. The innermost sends
+//! itself alone, the next all that is known of the exception, and those further out again themselves alone.
 
 use apm_agent_ebpf::{
-    ARGUMENTS_MAX, CHAIN_MAX, Muted, Raised, Raising, counter, kind, raised_flags, seen_at, unwinding,
+    ARGUMENTS_MAX, CHAIN_MAX, Left, Muted, Raised, Raising, counter, kind, left_flags, raised_flags, seen_at,
+    unwinding,
 };
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP, btf_maps::LruHashMap, helpers::generated as raw, macros::btf_map,
@@ -25,6 +27,32 @@ const IS_TUPLE: u64 = 1 << 26;
 #[btf_map]
 pub static MUTED: LruHashMap<Muted, u64, 16384> = LruHashMap::new();
 
+/// How far a thread has told of an exception.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Told {
+    /// [`Raised::root`]
+    root: u64,
+    /// [`Raised::request`]
+    request: u64,
+    /// Its traceback, before it had the function that it was leaving.
+    traceback: u64,
+}
+
+/// By thread (`bpf_get_current_pid_tgid`). Only the function that is left next can follow what is told here: another
+/// exception may have the same address later.
+#[btf_map]
+static TOLD: LruHashMap<u64, Told, 8192> = LruHashMap::new();
+
+/// [`first`] found no room in the ring.
+const NO_ROOM: u64 = u64::MAX;
+
+/// What the thread sends next of an exception is all of it.
+#[inline(always)]
+pub fn tells_anew(id: u64) {
+    let _absent = TOLD.remove(id);
+}
+
 /// An exception leaves the function of a `PyFrameObject`.
 #[inline(always)]
 pub fn leaves(id: u64, frame: u64) {
@@ -33,6 +61,12 @@ pub fn leaves(id: u64, frame: u64) {
     let raising = unsafe { &*raising };
     if raising.unwinding == unwinding::NO {
         return;
+    }
+    let mut told = Told { root: 0, request: 0, traceback: 0 };
+    if let Some(last) = TOLD.get_ptr(id) {
+        // SAFETY: a live map value, which only this thread writes.
+        told = unsafe { *last };
+        tells_anew(id);
     }
     let inner = if raising.inner == 0 { frame } else { word(frame + u64::from(raising.inner)) };
     let mut step = Step { next: inner, ..Step::default() };
@@ -56,15 +90,73 @@ pub fn leaves(id: u64, frame: u64) {
         maps::count(counter::EXCEPTIONS_LOST);
         return;
     }
-    let mut next = first(id, state, request, inner);
-    let place = u64::from(seen_at::UNWINDING) << 32;
     let root = root(raising, state);
-    for depth in 1..CHAIN_MAX {
-        if next == 0 {
-            break;
-        }
-        next = exceptions::send(id, next, request, root, place | u64::from(depth));
+    let traceback = traceback(raising, state, root);
+    if root == 0 {
+        return;
     }
+    if traceback == 0 {
+        // Nothing that it has left is the application's: it tells of no failure yet.
+        send_function(id, root, request, left_flags::FIRST, &step);
+        return;
+    }
+    // `PyTracebackObject.tb_next`: the one entry that is new is the function that was left last.
+    let follows = told.root == root && told.request == request && word(traceback + 16) == told.traceback;
+    let has_room = if follows {
+        send_function(id, root, request, 0, &step)
+    } else {
+        let mut next = first(id, state, request, inner);
+        let has_room = next != NO_ROOM;
+        let place = u64::from(seen_at::UNWINDING) << 32;
+        for depth in 1..CHAIN_MAX {
+            if next == 0 || next == NO_ROOM {
+                break;
+            }
+            next = exceptions::send(id, next, request, root, place | u64::from(depth));
+        }
+        has_room
+    };
+    if has_room {
+        // Where there is no room, all is sent again.
+        let _full = TOLD.insert(id, Told { root, request, traceback }, 0);
+    }
+}
+
+/// Sends that the exception leaves a function, and no more of it. False where it found no room.
+#[inline(always)]
+fn send_function(id: u64, root: u64, request: u64, flags: u32, step: &Step) -> bool {
+    let Some(raising) = RAISING.get_ptr((id >> 32) as u32) else { return false };
+    // SAFETY: as above.
+    let raising = unsafe { &*raising };
+    // SAFETY: the map, and a size that is a constant.
+    let event = unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Left>() as u64, 0) }.cast::<Left>();
+    if event.is_null() {
+        maps::count(counter::EXCEPTIONS_LOST);
+        return false;
+    }
+    // SAFETY: reserved above, not null.
+    let e = unsafe { &mut *event };
+    e.kind = kind::LEFT;
+    e.tid = id as u32;
+    e.tgid = (id >> 32) as u32;
+    e.flags = flags;
+    e.time = emit::now();
+    e.request = request;
+    e.root = root;
+    e.frame = stacks::entry(&raising.frames, step);
+    // SAFETY: reserved above, submitted once.
+    unsafe { raw::bpf_ringbuf_submit(event.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+    maps::count(counter::EVENTS);
+    true
+}
+
+/// Its traceback as it is, without the function that it leaves.
+#[inline(always)]
+fn traceback(raising: &Raising, state: u64, root: u64) -> u64 {
+    if raising.three != 0 {
+        return word(state + u64::from(raising.current) + 16);
+    }
+    word(root + u64::from(raising.traceback))
 }
 
 /// What stands for the exception: its object or, where there is none yet, its class.
@@ -79,23 +171,23 @@ fn root(raising: &Raising, state: u64) -> u64 {
 }
 
 /// Sends the exception itself: the function that it leaves, then those that it has left. Returns the next of the chain as
-/// [`exceptions::send`] does.
+/// [`exceptions::send`] does, or [`NO_ROOM`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn first(id: u64, state: u64, request: u64, frame: u64) -> u64 {
-    let Some(raising) = RAISING.get_ptr((id >> 32) as u32) else { return 0 };
+    let Some(raising) = RAISING.get_ptr((id >> 32) as u32) else { return NO_ROOM };
     // SAFETY: as above.
     let raising = unsafe { &*raising };
     let root = root(raising, state);
     if root == 0 {
-        return 0;
+        return NO_ROOM;
     }
     // SAFETY: the map, and a size that is a constant.
     let event =
         unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Raised>() as u64, 0) }.cast::<Raised>();
     if event.is_null() {
         maps::count(counter::EXCEPTIONS_LOST);
-        return 0;
+        return NO_ROOM;
     }
     let is_object = exceptions::is_exception(root);
     let next = if is_object { exceptions::next_of(raising, root) } else { 0 };
@@ -120,10 +212,7 @@ extern "C" fn first(id: u64, state: u64, request: u64, frame: u64) -> u64 {
     } else {
         not_made_yet(raising, word(state + u64::from(raising.current) + 8), e);
     }
-    let mut traceback = word(root + u64::from(raising.traceback));
-    if raising.three != 0 {
-        traceback = word(state + u64::from(raising.current) + 16);
-    }
+    let traceback = traceback(raising, state, root);
     let mut step = Step { next: frame, ..Step::default() };
     // SAFETY: part of a live map value, and a local.
     unsafe { stacks::next_frame(&raw const raising.frames, &raw mut step) };

@@ -57,6 +57,7 @@ impl Log {
                 Captured::Named { conn, path, is_peers } => self.named.push((conn, path, is_peers)),
                 Captured::Process(_)
                 | Captured::Raised(_)
+                | Captured::Left(_)
                 | Captured::Stack(_)
                 | Captured::Begun(_)
                 | Captured::Bound { .. }

@@ -69,6 +69,7 @@ pub(super) fn event(event: wire::Event<'_>) -> Option<Captured<'_>> {
             moved: [changed.read, changed.written],
         }),
         wire::Event::Raised(raised) => Captured::Raised(raised),
+        wire::Event::Left(left) => Captured::Left(left),
         wire::Event::Stack(stack) => Captured::Stack(stack),
         wire::Event::Begun(begun) => Captured::Begun(begun),
         wire::Event::Queued(event) => Captured::Queued {

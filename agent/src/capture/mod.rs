@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use apm_agent_ebpf::{
-    Begun, Muted, Python, Raised, RaisedFrame, Raising, Stack, Stacks, counter, target_flags,
+    Begun, Left, Muted, Python, Raised, RaisedFrame, Raising, Stack, Stacks, counter, target_flags,
 };
 use apm_core::connection::{Chunk, Info};
 use apm_core::correlate::Unresolved;
@@ -100,6 +100,8 @@ pub enum Captured<'a> {
     },
     /// An exception was being handled: see [`crate::exceptions`].
     Raised(&'a Raised),
+    /// It leaves a function.
+    Left(Left),
     /// A call stack that chunks name from now on: see [`crate::call_sites`].
     Stack(&'a Stack),
     /// Two of them that chunks name as one.

@@ -169,6 +169,13 @@ impl Engine {
                     correlator.raised(raised);
                 }
             }
+            Captured::Left(event) => {
+                let exceptions = exceptions.as_mut();
+                if let Some(raised) = exceptions.and_then(|exceptions| exceptions.left(&event, interpreters))
+                {
+                    correlator.raised(raised);
+                }
+            }
             Captured::Stack(stack) => {
                 if let Some(call_sites) = &mut naming.call_sites {
                     call_sites.sent(stack);

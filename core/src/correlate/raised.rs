@@ -18,8 +18,9 @@ const KEPT: Duration = Duration::from_secs(60);
 /// How long while there is no room: what was logged outside any request, as by a worker in trouble, waits for an end that
 /// never comes.
 const KEPT_PRESSED: Duration = Duration::from_secs(5);
-/// Failed requests that wait for the rest of their exception's traceback.
-const HELD_MAX: usize = 4_096;
+/// Failed requests that wait for the rest of their exception's traceback. Past that the oldest wait no longer: half of the room
+/// is for requests that have not ended.
+const HELD_MAX: usize = RAISED_MAX / 2;
 /// How long they wait. A server that catches what the framework lets through logs it at once, with the frames between; on a
 /// busy machine others run before it does.
 const HELD_FOR: Duration = Duration::from_secs(1);
@@ -269,6 +270,17 @@ mod tests {
         exceptions.ended(1, Time(0), true, Event::default());
         let site = exceptions.next(None).and_then(|event| event.error_site);
         assert_eq!(site.as_deref(), Some("a.py:7 f"));
+    }
+
+    #[test]
+    fn those_that_wait_leave_room_for_others() {
+        let mut exceptions = Exceptions::default();
+        let told = (0..3 * RAISED_MAX as u64).filter_map(|request| {
+            exceptions.add(Raised { request, ..raised(1, 1, false) });
+            exceptions.ended(request, Time(0), true, Event::default())
+        });
+        let with_theirs = told.filter(|event| event.error_type.is_some()).count();
+        assert_eq!((with_theirs, exceptions.dropped), (3 * RAISED_MAX - HELD_MAX, 0));
     }
 
     #[test]
