@@ -35,7 +35,15 @@ pub fn check(settings: &Settings) -> Report {
         "dashboard",
         port::free(settings.listen).map(|()| format!("http://{}/ is free", settings.listen)),
     );
-    report.add("database", storage::writable(&settings.database));
+    match storage::writable(&settings.database) {
+        Err(Problem { of_disk: true, what, remedy, .. }) => {
+            report.push(
+                "database",
+                Finding::warning(format!("{what}; figures are kept in memory only"), remedy),
+            );
+        }
+        result => report.add("database", result),
+    }
     let procfs = Procfs::default();
     for pid in &settings.pids {
         if let Err(problem) = processes::is_python(&procfs, *pid) {
@@ -62,6 +70,8 @@ pub fn preflight(settings: &Settings) -> Result<(), Problem> {
     }
     settings.database.not_locked()?;
     port::free(settings.listen)?;
-    storage::writable(&settings.database)?;
-    Ok(())
+    match storage::writable(&settings.database) {
+        Err(problem) if !problem.of_disk => Err(problem),
+        _ => Ok(()),
+    }
 }

@@ -5,7 +5,7 @@ mod file;
 mod lock;
 
 pub use database::{Database, Owner};
-pub use lock::Lock;
+pub use lock::{Claim, Lock};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

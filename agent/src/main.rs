@@ -37,7 +37,6 @@ fn run(options: cli::Options) -> anyhow::Result<ExitCode> {
     let settings = Settings::resolve(options)?;
     log_to_stderr(settings.log);
     preflight(&settings)?;
-    settings.database.prepare()?;
     apm_agent::pipeline::run(settings)?;
     Ok(ExitCode::SUCCESS)
 }

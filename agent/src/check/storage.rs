@@ -1,20 +1,26 @@
 //! The place of the database.
 
-use std::path::Path;
-
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
 use crate::config::Database;
-use crate::problem::Problem;
+use crate::problem::{Problem, is_of_disk};
 
 /// Can the database be written there? Creates nothing.
 pub(super) fn writable(database: &Database) -> Result<String, Problem> {
     let path = &database.path;
-    let refuse = |why: String| {
-        Err(Problem::new(
+    let refused = |why: String| {
+        Problem::new(
             format!("cannot write the database {}: {why}", path.display()),
             "--db with a file in a directory that you can write to",
-        ))
+        )
+    };
+    let refuse = |why: String| Err(refused(why));
+    let denied = |error: Errno, what: String| {
+        Err(Problem {
+            of_disk: is_of_disk(&error.into()),
+            ..refused(format!("{what}{}", error.desc().to_lowercase()))
+        })
     };
     let shown = format!("{}", path.display());
     if path.is_dir() {
@@ -23,7 +29,7 @@ pub(super) fn writable(database: &Database) -> Result<String, Problem> {
     if path.exists() {
         return match access(path, AccessFlags::R_OK | AccessFlags::W_OK) {
             Ok(()) => Ok(shown),
-            Err(error) => refuse(error.desc().to_lowercase()),
+            Err(error) => denied(error, String::new()),
         };
     }
     // The nearest directory there is: those between it and the file will be made.
@@ -35,16 +41,14 @@ pub(super) fn writable(database: &Database) -> Result<String, Problem> {
     }
     match access(nearest, AccessFlags::W_OK | AccessFlags::X_OK) {
         Ok(()) => Ok(shown),
-        Err(error) => refuse(format!("{}: {}", name(nearest), error.desc().to_lowercase())),
+        Err(error) => denied(error, format!("directory {}: ", nearest.display())),
     }
-}
-
-fn name(directory: &Path) -> String {
-    format!("directory {}", directory.display())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn judge(path: impl AsRef<Path>) -> Result<String, Problem> {

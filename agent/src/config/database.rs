@@ -99,7 +99,8 @@ impl Database {
     /// The file system refuses.
     pub fn prepare(&self) -> Result<(), Problem> {
         self.create().map_err(|error| {
-            Problem::new(
+            Problem::of_file(
+                &error,
                 format!("cannot create the database {}: {error}", self.path.display()),
                 "--db with a file in a directory that you can write to",
             )

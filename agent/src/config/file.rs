@@ -1,18 +1,31 @@
 //! The configuration file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use crate::cli::{Cli, Options};
 use crate::problem::Problem;
 
+/// Longest configuration file, bytes: what is longer, or does not end (`/dev/zero`), is another file.
+const LONGEST: u64 = 1 << 20;
+
 /// Reads the TOML file at `path`.
 pub(super) fn read(path: &Path) -> Result<Options, Problem> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+    let length = read.map_err(|error| {
         Problem::usage(
             format!("cannot read the configuration file {}: {error}", path.display()),
             "sudo, or another --config",
         )
     })?;
+    if length as u64 > LONGEST {
+        return Err(Problem::usage(
+            format!("{} is no configuration file: it is longer than 1 MiB", path.display()),
+            "another --config",
+        ));
+    }
     parse(&text)
         .map_err(|Problem { what, remedy, .. }| Problem::usage(format!("{}: {what}", path.display()), remedy))
 }
@@ -53,6 +66,12 @@ fn names() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_does_not_end_is_refused() {
+        let refused = read(Path::new("/dev/zero")).map(|_| ());
+        assert!(refused.is_err_and(|problem| problem.what.contains("longer than 1 MiB")));
+    }
 
     #[test]
     fn every_option_of_the_command_line_is_a_key_of_the_file() {

@@ -14,7 +14,28 @@ pub struct Lock {
     _file: File,
 }
 
+/// What became of the database.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is this agent's.
+    Held(Lock),
+    /// Its disk takes no file, for this reason.
+    Refused(String),
+}
+
 impl Database {
+    /// Makes the database's file where it is absent, and claims it.
+    ///
+    /// # Errors
+    /// Another agent holds it, or no file can be made there, but for what the disk itself refuses.
+    pub fn claim(&self) -> Result<Claim, Problem> {
+        match self.prepare().and_then(|()| self.lock()) {
+            Ok(lock) => Ok(Claim::Held(lock)),
+            Err(problem) if problem.of_disk => Ok(Claim::Refused(problem.what)),
+            Err(problem) => Err(problem),
+        }
+    }
+
     /// Claims the database: flock(2) on a file beside it, which holds the pid for the user to read. The file stays, empty
     /// of meaning without the lock.
     ///
@@ -23,7 +44,8 @@ impl Database {
     pub fn lock(&self) -> Result<Lock, Problem> {
         let path = self.lock_path();
         let refuse = |error: std::io::Error| {
-            Problem::new(
+            Problem::of_file(
+                &error,
                 format!("cannot lock the database with {}: {error}", path.display()),
                 "--db with a file in a directory that you can write to",
             )

@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::source::Scanner;
 use super::{Engine, status};
 use crate::capture::{self, Capture, CaptureOptions};
-use crate::config::Settings;
+use crate::config::{Claim, Settings};
 use crate::footprint::{self, Standing};
 use crate::privileges;
 use crate::process::Policy;
@@ -49,7 +49,7 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
         .block_on(TcpListener::bind(settings.listen))
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    let _lock = settings.database.lock()?;
+    let claim = settings.database.claim()?;
     let capture = Capture::start(CaptureOptions { ring_bytes: settings.ring_bytes })?;
     // Not before: it would take a busy machine twice as long to load the probes, and that once.
     footprint::stand_back();
@@ -69,6 +69,10 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
             ..Retention::default()
         },
         max_bytes: settings.max_db_bytes,
+        memory_instead: match &claim {
+            Claim::Held(_) => None,
+            Claim::Refused(why) => Some(why.clone()),
+        },
         ..Options::default()
     };
     let clock = Arc::clone(&store.clock);

@@ -49,8 +49,8 @@ pub struct Options {
     pub memory_rows: usize,
     /// How often rows are written.
     pub interval: Duration,
-    /// When no file can be opened, keep the store in memory rather than fail.
-    pub memory_instead: bool,
+    /// Why the store is kept in memory, and no file is opened: its disk takes none.
+    pub memory_instead: Option<String>,
     /// The clock, for tests.
     pub clock: Clock,
 }
@@ -63,7 +63,7 @@ impl Default for Options {
             queue_rows: 50_000,
             memory_rows: 50_000,
             interval: Duration::from_millis(200),
-            memory_instead: false,
+            memory_instead: None,
             clock: Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())),
         }
     }
@@ -77,10 +77,10 @@ impl Store {
     /// Opens the store at `path`, which is made when missing (file 0600, directory 0700), and starts its writer.
     ///
     /// A file that is damaged or was written by a newer version is renamed, never deleted, and a new one begun; the
-    /// [`Health`] says so.
+    /// [`Health`] says so. Where the disk is read-only, full or failing, figures are kept in memory, up to a bound.
     ///
     /// # Errors
-    /// The file cannot be made or opened, and `options.memory_instead` is not set.
+    /// The file cannot be made or opened, and that is not the disk's fault.
     pub fn open(path: &Path, options: Options) -> Result<(Writer, Reader), OpenError> {
         let clock = Arc::clone(&options.clock);
         let writer = Writer::start(path, options)?;

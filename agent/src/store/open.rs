@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction};
 use rusqlite_migration::{M, MigrationDefinitionError, Migrations};
 
 use super::executions;
+use crate::problem::is_of_disk;
 
 /// How long a connection waits for another one's lock.
 const BUSY: Duration = Duration::from_millis(500);
@@ -51,6 +52,20 @@ pub enum OpenError {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+}
+
+impl OpenError {
+    /// Is it the disk that refuses, whatever is to be written to it?
+    pub(crate) fn is_of_disk(&self) -> bool {
+        use ErrorCode::{DiskFull, ReadOnly, SystemIoFailure};
+        match self {
+            Self::Io { source, .. } => is_of_disk(source),
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(DiskFull | ReadOnly | SystemIoFailure))
+            }
+            Self::Newer(_) | Self::Corrupt { .. } => false,
+        }
+    }
 }
 
 /// Where a store lives.

@@ -44,6 +44,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("faults/agent-killed", survival::agent_killed).alone(),
         Case::new("faults/app-execs", survival::app_execs),
         Case::new("faults/disk", disk::disk),
+        Case::new("faults/unusable-disk", disk::unusable),
     ]
 }
 

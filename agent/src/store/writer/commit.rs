@@ -75,10 +75,15 @@ impl Work {
             written_since: 0,
             retry: None,
         };
-        if let Err(error) = work.connect() {
-            if !work.options.memory_instead {
-                return Err(error);
-            }
+        let refused = match work.options.memory_instead.take() {
+            Some(why) => Some(why),
+            None => match work.connect() {
+                Ok(()) => None,
+                Err(error) if error.is_of_disk() => Some(error.to_string()),
+                Err(error) => return Err(error),
+            },
+        };
+        if let Some(why) = refused {
             let n = MEMORIES.fetch_add(1, Ordering::Relaxed);
             *work.shared.location() = Location::Memory(format!("apm-agent-{}-{n}", std::process::id()));
             work.options.max_bytes = MEMORY_BYTES;
@@ -87,8 +92,8 @@ impl Work {
             health.state = State::Memory;
             health.max_bytes = MEMORY_BYTES;
             health.since = Some((work.options.clock)());
-            health.problem = Some(format!("{error}; figures are kept in memory only, until the agent stops"));
-            tracing::warn!("store: {error}; figures are kept in memory only");
+            health.problem = Some(format!("{why}; figures are kept in memory only, until the agent stops"));
+            tracing::warn!("store: {why}; figures are kept in memory only");
             drop(health);
         }
         Ok(work)

@@ -2,7 +2,7 @@
 //! while, the status says what is wrong, and nothing is lost.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 
@@ -114,4 +114,37 @@ pub(super) fn disk(places: &Places) -> Result<Verdict> {
     Ok(Verdict::Passed(format!(
         "full, locked, removed: {sent} requests answered and counted, then a new file"
     )))
+}
+
+/// An agent that starts where nothing can be written watches all the same.
+pub(super) fn unusable(places: &Places) -> Result<Verdict> {
+    for (made, word) in [(remounted as fn(&Path) -> Result<()>, "read-only"), (filled, "space")] {
+        let scratch = Rc::new(places.scratch()?);
+        let disk = match SmallDisk::mount(Rc::clone(&scratch), "store")? {
+            Ok(disk) => disk,
+            Err(why) => return Ok(Verdict::Skipped(format!("a disk of its own cannot be mounted: {why}"))),
+        };
+        made(&disk.path)?;
+        let mut pair = Pair::start_in(scratch, places, "stdlib_app.py {port}", &[])?;
+        pair.shown("/kept-in-memory")?;
+        let store = pair.store()?;
+        let problem = store["problem"].as_str().context("no problem is named")?;
+        ensure!(store["state"] == "memory", "{store}");
+        ensure!(problem.to_lowercase().contains(word) && problem.contains("memory"), "{problem}");
+        pair.no_losses()?;
+        pair.agent.stop()?;
+    }
+    Ok(Verdict::Passed("read-only, full: said, and requests are seen".to_owned()))
+}
+
+fn remounted(disk: &Path) -> Result<()> {
+    let done = Command::new("mount").args(["-o", "remount,ro"]).arg(disk).status()?;
+    ensure!(done.success(), "not to be mounted read-only");
+    Ok(())
+}
+
+fn filled(disk: &Path) -> Result<()> {
+    let full = fs::write(disk.join("ballast"), vec![0; 8 << 20]);
+    ensure!(full.is_err(), "the disk is not full");
+    Ok(())
 }
