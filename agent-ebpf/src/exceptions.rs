@@ -122,7 +122,7 @@ pub extern "C" fn look_at_exception(id: u64, request: u64, seen_at: u64) -> u32 
     let mut next = exception;
     for depth in 0..CHAIN_MAX {
         next = send(id, next, request, exception, seen_at << 32 | u64::from(depth));
-        if next == 0 {
+        if next == 0 || next == NO_ROOM {
             break;
         }
     }
@@ -159,8 +159,11 @@ fn handled(raising: &Raising, state: u64) -> u64 {
     0
 }
 
+/// What [`send`] returns where it found no room in the ring.
+pub const NO_ROOM: u64 = u64::MAX;
+
 /// Sends one exception. `tagged` is its address, in its lowest two bits its [`relation`]; so is what is returned: the next
-/// of the chain, or 0. `place` holds `seen_at` and, in its lower half, the depth.
+/// of the chain, 0 or [`NO_ROOM`]. `place` holds `seen_at` and, in its lower half, the depth.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64) -> u64 {
@@ -172,7 +175,7 @@ pub extern "C" fn send(id: u64, tagged: u64, request: u64, root: u64, place: u64
         unsafe { raw::bpf_ringbuf_reserve(emit::ring(), size_of::<Raised>() as u64, 0) }.cast::<Raised>();
     if event.is_null() {
         maps::count(counter::EXCEPTIONS_LOST);
-        return 0;
+        return NO_ROOM;
     }
     let exception = tagged & !3;
     let depth = place as u32;

@@ -211,7 +211,8 @@ pub mod left_flags {
 }
 
 /// An exception that is on its way leaves a function. But for [`left_flags::FIRST`] it is the one that the thread sent last, by
-/// a [`Raised`] that was [`seen_at::UNWINDING`], and nothing else of it has changed.
+/// a [`Raised`] that was [`seen_at::UNWINDING`]: class, arguments, cause and context are the same, and the traceback has one
+/// entry more.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Left {

@@ -13,9 +13,9 @@ use aya_ebpf::{
 };
 
 use crate::{
-    attribution::{self, user_word as word},
+    attribution::{self, half, user_word as word},
     emit,
-    exceptions::{self, RAISING},
+    exceptions::{self, NO_ROOM, RAISING},
     maps,
     stacks::{self, Step},
 };
@@ -35,17 +35,18 @@ struct Told {
     root: u64,
     /// [`Raised::request`]
     request: u64,
+    /// What is printed of it but its traceback: [`content`].
+    content: u64,
     /// Its traceback, before it had the function that it was leaving.
     traceback: u64,
+    /// The `PyFrameObject` of that function.
+    frame: u64,
 }
 
-/// By thread (`bpf_get_current_pid_tgid`). Only the function that is left next can follow what is told here: another
+/// By thread (`bpf_get_current_pid_tgid`). What is told here holds for the function that is left next, and no further: another
 /// exception may have the same address later.
 #[btf_map]
 static TOLD: LruHashMap<u64, Told, 8192> = LruHashMap::new();
-
-/// [`first`] found no room in the ring.
-const NO_ROOM: u64 = u64::MAX;
 
 /// What the thread sends next of an exception is all of it.
 #[inline(always)]
@@ -62,9 +63,9 @@ pub fn leaves(id: u64, frame: u64) {
     if raising.unwinding == unwinding::NO {
         return;
     }
-    let mut told = Told { root: 0, request: 0, traceback: 0 };
+    let mut told = Told { root: 0, request: 0, content: 0, traceback: 0, frame: 0 };
     if let Some(last) = TOLD.get_ptr(id) {
-        // SAFETY: a live map value, which only this thread writes.
+        // SAFETY: a map value. One that is handed to another thread meanwhile tells of another exception, or of none.
         told = unsafe { *last };
         tells_anew(id);
     }
@@ -100,13 +101,18 @@ pub fn leaves(id: u64, frame: u64) {
         send_function(id, root, request, left_flags::FIRST, &step);
         return;
     }
-    // `PyTracebackObject.tb_next`: the one entry that is new is the function that was left last.
-    let follows = told.root == root && told.request == request && word(traceback + 16) == told.traceback;
+    let content = content(raising, root);
+    // The one entry that is new is the function that was left last (`PyTracebackObject.tb_next`, `tb_frame`). Of a traceback
+    // that was put together otherwise, or of an exception that was changed on its way, all is sent anew.
+    let follows = told.root == root
+        && told.request == request
+        && told.content == content
+        && word(traceback + 16) == told.traceback
+        && word(traceback + 24) == told.frame;
     let has_room = if follows {
         send_function(id, root, request, 0, &step)
     } else {
         let mut next = first(id, state, request, inner);
-        let has_room = next != NO_ROOM;
         let place = u64::from(seen_at::UNWINDING) << 32;
         for depth in 1..CHAIN_MAX {
             if next == 0 || next == NO_ROOM {
@@ -114,12 +120,24 @@ pub fn leaves(id: u64, frame: u64) {
             }
             next = exceptions::send(id, next, request, root, place | u64::from(depth));
         }
-        has_room
+        next != NO_ROOM
     };
     if has_room {
         // Where there is no room, all is sent again.
-        let _full = TOLD.insert(id, Told { root, request, traceback }, 0);
+        let _full = TOLD.insert(id, Told { root, request, content, traceback, frame }, 0);
     }
+}
+
+/// Tells whether what is printed of an exception has changed: its class, arguments, cause and context.
+#[inline(always)]
+fn content(raising: &Raising, root: u64) -> u64 {
+    let traceback = root + u64::from(raising.traceback);
+    let suppresses = half(traceback + 24) & 0xff;
+    let mut content = u64::from(suppresses);
+    for word in [word(root + 8), word(root + exceptions::ARGS), word(traceback + 8), word(traceback + 16)] {
+        content = stacks::mix(content, word);
+    }
+    content
 }
 
 /// Sends that the exception leaves a function, and no more of it. False where it found no room.
@@ -171,7 +189,7 @@ fn root(raising: &Raising, state: u64) -> u64 {
 }
 
 /// Sends the exception itself: the function that it leaves, then those that it has left. Returns the next of the chain as
-/// [`exceptions::send`] does, or [`NO_ROOM`].
+/// [`exceptions::send`] does, or [`exceptions::NO_ROOM`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn first(id: u64, state: u64, request: u64, frame: u64) -> u64 {

@@ -252,7 +252,7 @@ fn sockets_of_a_watched_process_are_seen() {
     log.until(&mut capture, "the end of what a Unix socket reads", |l| l.changed.iter().any(is_end));
     drop(a);
     log.until(&mut capture, "the close of a Unix socket", |l| {
-        l.changed.iter().any(|c| c.0 == unix && matches!(c.1, Change::Gone { reason: None, .. }))
+        l.changed.iter().any(|c| c.0 == unix && matches!(c.1, Change::Closed { .. }))
     });
 
     // A TLS session is named once and not copied further.

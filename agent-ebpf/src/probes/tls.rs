@@ -326,7 +326,7 @@ pub fn ssl_ends(ctx: ProbeContext) -> u32 {
     // SAFETY: a live map value.
     let conn = unsafe { &*conn };
     if conn.flags & conn_flags::ANNOUNCED != 0 {
-        emit::changed(conn, change::GONE, 0, (id >> 32) as u32);
+        emit::changed(conn, change::DESCRIPTOR_CLOSED, 0, (id >> 32) as u32);
     }
     let _gone = TLS_STREAMS.remove(key);
     0

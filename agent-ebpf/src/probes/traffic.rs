@@ -100,7 +100,8 @@ fn moved(
         return None;
     }
     if ret < 0 {
-        emit::changed(conn, change::FAILED, -ret as u32, conn.tgid);
+        let writing = if write { change::WRITING } else { 0 };
+        emit::changed(conn, change::FAILED, -ret as u32 | writing, conn.tgid);
         return None;
     }
     if ret == 0 {

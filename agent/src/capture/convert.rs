@@ -210,11 +210,14 @@ fn change(changed: &wire::Changed) -> Option<Change> {
     let was_made = matches!(i32::try_from(errno), Ok(libc::ECONNRESET | libc::EPIPE));
     Some(match changed.change {
         c::END_OF_STREAM => Change::EndOfStream,
-        c::FAILED => Change::Failed(reason(changed.value).unwrap_or(CloseReason::Reset)),
+        c::FAILED => {
+            let reason = reason(changed.value & !c::WRITING).unwrap_or(CloseReason::Reset);
+            if changed.value & c::WRITING != 0 { Change::WriteFailed(reason) } else { Change::Failed(reason) }
+        }
         c::ESTABLISHED => Change::Established,
         c::PEER_CLOSED => Change::PeerClosed,
         // The kernel may keep it for a while, for what the peer has not got yet.
-        c::LOCAL_CLOSED if changed.value & c::READS_NO_MORE != 0 => Change::Gone { reason: None, peer_first },
+        c::LOCAL_CLOSED if changed.value & c::READS_NO_MORE != 0 => Change::Closed { peer_first },
         c::LOCAL_CLOSED => Change::LocalClosed { peer_first },
         c::GONE => {
             let reason = match reason(errno) {
@@ -225,7 +228,7 @@ fn change(changed: &wire::Changed) -> Option<Change> {
             };
             Change::Gone { reason, peer_first }
         }
-        c::DESCRIPTOR_CLOSED => Change::Gone { reason: None, peer_first: false },
+        c::DESCRIPTOR_CLOSED => Change::Closed { peer_first: false },
         _ => return None,
     })
 }
@@ -275,8 +278,8 @@ mod tests {
         };
         let (peer_first, reads_no_more) = (wire::change::PEER_FIRST, wire::change::READS_NO_MORE);
         assert_eq!(closed(0), Some(Change::LocalClosed { peer_first: false }));
-        assert_eq!(closed(reads_no_more), Some(Change::Gone { reason: None, peer_first: false }));
-        assert_eq!(closed(reads_no_more | peer_first), Some(Change::Gone { reason: None, peer_first: true }));
+        assert_eq!(closed(reads_no_more), Some(Change::Closed { peer_first: false }));
+        assert_eq!(closed(reads_no_more | peer_first), Some(Change::Closed { peer_first: true }));
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::capture::Capture;
 use crate::python::{Interpreter, Interpreters};
 use filter::{Filter, Leaving};
 
-/// Threads whose last report is kept, for the rest of its chain and for what it leaves on its way; of a chain 32 KB are.
-const REPORTS_MAX: usize = 512;
+/// Threads whose last report is kept, for the rest of its chain and for what it leaves on its way. One takes up to 35 KB.
+const REPORTS_MAX: usize = 128;
 
 /// Puts exceptions into words.
 #[derive(Default)]
@@ -25,13 +25,18 @@ pub struct Exceptions {
     reports: HashMap<u32, Report>,
     filter: Filter,
     losses: Losses,
+    /// The thread and exception of which more was told than is known: it is counted once.
+    unknown: (u32, u64),
 }
 
 /// An exception of a thread.
 struct Report {
+    /// [`Event::tgid`]
+    tgid: u32,
     /// [`Event::root`]
     root: u64,
-    time: u64,
+    /// When it was heard of last.
+    time: Time,
     /// The exception, then those that led to it.
     chain: Vec<Box<Event>>,
     /// Functions that it has left since, innermost first.
@@ -94,13 +99,15 @@ impl Exceptions {
         }
         let report = self.reports.get_mut(&event.tid);
         let Some(report) = report.filter(|report| report.whole && report.root == event.root) else {
-            self.losses.add(Loss::ExceptionsUnread, 1);
+            let unknown = (event.tid, event.root);
+            self.losses.add(Loss::ExceptionsUnread, u64::from(self.unknown != unknown));
+            self.unknown = unknown;
             return None;
         };
         leaving.from_application = report.from_application;
         report.tells = self.filter.tells(&leaving);
         report.from_application |= of_application == Some(true);
-        report.time = event.time;
+        report.time = Time(event.time);
         if report.left.len() >= FRAMES_MAX {
             // The outermost are kept.
             report.left.remove(0);
@@ -116,6 +123,11 @@ impl Exceptions {
         }
     }
 
+    /// A process ended: so have its exceptions.
+    pub fn process_gone(&mut self, tgid: u32) {
+        self.reports.retain(|_, report| report.tgid != tgid);
+    }
+
     /// What was lost since the last call.
     pub fn take_losses(&mut self) -> Losses {
         std::mem::take(&mut self.losses)
@@ -124,8 +136,9 @@ impl Exceptions {
     /// A report but for its chain.
     fn begun(&mut self, event: &Event, interpreter: &mut Interpreter) -> Report {
         let mut report = Report {
+            tgid: event.tgid,
             root: event.root,
-            time: event.time,
+            time: Time(event.time),
             chain: Vec::new(),
             left: Vec::new(),
             raised: None,
@@ -165,7 +178,7 @@ impl Exceptions {
 
     /// Most will not be heard of again: their exceptions were caught, their threads have ended.
     fn drop_older_half(&mut self) {
-        let mut times: Vec<u64> = self.reports.values().map(|report| report.time).collect();
+        let mut times: Vec<Time> = self.reports.values().map(|report| report.time).collect();
         let middle = times.len() / 2;
         let (_, &mut middle, _) = times.select_nth_unstable(middle);
         let losses = &mut self.losses;
@@ -198,7 +211,7 @@ impl Report {
             self.chain = Vec::new();
         }
         let raised = self.raised.as_mut()?;
-        raised.time = Time(self.time);
+        raised.time = self.time;
         let exception = raised.chain.first_mut()?;
         for frame in self.left.drain(..) {
             let Some(frame) = interpreter.frame(&frame) else {

@@ -17,8 +17,8 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Connections open at a time; those beyond wait to be accepted.
 pub(super) const CONNECTIONS: usize = 256;
 
-/// How long nothing may be written to one, as it is idle or its request does not come to an end: longer than the minute after which Prometheus asks again by default. Open streams say something
-/// every 15 s.
+/// How long nothing may be written to one, as it is idle or its request does not come to an end: longer than the minute after
+/// which Prometheus asks again by default. Open streams say something every 15 s.
 pub(super) const IDLE: Duration = Duration::from_secs(75);
 
 /// A listener with `room` for so many connections.
@@ -42,7 +42,8 @@ impl Listener for Limited {
         // The semaphore is never closed.
         let permit = Arc::clone(&self.room).acquire_owned().await.ok();
         let (stream, from) = Listener::accept(&mut self.listener).await;
-        (Connection { stream, limit: self.idle, idle: Box::pin(sleep(self.idle)), _permit: permit }, from)
+        let idle = Box::pin(sleep(self.idle));
+        (Connection { stream, limit: self.idle, idle, is_answered: true, _permit: permit }, from)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -50,12 +51,15 @@ impl Listener for Limited {
     }
 }
 
-/// A connection that ends with an error once nothing has been written to it for a while. What is read does not count: a client that
-/// sends a byte now and then, and needs no token for that, would keep its place for ever.
+/// A connection that ends with an error once nothing has been written to it for a while. Of what is read only the first byte
+/// behind what was written counts, with which a request begins: a client that sends a byte now and then, and needs no token for
+/// that, would keep its place for ever.
 pub(super) struct Connection {
     stream: TcpStream,
     limit: Duration,
     idle: Pin<Box<Sleep>>,
+    /// Nothing was read since something was written.
+    is_answered: bool,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -71,6 +75,7 @@ impl Connection {
     /// The same of a write, from which on it may be idle again.
     fn noted<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
+            self.is_answered = true;
             self.idle.as_mut().reset(Instant::now() + self.limit);
             return written;
         }
@@ -84,7 +89,13 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        if self.is_answered && into.filled().len() > before {
+            self.is_answered = false;
+            let limit = self.limit;
+            self.idle.as_mut().reset(Instant::now() + limit);
+        }
         self.in_time(cx, read)
     }
 }
@@ -144,6 +155,29 @@ mod tests {
             let (mut served, _) = limited.accept().await;
             second.write_all(b"y").await.unwrap();
             assert_eq!(served.read_u8().await.unwrap(), b'y');
+        });
+    }
+
+    #[test]
+    fn a_request_has_its_time_from_its_first_byte_on() {
+        run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut limited = Limited::new(listener, 1, IDLE);
+            let mut client = TcpStream::connect(limited.local_addr().unwrap()).await.unwrap();
+            let (mut served, _) = limited.accept().await;
+            let mut until = served.idle.deadline();
+            for (byte, counts) in [(b'x', true), (b'y', false), (b'z', false)] {
+                client.write_u8(byte).await.unwrap();
+                assert_eq!(served.read_u8().await.unwrap(), byte);
+                assert_eq!(served.idle.deadline() > until, counts);
+                until = served.idle.deadline();
+            }
+            served.write_u8(b'!').await.unwrap();
+            assert!(served.idle.deadline() > until);
+            until = served.idle.deadline();
+            client.write_u8(b'x').await.unwrap();
+            served.read_u8().await.unwrap();
+            assert!(served.idle.deadline() > until);
         });
     }
 

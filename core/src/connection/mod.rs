@@ -81,9 +81,16 @@ pub enum Change {
         /// The peer had closed before, perhaps before the connection was accepted.
         peer_first: bool,
     },
-    /// A read or write failed, or the connection attempt did.
+    /// A read failed, or the connection attempt did.
     Failed(CloseReason),
-    /// The connection is gone.
+    /// A write failed; what the peer had sent before may yet be read.
+    WriteFailed(CloseReason),
+    /// The process has closed it, and reads no more.
+    Closed {
+        /// The peer had closed before.
+        peer_first: bool,
+    },
+    /// The connection is gone; what the peer had sent before may yet be read.
     Gone {
         /// Why, where it did not end in order.
         reason: Option<CloseReason>,

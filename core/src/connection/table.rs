@@ -174,12 +174,15 @@ impl Table {
         let carried = self.streams.get(&conn).and_then(|socket| socket.carries);
         for conn in carried.into_iter().chain([conn]) {
             self.change(conn, change, time);
-            self.tell_open_calls(conn, progress);
+            if let Change::EndOfStream | Change::Failed(_) | Change::Closed { .. } = change {
+                self.tell_open_calls(conn, progress);
+            }
         }
     }
 
     /// Code whose call ends with its connection goes on at once, and may answer the request that it works for: the call is
-    /// told before that, unless bytes of the connection are under way in another thread.
+    /// told before that, unless bytes of the connection are under way in another thread. Only where the process is known to
+    /// read no more: a server that refuses a request in its middle answers and resets, and its answer waits in the socket.
     fn tell_open_calls(&mut self, conn: ConnId, progress: &mut Progress) {
         let Some(stream) = self.streams.get_mut(&conn) else { return };
         let Some((time, reason)) = stream.ended else { return };
@@ -193,7 +196,10 @@ impl Table {
 
     fn change(&mut self, conn: ConnId, change: Change, time: Time) {
         let Some(stream) = self.streams.get_mut(&conn) else { return };
-        if let Change::LocalClosed { peer_first: true } | Change::Gone { peer_first: true, .. } = change {
+        if let Change::LocalClosed { peer_first: true }
+        | Change::Closed { peer_first: true }
+        | Change::Gone { peer_first: true, .. } = change
+        {
             stream.peer_closed = true;
         }
         let reason = match change {
@@ -218,9 +224,12 @@ impl Table {
             // All that a peer sends comes before its FIN. The reset behind it answers what it was sent since, such as the
             // alert that ends a TLS session (RFC 9293, 3.5.2).
             Change::Gone { reason: Some(CloseReason::Reset), .. } if stream.peer_closed => CloseReason::Peer,
-            Change::Failed(reason) | Change::Gone { reason: Some(reason), .. } => reason,
-            Change::LocalClosed { .. } | Change::Gone { .. } if stream.peer_closed => CloseReason::Peer,
-            Change::LocalClosed { .. } | Change::Gone { .. } => CloseReason::Local,
+            Change::Failed(reason)
+            | Change::WriteFailed(reason)
+            | Change::Gone { reason: Some(reason), .. } => reason,
+            Change::LocalClosed { .. } | Change::Closed { .. } | Change::Gone { .. } => {
+                if stream.peer_closed { CloseReason::Peer } else { CloseReason::Local }
+            }
         };
         if stream.ended.is_none() {
             stream.ended = Some((time, reason));

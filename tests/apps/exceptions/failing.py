@@ -88,9 +88,45 @@ def lambdas():
     return list(map(lambda n: 1 // n, [1, 0]))
 
 
+LIBRARY = """
+def calls(function):
+    return function()
+
+
+def changes(function):
+    try:
+        return calls(function)
+    except Exception as error:
+        error.args = ("changed on its way",)
+        raise error from None
+
+
+def swaps(function):
+    try:
+        calls(function)
+    except Exception as error:
+        traceback = error.__traceback__
+    raise LookupError("another, where the first was").with_traceback(traceback)
+"""
+# As if it were installed: only what leaves a library is looked at on its way.
+library = {}
+exec(compile(LIBRARY, "/nowhere/site-packages/library.py", "exec"), library)
+
+
+def changed():
+    try:
+        key()
+    except KeyError:
+        return library["changes"](cause)
+
+
+def swapped():
+    return library["swaps"](key)
+
+
 WAYS = [
     division, key, generator, c_code, cause, context, nested, missing_file, no_message, two_arguments, unicode_message,
-    recursion, lambdas,
+    recursion, lambdas, changed, swapped,
 ]
 BY_NAME = {way.__name__: way for way in WAYS}
 

@@ -31,6 +31,8 @@ const WAYS: &[&str] = &[
     "unicode_message",
     "recursion",
     "lambdas",
+    "changed",
+    "swapped",
 ];
 /// Answers 503 after a library has handled an exception of the application's.
 const UNRELATED: &str = "/unrelated";

@@ -61,6 +61,9 @@ impl Engine {
         if let Some(call_sites) = &mut self.naming.call_sites {
             call_sites.process_gone(pid);
         }
+        if let Some(exceptions) = &mut self.exceptions {
+            exceptions.process_gone(pid);
+        }
         if let Some(attribution) = &mut self.attribution {
             attribution.process_gone(pid);
         }

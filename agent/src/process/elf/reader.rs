@@ -9,11 +9,16 @@ use super::image::Elf64;
 
 const PAGE: u64 = 4096;
 
-/// Sections larger than this are not searched for texts.
+/// Sections larger than this are not searched for texts; nor are more bytes than this at a time, as sections may lie one over
+/// the other, thousands deep.
 const MAX_SEARCHED: u64 = 64 << 20;
 
 /// Relocations that are kept; interpreters have some 30,000.
 const MAX_RELOCATIONS: usize = 1 << 20;
+/// Relocations that are looked at.
+const MAX_RELOCATIONS_SEEN: usize = 4 * MAX_RELOCATIONS;
+/// Sections that are looked at; libraries have some 40.
+const MAX_SECTIONS: usize = 1024;
 
 /// A symbol that is defined in the file.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +75,7 @@ impl<'f, 'd> Elf<'f, 'd> {
     /// the file, in the order of the addresses; empty where there are too many.
     pub(crate) fn relocated(&self) -> Vec<(u64, u64)> {
         let all = self.0.dynamic_relocations().into_iter().flatten();
-        let relative = all.filter(|(_, relocation)| {
+        let relative = all.take(MAX_RELOCATIONS_SEEN).filter(|(_, relocation)| {
             relocation.flags() == RelocationFlags::Elf { r_type: elf::R_X86_64_RELATIVE }
         });
         let mut found: Vec<_> =
@@ -93,7 +98,8 @@ impl<'f, 'd> Elf<'f, 'd> {
 
     /// Bytes at a virtual address, as the file initialises them.
     pub(crate) fn at(&self, address: u64, size: u64) -> Option<&'d [u8]> {
-        self.0.sections().find_map(|section| section.data_range(address, size).ok().flatten())
+        let mut sections = self.0.sections().take(MAX_SECTIONS);
+        sections.find_map(|section| section.data_range(address, size).ok().flatten())
     }
 
     /// Address and bytes of all that is loaded and is no code, as the file initialises it.
@@ -102,7 +108,14 @@ impl<'f, 'd> Elf<'f, 'd> {
             let SectionFlags::Elf { sh_flags, .. } = section.flags() else { return false };
             sh_flags.contains(elf::SHF_ALLOC) && !sh_flags.contains(elf::SHF_EXECINSTR)
         };
-        let sections = self.0.sections().filter(|section| loaded(section) && section.size() <= MAX_SEARCHED);
+        let mut room = MAX_SEARCHED;
+        let mut has_room = |size: u64| {
+            let left = room.checked_sub(size);
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        let sections = self.0.sections().take(MAX_SECTIONS);
+        let sections = sections.filter(|section| loaded(section) && has_room(section.size()));
         sections.filter_map(|section| Some((section.address(), section.data().ok()?))).collect()
     }
 

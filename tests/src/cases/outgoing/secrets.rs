@@ -36,6 +36,8 @@ const PATHS: &[&str] = &[
     "/refused/mysql",
     "/refused/number",
     "/refused/sqlite",
+    // The link of somebody who may set a password anew.
+    "/reset/hunter2pathZq9xK4",
     "/last",
 ];
 const SHOWN: Duration = Duration::from_secs(20);
@@ -44,6 +46,8 @@ const API: &[&str] = &[
     "/api/status",
     "/api/services",
     "/api/overview?w=3600",
+    "/api/timeseries?w=3600",
+    "/api/heatmap?w=3600",
     "/api/requests?window=3600",
     "/api/requests?window=3600&sort=slow",
     "/api/requests?window=3600&sort=failed",
@@ -97,13 +101,19 @@ pub(super) fn judge(places: &Places, peers: &Peers) -> Result<String> {
     let mut answers = String::new();
     let details = requests.iter().filter_map(|one| one["request_id"].as_str());
     let details = details.flat_map(|id| [format!("/api/request/{id}"), format!("/api/trace/{id}")]);
-    for path in API.iter().map(|&path| path.to_owned()).chain(details) {
+    let service = requests[0]["service"].as_str().context("no service")?;
+    let snapshots = [
+        format!("/api/route/snapshot?service={service}&method=POST&route=%2Fdo&w=3600"),
+        format!("/api/folder/snapshot?service={service}&w=3600"),
+    ];
+    for path in API.iter().map(|&path| path.to_owned()).chain(snapshots).chain(details) {
         answers += &agent.get(&path).with_context(|| path.clone())?.to_string();
     }
     // What is looked through holds all that the secrets stood in.
     let host = |port: u16| format!("127.0.0.1:{port}");
     let telling = [
         "/upload/2",
+        "/reset/{token}",
         "/ok/4",
         "INSERT INTO items",
         "COPY items",
