@@ -33,8 +33,8 @@ use connections::{CONNECTIONS, IDLE, Limited};
 use live::Live;
 pub use security::Access;
 
-/// Questions asked of the store at once; the others wait.
-const QUESTIONS: usize = 8;
+/// Questions asked of the store at once; the others wait. Half of the threads that may block: the rest are for what SDKs send.
+const QUESTIONS: usize = 4;
 
 /// Finds the routes of a service in a directory, and tells which directory that is, without links.
 pub type Scan = Arc<dyn Fn(&str, &Path) -> Result<(PathBuf, SourceScan), ScanRefusal> + Send + Sync>;
@@ -68,6 +68,8 @@ pub struct AppState {
     started: Instant,
     questions: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
+    /// One scan of source at a time, which may take long: it holds one of the places of bodies.
+    scans: Arc<Semaphore>,
     ticks: Arc<stream::Ticks>,
 }
 
@@ -90,6 +92,7 @@ impl AppState {
             started: Instant::now(),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
             bodies: Arc::new(Semaphore::new(body::BODIES)),
+            scans: Arc::new(Semaphore::new(1)),
             ticks: Arc::default(),
         }
     }

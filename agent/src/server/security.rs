@@ -39,7 +39,10 @@ pub struct Access {
     address: IpAddr,
     names: Vec<String>,
     token: Option<Secret>,
+    /// What is left of the allowance of those that may ask, and when that was counted.
     bucket: Mutex<(Instant, f64)>,
+    /// The same of others: however many come, they take nothing of it.
+    strangers: Mutex<(Instant, f64)>,
 }
 
 /// An address that cannot be served: everyone on the network could read what the agent sees.
@@ -60,7 +63,8 @@ impl Access {
             return Err(TokenNeeded(address));
         }
         let names = names.into_iter().map(|name| name.to_ascii_lowercase()).collect();
-        Ok(Self { address, names, token, bucket: Mutex::new((Instant::now(), RATE.1)) })
+        let full = || Mutex::new((Instant::now(), RATE.1));
+        Ok(Self { address, names, token, bucket: full(), strangers: full() })
     }
 
     /// Is `host` (a `Host` header) a name of this machine? Where other machines may connect, any address is: it cannot
@@ -101,21 +105,27 @@ impl Access {
             .then(|| format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", token.expose()))
     }
 
-    /// Takes a request from the allowance of this second.
-    fn admits(&self) -> bool {
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let (last, left) = *bucket;
-        let left = (left + now.duration_since(last).as_secs_f64() * RATE.0).min(RATE.1);
-        *bucket = (now, (left - 1.0).max(0.0));
-        left >= 1.0
+    /// Takes a request from the allowance of this second. One that is refused takes nothing.
+    fn admits(&self, request: &Request, host: &str) -> bool {
+        let from = request.headers().get("sec-fetch-site");
+        let is_known = self.is_ours(host)
+            && from.is_none_or(|site| site != "cross-site")
+            && (self.has_token(request.headers()) || self.comes_with_token(request));
+        let bucket = if is_known { &self.bucket } else { &self.strangers };
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        take(&mut bucket, Instant::now())
+    }
+
+    /// A browser that opens the page by its link with the token.
+    fn comes_with_token(&self, request: &Request) -> bool {
+        request.uri().path() == "/" && self.cookie(request.uri().query()).is_some()
     }
 
     fn refuse(&self, request: &Request) -> Option<(StatusCode, String)> {
         let headers = request.headers();
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST).or_else(|| request.uri().host()).unwrap_or_default();
-        if !self.admits() {
+        if !self.admits(request, host) {
             return Some((StatusCode::TOO_MANY_REQUESTS, "too many requests".into()));
         }
         if !self.is_ours(host) {
@@ -141,8 +151,7 @@ impl Access {
             }
         }
         let path = request.uri().path();
-        let comes_with_token = path == "/" && self.cookie(request.uri().query()).is_some();
-        if path != "/healthz" && !comes_with_token && !self.has_token(headers) {
+        if path != "/healthz" && !self.comes_with_token(request) && !self.has_token(headers) {
             return Some((
                 StatusCode::UNAUTHORIZED,
                 "send `Authorization: Bearer TOKEN`, or open /?token=TOKEN".into(),
@@ -150,6 +159,15 @@ impl Access {
         }
         None
     }
+}
+
+/// Takes one from an allowance that fills with time; false where there is none to take.
+fn take((last, left): &mut (Instant, f64), now: Instant) -> bool {
+    *left = (*left + now.duration_since(*last).as_secs_f64() * RATE.0).min(RATE.1);
+    *last = now;
+    let admits = *left >= 1.0;
+    *left -= f64::from(u8::from(admits));
+    admits
 }
 
 /// Compares in a time that does not tell how much of `given` is right.
@@ -194,4 +212,20 @@ pub(crate) async fn guard(State(app): State<AppState>, request: Request, next: N
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_takes_nothing_from_the_allowance() {
+        let start = Instant::now();
+        let mut allowance = (start, 0.0);
+        let times = (1..=1_200).map(|n| start + Duration::from_secs(1) * n / 1_200);
+        let admitted = times.filter(|now| take(&mut allowance, *now)).count();
+        assert!((499..=500).contains(&admitted), "{admitted}");
+    }
 }

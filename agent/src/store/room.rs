@@ -37,7 +37,18 @@ pub(super) fn keep(conn: &Connection, now: i64, options: &Options, used: u64) ->
     if used <= options.max_bytes {
         return Ok(keep);
     }
-    let raw = oldest_row(conn)?.map_or(now, |oldest| oldest.max(keep.raw));
+    let oldest = oldest_row(conn)?;
+    // What was given up last may not be deleted yet, which may be room enough.
+    let waits = |oldest: Option<i64>, floor: i64| floor <= now && oldest.is_some_and(|oldest| oldest < floor);
+    if waits(oldest, before.raw) {
+        return Ok(keep);
+    }
+    for (level, floor) in before.levels.iter().enumerate() {
+        if waits(oldest_bucket(conn, level)?, *floor) {
+            return Ok(keep);
+        }
+    }
+    let raw = oldest.map_or(now, |oldest| oldest.max(keep.raw));
     if now - raw <= RAW {
         for (level, width) in LEVELS.iter().enumerate() {
             let oldest = oldest_bucket(conn, level)?.map_or(now, |oldest| oldest.max(keep.levels[level]));

@@ -11,12 +11,12 @@ use crate::support::{START, TestStore, all, ca, call, ev, event, qu, query, rows
 /// Kept for minutes rather than days, so that a test sees every level go.
 const SHORT: Retention = Retention { raw: 20, levels: [60, 600, 7200, 100_000, 400_000] };
 
-/// Where a window of `seconds` begins, as the page on the API says: to the microsecond while raw rows reach back so far, else
-/// with a whole bucket of the finest level that does.
-fn begins(now: f64, seconds: u32) -> f64 {
+/// Where a window of `seconds` begins, as the page on the API says: to the microsecond while raw rows and the finest buckets reach
+/// back so far, else with a whole bucket of the finest level that does.
+fn begins(now: f64, seconds: u32, raw: i64) -> f64 {
     let from = now - f64::from(seconds);
     let second = now.floor() as i64;
-    if from.floor() as i64 >= second - SHORT.raw - 2 {
+    if from.floor() as i64 >= second - (raw + 2).min(SHORT.levels[0]) {
         return from;
     }
     let at = from.floor() as i64;
@@ -36,8 +36,10 @@ proptest! {
     fn figures_of_every_window_survive_the_rows_they_were_made_of(
         ages in prop::collection::vec(0..6_u32, 20..60),
         windows in prop::collection::vec(1..200_000_u32, 8),
+        // Rows may be kept for longer than the finest buckets, and than the next.
+        raw in prop::sample::select(vec![20_i64, 500, 5_000]),
     ) {
-        let store = TestStore::with(|options| options.retention = SHORT);
+        let store = TestStore::with(|options| options.retention = Retention { raw, ..SHORT });
         let mut events: Vec<Event> = Vec::new();
         let mut now = START;
         for (n, age) in ages.iter().enumerate() {
@@ -55,7 +57,14 @@ proptest! {
         store.writer.flush().unwrap();
         let now = store.clock.now();
         for seconds in windows {
-            let from = begins(now, seconds);
+            let from = begins(now, seconds, raw);
+            let rows_from = (now - f64::from(seconds)).max(now.floor() - raw as f64 - 2.0);
+            let mut slowest: Vec<f64> =
+                events.iter().filter(|e| e.ts >= rows_from).map(|e| e.duration_ms).collect();
+            slowest.sort_by(|a, b| b.total_cmp(a));
+            let listed = store.reader.requests(&all(seconds), None, None, Sort::Slow, 100).unwrap();
+            let listed: Vec<f64> = listed.iter().map(|row| row.duration_ms).collect();
+            prop_assert_eq!(listed, slowest, "window {} of rows from {}", seconds, rows_from);
             let within: Vec<&Event> = events.iter().filter(|e| e.ts >= from).collect();
             let overview = store.reader.overview(&all(seconds)).unwrap();
             prop_assert_eq!(overview.total_requests as usize, within.len(), "window {} from {}", seconds, from);

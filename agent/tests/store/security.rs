@@ -98,6 +98,21 @@ async fn a_flood_is_slowed_down() {
     assert!(refused > 0);
 }
 
+#[tokio::test]
+async fn a_flood_of_those_that_may_not_ask_shuts_nobody_out() {
+    let router = Site::new().router();
+    let mut refused = 0;
+    for _ in 0..3000 {
+        let request = Request::get("/api/status").header("host", "elsewhere.example");
+        let request = request.body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        refused += usize::from(response.status() == StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert!(refused > 0);
+    let request = get("/healthz").body(Body::empty()).unwrap();
+    assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::OK);
+}
+
 #[test]
 fn other_machines_need_a_token() {
     let everyone = [0, 0, 0, 0].into();

@@ -48,8 +48,8 @@ pub struct Rolled {
 
 /// Covers the window that starts at `from` (microseconds) and has no end with spans that neither overlap nor leave a gap.
 ///
-/// What no bucket holds yet is raw. The window's first fraction of a second is raw too while raw rows reach back so
-/// far. Otherwise the window starts with the whole bucket that contains `from`, of the finest level that reaches back to
+/// What no bucket holds yet is raw. The window's first fraction of a second is raw too while raw rows and the finest buckets reach
+/// back so far. Otherwise the window starts with the whole bucket that contains `from`, of the finest level that reaches back to
 /// it. `coarsest` bounds the width of the buckets used.
 pub fn plan(from: i64, rolled: Rolled, floors: &Floors, coarsest: usize) -> Vec<Span> {
     let mut spans = Vec::new();
@@ -61,7 +61,8 @@ pub fn plan(from: i64, rolled: Rolled, floors: &Floors, coarsest: usize) -> Vec<
         return spans;
     }
     let mut at = from.div_euclid(MICROS);
-    if from % MICROS != 0 && at >= floors.raw {
+    // A coarser bucket holds that fraction, too.
+    if from % MICROS != 0 && at >= floors.raw && at >= floors.levels[0] {
         at += 1;
         spans.push(Span::Raw { from, to: at * MICROS });
     }
@@ -130,6 +131,13 @@ mod tests {
             plan(95_005_500_000, rolled(103_603), &floors, 4)[0],
             Span::Buckets { level: 1, from: 95_000, to: 95_040 }
         );
+        // Raw rows may be kept for longer than the finest buckets.
+        let floors = Floors { raw: 90_000, ..floors };
+        assert_eq!(
+            plan(95_005_500_000, rolled(103_603), &floors, 4)[0],
+            Span::Buckets { level: 1, from: 95_000, to: 95_040 }
+        );
+        let floors = Floors { raw: 100_000, ..floors };
         assert_eq!(
             plan(99_005_500_000, rolled(103_603), &floors, 4)[0],
             Span::Buckets { level: 0, from: 99_005, to: 99_010 }

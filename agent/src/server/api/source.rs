@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -100,7 +101,10 @@ pub(crate) async fn folder_snapshot(
 ))]
 pub(crate) async fn scan(State(app): State<AppState>, request: Request) -> Answer<Scanned> {
     let (writer, find) = (app.writer.clone(), app.scan.clone());
+    // The semaphore is never closed.
+    let turn = Arc::clone(&app.scans).acquire_owned().await;
     let work = move |body: Bytes| {
+        let _turn = turn;
         let request: ScanRequest =
             serde_json::from_slice(&body).map_err(|error| Refusal::Bad(format!("body: {error}")))?;
         if request.service.trim().is_empty() {

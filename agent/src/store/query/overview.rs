@@ -196,6 +196,9 @@ impl Reader {
     }
 }
 
+/// Buckets of one answer, of some KB each, of which all are in memory at once: five seconds in ten hours.
+const POINTS_MAX: u32 = 7_200;
+
 impl Snapshot<'_> {
     fn by_time(
         &self,
@@ -203,7 +206,8 @@ impl Snapshot<'_> {
         bucket: u32,
         route: Option<(&str, &str)>,
     ) -> rusqlite::Result<(u32, BTreeMap<i64, Cell>)> {
-        let given = wide_enough(bucket.max(1), self.start(scope.seconds) / 1_000_000, &floors(self.conn)?);
+        let bucket = bucket.max(1).max(scope.seconds.div_ceil(POINTS_MAX));
+        let given = wide_enough(bucket, self.start(scope.seconds) / 1_000_000, &floors(self.conn)?);
         let bucket = i64::from(given);
         let coarsest = level(bucket);
         let service = self.service(scope.service.as_deref())?;

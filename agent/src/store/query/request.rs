@@ -149,6 +149,14 @@ pub struct CallRow {
     pub tls: bool,
 }
 
+/// Leaves the first [`LISTED`] in order where there are more than `most`: work of one request may send a hundred thousand.
+fn cut<T>(rows: &mut Vec<T>, most: usize, start: impl Fn(&T) -> f64) {
+    if rows.len() > most {
+        rows.sort_by(|a, b| start(a).total_cmp(&start(b)));
+        rows.truncate(LISTED);
+    }
+}
+
 impl Snapshot<'_> {
     /// Rows of `table` whose `column` is `id`.
     pub(crate) fn referred(
@@ -193,17 +201,17 @@ impl Snapshot<'_> {
             for row in self.referred(target::QUERY, id, "executions", "request_id")? {
                 executions::read(self.conn, "SELECT data FROM executions WHERE id = ?1", [row], |query| {
                     queries.extend(self.query_row(&query, &request.service)?);
+                    cut(&mut queries, 4 * LISTED, |query: &QueryRow| query.start);
                     Ok(())
                 })?;
             }
             for call in self.referred(target::CALL, id, "call", "request_id")? {
                 calls.extend(self.call_row(call, &request.service)?);
+                cut(&mut calls, 4 * LISTED, |call: &CallRow| call.start);
             }
         }
-        queries.sort_by(|a: &QueryRow, b| a.start.total_cmp(&b.start));
-        queries.truncate(LISTED);
-        calls.sort_by(|a: &CallRow, b| a.start.total_cmp(&b.start));
-        calls.truncate(LISTED);
+        cut(&mut queries, 0, |query| query.start);
+        cut(&mut calls, 0, |call| call.start);
         let exception = self.exception(row)?;
         self.conn
             .prepare_cached(

@@ -136,6 +136,7 @@ impl Snapshot<'_> {
     /// row when it comes up is longer than everything not yet opened.
     fn slowest(&self, series: &[i64], seconds: u32, from: i64, limit: usize) -> rusqlite::Result<Vec<i64>> {
         let wanted: std::collections::HashSet<i64> = series.iter().copied().collect();
+        let floors = floors(self.conn)?;
         let mut heap = BinaryHeap::new();
         let mut cells = self.conn.prepare_cached(
             "SELECT bucket, series, data FROM cell WHERE level = ?1 AND kind = ?2 AND bucket >= ?3 AND bucket < ?4",
@@ -186,9 +187,12 @@ impl Snapshot<'_> {
                     }
                 }
                 Place::Row(_) => {}
-                Place::Bucket { level: Reverse(0), start, series } => {
-                    let range =
-                        params![series, first_row(start * 1_000_000), first_row((start + 1) * 1_000_000)];
+                // Where the finer buckets are gone and the rows are not: each level is kept for a time of its own.
+                Place::Bucket { level: Reverse(level), start, series }
+                    if level == 0 || floors.levels[level - 1] > start =>
+                {
+                    let end = start + LEVELS[level];
+                    let range = params![series, first_row(start * 1_000_000), first_row(end * 1_000_000)];
                     let mut rows = raw_of.query(range)?;
                     while let Some(row) = rows.next()? {
                         let longest = row.get::<_, i64>(1)?.cast_unsigned();

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::request::{CallRow, RequestDetail};
+use crate::store::id::{row_micros, seconds};
 use crate::store::insert::target;
 use crate::store::reader::Snapshot;
 use crate::store::{ReadError, Reader};
@@ -92,9 +93,10 @@ impl Snapshot<'_> {
     /// The request that began first.
     fn first_begun(&self, rows: &[i64]) -> rusqlite::Result<Option<i64>> {
         let mut first: Option<(f64, i64)> = None;
+        let mut duration = self.conn.prepare_cached("SELECT duration FROM event WHERE id = ?1")?;
         for row in rows {
-            let request = self.request_row(*row)?;
-            let start = request.ts - request.duration_ms / 1e3;
+            let lasted: i64 = duration.query_row([row], |found| found.get(0))?;
+            let start = seconds(row_micros(*row)) - lasted as f64 / 1e9;
             if first.is_none_or(|(earliest, _)| start < earliest) {
                 first = Some((start, *row));
             }
@@ -127,6 +129,10 @@ impl Snapshot<'_> {
         let mut truncated = false;
         let mut children = Vec::new();
         for child in rows {
+            if seen.len() >= REQUESTS {
+                truncated = true;
+                break;
+            }
             if self.request_row(child)?.correlation_id != request.request.correlation_id
                 || seen.contains(&child)
             {
