@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod dismantle;
 mod frameworks;
 mod interp;
 mod limits;

@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 
 use ruff_python_ast::{Expr, Parameters, StmtClassDef, StmtFunctionDef};
 
+use crate::dismantle::Dict;
 use crate::frameworks::Node;
 use crate::limits::MAX_DATA_NESTING;
 
@@ -21,7 +22,7 @@ pub(crate) enum Value<'a> {
     Str(Rc<str>),
     /// A list, tuple or set.
     Seq(Rc<Seq<'a>>),
-    Dict(Rc<RefCell<Vec<(Value<'a>, Value<'a>)>>>),
+    Dict(Rc<Dict<'a>>),
     /// A module or namespace package of the tree.
     Module(Rc<Module<'a>>),
     /// Something outside of the tree, by its dotted name.

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 
-use apm_routes::{Options, Scan, scan};
+use apm_routes::{Application, Matcher, Options, Scan, scan};
 
 fn project(files: &[(&str, &str)], settings: Option<&str>) -> Scan {
     let directory = tempfile::tempdir().expect("a directory for the test");
@@ -228,4 +228,44 @@ fn parts_of_texts_and_lists_are_taken() {
                 router.add_api_route('/x', items)\n    app.include_router(router)\n";
     let scan = project(&[("main.py", text)], None);
     assert_eq!(templates(&scan), BTreeSet::from(["/api/v1/items", "/v1/api", "/b/x"]));
+}
+
+/// One line makes the application of the server, which then has a route more, and that of a worker.
+#[test]
+fn applications_that_one_line_makes_have_each_all_their_routes() {
+    let files = [
+        (
+            "shop/__init__.py",
+            "from flask import Flask\ndef create_app():\n    app = Flask(__name__)\n    \
+             @app.route('/users/<int:id>')\n    def user(id): ...\n    return app\n",
+        ),
+        ("make_celery.py", "import flask\nfrom shop import create_app\nflask_app = create_app()\n"),
+        (
+            "wsgi.py",
+            "import flask\nfrom shop import create_app\napp = create_app()\n\
+             @app.route('/<path:path>')\ndef spa(path): ...\n",
+        ),
+        ("again.py", "import flask\nfrom shop import create_app\napp = create_app()\n"),
+    ];
+    let scan = project(&files, None);
+    let of = |file: &str| {
+        let named = |app: &&Application| app.names.iter().any(|(named, _)| named == file);
+        let app = scan.apps.iter().find(named).unwrap_or_else(|| panic!("{file}: {:#?}", scan.apps));
+        let routes = scan.routes.iter().filter(|route| route.app == app.number);
+        let known: BTreeSet<&str> = routes.map(|route| route.route.as_str()).collect();
+        (app.number, known)
+    };
+    assert!(of("make_celery.py").1.contains("/users/{id}"));
+    assert!(of("wsgi.py").1.is_superset(&BTreeSet::from(["/users/{id}", "/{path}"])), "{:?}", of("wsgi.py"));
+    assert_eq!(of("again.py"), of("make_celery.py"), "the same is told once");
+}
+
+#[test]
+fn falcon_asks_sinks_before_static_files() {
+    let text = "import falcon\ndef proxy(request, response, path): ...\napp = falcon.App()\n\
+                app.add_sink(proxy, '/')\napp.add_static_route('/static', '/srv')\n";
+    let scan = project(&[("app.py", text)], None);
+    let matcher = Matcher::new(scan.routes);
+    let found = matcher.find("GET", "/static/x").map(|found| found.line);
+    assert_eq!(found, Some(2), "where the sink is");
 }

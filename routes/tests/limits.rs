@@ -356,3 +356,29 @@ fn settings_tell_whether_a_failure_shows() {
     assert!(!hides(&[("shop/settings.py", "import sys\nDEBUG = sys.argv[1] == 'on'")]), "nobody knows");
     assert!(!hides(&[("shop/live.py", "DEBUG = False"), ("shop/local.py", "DEBUG = True")]), "one of both");
 }
+
+#[test]
+fn lists_within_lists_end_whatever_their_depth() {
+    let brackets = (150, "[".repeat(150), "]".repeat(150));
+    let text = format!(
+        "import flask\nx = []\nfor a in range(100):\n  for b in range(100):\n    x = {}x{}\n\
+         app = flask.Flask('x')\n@app.get('/after')\ndef after(): ...\n",
+        brackets.1, brackets.2
+    );
+    assert!(templates(&scanned_text(&text)).contains(&"/after"));
+}
+
+#[test]
+fn what_one_step_makes_counts_as_so_many_steps() {
+    let text = "import flask\nfor a in range(2000):\n  for b in range(2000):\n    y = range(10000)\n";
+    let scan = scanned_text(text);
+    assert_eq!(scan.counters.get(Counter::Stopped), 1, "{:?}", scan.counters);
+}
+
+#[test]
+fn an_expression_too_large_to_be_tested_quickly_is_not() {
+    let text = "from django.urls import re_path\nurlpatterns = [re_path(r'^(?:a?){100000}$', lambda request: 0)]\n\
+                ROOT_URLCONF = 'app'\n";
+    let scan = scanned_text(text);
+    assert_eq!(scan.counters.get(Counter::Unmatchable), 1, "{:?}", scan.counters);
+}

@@ -1,6 +1,7 @@
 //! From what was registered to the routes: walks down from every application.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::{Entry, Node, Route, What, django, flask, sanic};
@@ -16,6 +17,7 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<App
     interp.budget_for_collecting();
     flask::hand_to_applications(interp);
     let nodes = interp.nodes.clone();
+    let mut made: Vec<Made> = Vec::new();
     for is_application in [true, false] {
         for object in &nodes {
             let Kind::Node(node) = &object.kind else { continue };
@@ -32,6 +34,7 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<App
             }
             let prefix = if is_application { Vec::new() } else { vec![Part::Unknown] };
             let before = out.routes.len();
+            out.seen.clear();
             let mut walk = Walk::new(prefix, conditional, node.what.framework(), run);
             out.slash = node.slash.get();
             out.site = object.site;
@@ -40,21 +43,64 @@ pub(crate) fn collect(interp: &mut Interp<'_>) -> (Vec<DiscoveredRoute>, Vec<App
                 interp.counters.add(Counter::Unattached, (out.routes.len() - before) as u64);
             }
             if out.routes.len() > before {
-                let file = interp.sources.tree.path(object.site.file);
-                out.application(node.what.framework(), is_application, file, object.site.line, {
-                    let mut names = names_of(interp, object);
-                    names.extend(
-                        interp
-                            .factory(run)
-                            .map(|(file, name)| (interp.sources.tree.path(file), name.to_string())),
-                    );
-                    names
+                let mut names = names_of(interp, object);
+                names.extend(
+                    interp
+                        .factory(run)
+                        .map(|(file, name)| (interp.sources.tree.path(file), name.to_string())),
+                );
+                if let Some(earlier) =
+                    made.iter().find(|made| made.site == object.site && made.tells(&out.routes, before, run))
+                {
+                    out.routes.truncate(before);
+                    let known = &mut out.apps[earlier.app].names;
+                    names.retain(|name| !known.contains(name));
+                    known.append(&mut names);
+                    continue;
+                }
+                made.push(Made {
+                    site: object.site,
+                    run,
+                    routes: before..out.routes.len(),
+                    app: out.apps.len(),
                 });
+                let file = interp.sources.tree.path(object.site.file);
+                out.application(node.what.framework(), is_application, file, object.site.line, names);
             }
         }
     }
     django::collect(interp, &mut out);
     (out.routes, out.apps)
+}
+
+/// An application whose routes were put out.
+struct Made {
+    /// The line that made it; it may make several.
+    site: Site,
+    run: u32,
+    routes: Range<usize>,
+    /// Its place among the applications.
+    app: usize,
+}
+
+impl Made {
+    /// Are these all the routes of another that the same line has made? One of another run may lack some: it was made without the
+    /// arguments of a caller.
+    fn tells(&self, routes: &[DiscoveredRoute], from: usize, run: u32) -> bool {
+        let key = |route: &DiscoveredRoute| {
+            (
+                route.method.clone(),
+                route.raw.clone(),
+                route.file.clone(),
+                route.line,
+                route.websocket,
+                route.gap,
+            )
+        };
+        let known: HashSet<_> = routes[self.routes.clone()].iter().map(key).collect();
+        let new: HashSet<_> = routes[from..].iter().map(key).collect();
+        if self.run == run { known == new } else { new.is_subset(&known) }
+    }
 }
 
 /// The module variables that hold an object.
@@ -77,7 +123,7 @@ pub(super) struct Output {
     pub(super) routes: Vec<DiscoveredRoute>,
     pub(super) apps: Vec<Application>,
     seen: HashSet<(Site, String, String, String, u32, bool)>,
-    /// Where the application is made whose routes are put out: what one line makes, in whichever run, is told once.
+    /// Where the application is made whose routes are put out: each of its routes is told once.
     pub(super) site: Site,
     pub(super) app: u32,
     pub(super) slash: Option<Slash>,

@@ -1,6 +1,5 @@
 //! Django REST framework: routers, view sets, `@api_view`, `@action`.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::handler::class_of;
@@ -32,9 +31,9 @@ pub(super) fn call<'a>(interp: &mut Interp<'a>, name: &Rc<str>, args: &Args<'a>)
             Some(django_views::noting(interp, methods, args))
         }
         "action" => {
-            let named =
+            let named: Vec<_> =
                 args.named.iter().map(|(name, value)| (Value::Str(name.clone()), value.clone())).collect();
-            let options = Value::Dict(Rc::new(RefCell::new(named)));
+            let options = Value::Dict(Rc::new(named.into()));
             let args =
                 Args { positional: vec![Value::str("action"), options], site: args.site, ..Args::default() };
             let site = args.site;
@@ -207,7 +206,7 @@ fn viewset_view<'a>(
     mapping: Vec<(Value<'a>, Value<'a>)>,
     args: &Args<'a>,
 ) -> Value<'a> {
-    let mapping = Value::Dict(Rc::new(RefCell::new(mapping)));
+    let mapping = Value::Dict(Rc::new(mapping.into()));
     let args =
         Args { positional: vec![Value::Class(class.clone()), mapping], site: args.site, ..Args::default() };
     let site = args.site;

@@ -330,8 +330,8 @@ fn bind_parameters<'a>(
     }
     if let Some(rest) = &parameters.kwarg {
         let more = args.named.iter().filter(|(name, _)| !used.contains(&&**name));
-        let items = more.map(|(name, value)| (Value::Str(name.clone()), value.clone())).collect();
-        let value = if args.incomplete { Value::Unknown } else { Value::Dict(Rc::new(RefCell::new(items))) };
+        let items: Vec<_> = more.map(|(name, value)| (Value::Str(name.clone()), value.clone())).collect();
+        let value = if args.incomplete { Value::Unknown } else { Value::Dict(Rc::new(items.into())) };
         frame.scope.set(rest.name.as_str(), value);
     }
 }

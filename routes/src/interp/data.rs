@@ -4,7 +4,6 @@
 //! that same text: joining and taking the parent is all that is done with it here. A text that begins with [`ROOT`] is
 //! never a route.
 
-use std::cell::RefCell;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
@@ -146,7 +145,7 @@ fn converted<'a>(json: &Json, depth: u32) -> Value<'a> {
         }
         Json::Object(fields) => {
             let field = |(name, value)| (Value::str(String::as_str(name)), converted(value, depth + 1));
-            Value::Dict(Rc::new(RefCell::new(fields.iter().take(MAX_ITEMS).map(field).collect())))
+            Value::Dict(Rc::new(fields.iter().take(MAX_ITEMS).map(field).collect::<Vec<_>>().into()))
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Expressions.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use ruff_python_ast::{
@@ -31,6 +30,12 @@ impl<'a> Interp<'a> {
         self.nesting += 1;
         let value = self.expression(frame, expr);
         self.nesting -= 1;
+        // What nobody else holds was made now.
+        match &value {
+            Value::Seq(made) if Rc::strong_count(made) == 1 => self.charge(made.items.borrow().len()),
+            Value::Dict(made) if Rc::strong_count(made) == 1 => self.charge(made.borrow().len()),
+            _ => {}
+        }
         value
     }
 
@@ -74,7 +79,7 @@ impl<'a> Interp<'a> {
                         }
                     }
                 }
-                Value::Dict(Rc::new(RefCell::new(items)))
+                Value::Dict(Rc::new(items.into()))
             }
             Expr::BinOp(operation) => {
                 let left = self.eval(frame, &operation.left);
@@ -292,8 +297,9 @@ impl<'a> Interp<'a> {
             (Value::Int(a), Operator::Mod, Value::Int(b)) if *b > 0 => Value::Int(a.rem_euclid(*b)),
             (left, Operator::Add, right) => self.concatenated(left, right),
             (Value::Dict(a), Operator::BitOr, Value::Dict(b)) => {
-                let merged = a.borrow().iter().chain(b.borrow().iter()).take(MAX_ITEMS).cloned().collect();
-                Value::Dict(Rc::new(RefCell::new(merged)))
+                let merged: Vec<_> =
+                    a.borrow().iter().chain(b.borrow().iter()).take(MAX_ITEMS).cloned().collect();
+                Value::Dict(Rc::new(merged.into()))
             }
             _ => Value::Unknown,
         }
@@ -364,7 +370,7 @@ impl<'a> Interp<'a> {
                 items.push(pair);
             }
         });
-        if known { Value::Dict(Rc::new(RefCell::new(items))) } else { Value::Unknown }
+        if known { Value::Dict(Rc::new(items.into())) } else { Value::Unknown }
     }
 
     fn inner(&mut self, frame: &Frame<'a>) -> Frame<'a> {

@@ -94,6 +94,9 @@ impl<'a> Interp<'a> {
     /// it may be no part of the tree (an installed script), or stand behind what is not followed.
     pub(super) fn run_registrars(&mut self) {
         for module in self.finished.clone() {
+            if self.out_of_time() {
+                break;
+            }
             let Some(parsed) = self.own_source(&module) else { continue };
             for statement in &parsed.module.body {
                 let Stmt::FunctionDef(def) = statement else { continue };
@@ -107,7 +110,7 @@ impl<'a> Interp<'a> {
                 let Some(Value::Function(function)) = module.scope.get(def.name.as_str()) else { continue };
                 let function = function.unwrapped();
                 let id = address(&function);
-                if !self.executed.iter().any(|(ran, _)| *ran == id) {
+                if !self.ran.contains(&id) {
                     self.run_factory(None, &function);
                 }
             }

@@ -65,6 +65,8 @@ pub(crate) struct Interp<'a> {
     pub(crate) run: u32,
     /// Functions that ran, by the address of their definition, with the run.
     executed: HashSet<(usize, u32)>,
+    /// The same, in whichever run.
+    ran: HashSet<usize>,
     /// Factories that ran on their own.
     factories: Vec<Factory>,
     /// Files of the tree that the application reads as data, relative to the root.
@@ -134,6 +136,7 @@ impl<'a> Interp<'a> {
             uncertain: 0,
             run: 0,
             executed: HashSet::new(),
+            ran: HashSet::new(),
             factories: Vec::new(),
             data_files: BTreeSet::new(),
             settings: None,
@@ -214,6 +217,11 @@ impl<'a> Interp<'a> {
         true
     }
 
+    /// Counts what one step takes or makes as if each were a step.
+    pub(super) fn charge(&mut self, times: usize) {
+        self.steps = self.steps.saturating_add(times as u64);
+    }
+
     pub(super) fn scope(
         &mut self,
         parent: Option<Rc<Scope<'a>>>,
@@ -258,6 +266,7 @@ impl<'a> Interp<'a> {
 
     pub(super) fn mark_executed(&mut self, function: &Rc<Function<'a>>) {
         self.executed.insert((address(function), self.run));
+        self.ran.insert(address(function));
     }
 }
 

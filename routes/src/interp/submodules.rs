@@ -13,6 +13,7 @@ pub(super) fn iter_modules<'a>(interp: &mut Interp<'a>, args: &Args<'a>) -> Opti
     let mut found = Vec::new();
     for path in interp.iterate(&args.get(0, "path")?)? {
         let folder = folder(&path)?;
+        interp.charge(interp.sources.tree.len());
         for (name, is_package) in interp.sources.tree.modules_in(&folder).into_iter().take(MAX_ITEMS) {
             let name = Value::str(format!("{prefix}{name}"));
             let items = vec![Value::None, name.clone(), Value::Bool(is_package)];

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use gap::Gap;
 use regex_lite::Regex;
 
-use crate::pattern::{Converter, Pattern, Slash, Token, regex_source};
+use crate::pattern::{Converter, Pattern, Slash, Token, compiled};
 use crate::{DiscoveredRoute, Framework};
 
 /// What a framework would do with a request.
@@ -234,7 +234,7 @@ fn regex_of(pattern: &Pattern) -> Option<Result<Regex, regex_lite::Error>> {
         .tokens
         .iter()
         .any(|token| matches!(token, Token::Regex(_) | Token::Param(Converter::Regex(_))));
-    needs_regex.then(|| Regex::new(&regex_source(pattern)))
+    needs_regex.then(|| compiled(pattern))
 }
 
 /// Two ascending lists as one.

@@ -16,12 +16,14 @@ pub(super) fn sort(routes: &[DiscoveredRoute], indices: &mut [usize]) {
         Framework::Flask | Framework::Sanic | Framework::Litestar => {
             indices.sort_by_cached_key(|&index| weights(&routes[index].pattern.tokens));
         }
-        // The same, and what takes all that begins like it comes after that, the last registered first.
+        // The same, and what takes all that begins like it comes after that, the last registered first: sinks, then static
+        // files (unless `sink_before_static_route=False`).
         Framework::Falcon => {
             indices.sort_by_cached_key(|&index| {
                 let tokens = &routes[index].pattern.tokens;
                 let sink = tokens.iter().any(|token| matches!(token, Token::Regex(_)));
-                (sink.then_some(Reverse(index)), weights(tokens))
+                let last = (routes[index].function == "static", Reverse(index));
+                (sink.then_some(last), weights(tokens))
             });
         }
         // Those of one method before those of any, plain text before parameters, then as registered.

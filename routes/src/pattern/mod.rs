@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::Framework;
 
-pub(crate) use regex::source as regex_source;
+pub(crate) use regex::compiled;
 
 /// A piece of a route's path, as it was registered.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,7 +148,7 @@ pub struct Pattern {
 impl Pattern {
     /// Can the matcher test it? Look-around and back-references cannot be tested.
     pub fn is_matchable(&self) -> bool {
-        !regex::is_needed(self) || regex_lite::Regex::new(&regex_source(self)).is_ok()
+        !regex::is_needed(self) || compiled(self).is_ok()
     }
 }
 

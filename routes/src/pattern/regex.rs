@@ -2,6 +2,14 @@
 
 use super::{Converter, Pattern, Token};
 
+/// Bytes of a compiled expression: each character of a path may be held against all of it, while the ring waits.
+const SIZE_MAX: usize = 64 << 10;
+
+/// The pattern as the matcher tests it. An error where it cannot (look-around, back-references), or would take too long.
+pub(crate) fn compiled(pattern: &Pattern) -> Result<regex_lite::Regex, regex_lite::Error> {
+    regex_lite::RegexBuilder::new(&source(pattern)).size_limit(SIZE_MAX).build()
+}
+
 /// Does the pattern hold a regular expression of the application's?
 pub(super) fn is_needed(pattern: &Pattern) -> bool {
     pattern.tokens.iter().any(|token| matches!(token, Token::Regex(_) | Token::Param(Converter::Regex(_))))
