@@ -14,6 +14,7 @@ export function num(value: Maybe): string {
   if (size >= 100 || Number.isInteger(value)) return String(Math.round(value));
   if (size >= 10) return trim(value.toFixed(1));
   if (size >= 0.01) return trim(value.toFixed(2));
+  if (size > 0 && size < 0.00005) return value > 0 ? "<0.0001" : ">-0.0001";
   return size === 0 ? "0" : trim(value.toFixed(4));
 }
 
@@ -43,7 +44,8 @@ export function msParts(value: Maybe): [string, string] {
   if (value < 0.995 && value > 0) return [num(value), "ms"];
   if (value < 999.5) return [num(value), "ms"];
   if (value < 59_950) return [num(value / 1000), "s"];
-  return [`${Math.floor(value / 60_000)} min ${Math.round((value % 60_000) / 1000)}`, "s"];
+  const seconds = Math.round(value / 1000);
+  return [`${Math.floor(seconds / 60)} min ${seconds % 60}`, "s"];
 }
 
 /** A duration in the unit that `msParts` gave another one, without naming it. */
@@ -58,7 +60,7 @@ export function pct(rate: Maybe): string {
   if (value === 0) return "0%";
   if (value < 0.01) return "<0.01%";
   if (value > 99.99 && value < 100) return ">99.99%";
-  return `${trim(value >= 10 ? value.toFixed(1) : value.toFixed(2))}%`;
+  return `${trim(value.toFixed(value >= 10 && value < 99.9 ? 1 : 2))}%`;
 }
 
 /** Bytes in binary units. */

@@ -70,6 +70,20 @@ fn a_store_beyond_its_size_gives_up_its_oldest_rows() {
 }
 
 #[test]
+fn statements_that_failed_are_told_however_little_time_they_took() {
+    let store = TestStore::new();
+    let slow =
+        (1..=3).map(|n| Query { duration_ms: 100.0, ..query(START, "api", &format!("SELECT {n} AS n{n}")) });
+    let mut refused = query(START, "api", "INSERT INTO t");
+    (refused.duration_ms, refused.error_code) = (0.1, Some("23505".into()));
+    store.put(slow.chain([refused]).map(qu).collect());
+    assert_eq!(store.reader.queries(&all(60), 2).unwrap().len(), 2);
+    let told = store.reader.queries_and_failed(&all(60), 2).unwrap();
+    let errors: Vec<u64> = told.iter().map(|statement| statement.errors).collect();
+    assert_eq!(errors, [0, 0, 1]);
+}
+
+#[test]
 fn rows_beyond_the_queue_are_dropped_and_counted() {
     let store = TestStore::with(|options| options.queue_rows = 10);
     let rows = |n: usize| (0..n).map(|_| ev(event(START, "api", "/"))).collect::<Vec<_>>();

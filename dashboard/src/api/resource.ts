@@ -29,6 +29,8 @@ const entries = new Map<string, Entry>();
 
 /** False while the agent does not answer at all. */
 export const reachable = signal(true);
+/** What the agent answers in place of figures, to something on screen; null while it gives them. */
+export const refusal = signal<string | null>(null);
 /** Counts the moments at which the page looked; what slides with time reads it. */
 export const beat = signal(0);
 /** Clock of the agent minus clock of the browser, in seconds; zero within the precision of a `Date` header. */
@@ -60,6 +62,7 @@ export function use<T>(url: string, every: number): { answer: Signal<Answer<T>>;
       if (held.users > 0) return;
       held.abort?.abort();
       if (entries.get(url) === held) entries.delete(url);
+      noteRefusal();
     },
   };
 }
@@ -94,10 +97,12 @@ async function ask(url: string, entry: Entry): Promise<void> {
       entry.text = text;
       entry.answer.value = { data: JSON.parse(text), error: null, status: 200 };
     }
+    noteRefusal();
   } catch {
     if (entry.users === 0) return;
     if (!abort.signal.aborted) reachable.value = false;
     fail(entry, abort.signal.aborted ? "The agent took too long to answer." : "The agent does not answer.", 0);
+    noteRefusal();
   } finally {
     clearTimeout(timer);
     entry.abort = null;
@@ -107,6 +112,13 @@ async function ask(url: string, entry: Entry): Promise<void> {
 function fail(entry: Entry, error: string, status: number): void {
   const last = entry.answer.peek();
   if (last.error !== error) entry.answer.value = { data: last.data, error, status };
+}
+
+/** Nothing there (404), or a question it does not take (400, 422), is told where it was asked. */
+function noteRefusal(): void {
+  const told = [200, 400, 404, 422];
+  const answers = [...entries.values()].map((entry) => entry.answer.peek());
+  refusal.value = answers.find((answer) => answer.error && !told.includes(answer.status))?.error ?? null;
 }
 
 /** The agent's errors are JSON bodies with an `error` or `message`. */

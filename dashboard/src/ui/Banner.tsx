@@ -2,13 +2,20 @@
 
 import type { JSX } from "preact";
 import { mode, resume } from "../api/live";
-import { reachable } from "../api/resource";
+import { reachable, refusal } from "../api/resource";
 
 export function Banner(): JSX.Element | null {
   if (!reachable.value) {
     return (
       <div class="banner bad" role="alert">
         The agent does not answer. The figures are the last it gave; the page goes on by itself when it is back.
+      </div>
+    );
+  }
+  if (refusal.value) {
+    return (
+      <div class="banner bad" role="alert">
+        The agent refuses: {refusal.value} Some figures are the last it gave, or missing.
       </div>
     );
   }

@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { useApi } from "../api/hooks";
-import { reachable } from "../api/resource";
+import { reachable, refusal } from "../api/resource";
 import type { Status } from "../api/types";
 import { count, plural } from "../format";
 import { blind, lost, watched } from "../state/health";
@@ -27,6 +27,7 @@ export function Health(): JSX.Element {
 
 function summary(status: Status | null): [string, string] {
   if (!reachable.value) return ["bad", "Agent does not answer"];
+  if (refusal.value) return ["warn", "Agent refuses"];
   if (!status) return ["", "Agent"];
   const losses = lost(status).length;
   const missing = blind(status).length;

@@ -25,7 +25,10 @@ export function Heatmap({
   route?: string;
 }): JSX.Element | null {
   const bucket = bucketFor(w);
-  const { data, status } = useApi<Answer>(url("/api/heatmap", { service, w, bucket, method, route }), pace(2, w));
+  const { data, status, error } = useApi<Answer>(
+    url("/api/heatmap", { service, w, bucket, method, route }),
+    pace(2, w),
+  );
   void beat.value;
   const last = Math.floor(now() / bucket);
   const cells = useMemo(() => (data ? grid(data, data.window_seconds ?? w, now()) : null), [data, w, last]);
@@ -37,7 +40,7 @@ export function Heatmap({
       ) : (
         <figcaption>
           <h2>Latency heatmap</h2>
-          <span class="muted small">{data ? "No request in this window." : "Loading…"}</span>
+          <span class="muted small">{data ? "No request in this window." : (error ?? "Loading…")}</span>
         </figcaption>
       )}
     </figure>

@@ -2,7 +2,8 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
-import type { Answer } from "../api/resource";
+import { beat, now, type Answer } from "../api/resource";
+import { ago, stamp } from "../format";
 
 /** A titled panel. */
 export function Panel({
@@ -27,6 +28,12 @@ export function Panel({
       <div class={stale ? "stale" : undefined}>{children}</div>
     </section>
   );
+}
+
+/** How long ago something was; it slides on while nothing new comes. */
+export function Ago({ ts }: { ts: number | null | undefined }): JSX.Element {
+  void beat.value;
+  return <span title={stamp(ts)}>{ago(ts, now())}</span>;
 }
 
 /** Says that nothing is there, and what to do about it. */

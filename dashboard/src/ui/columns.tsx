@@ -1,9 +1,8 @@
 /** Columns that several tables have: each is a function of what a row must hold for it. */
 
-import { now } from "../api/resource";
-import { ago, count, num, pct, stamp } from "../format";
+import { count, num, pct } from "../format";
 import { follow, link } from "../state/view";
-import { Method, Rate, StatusCode } from "./bits";
+import { Ago, Method, Rate, StatusCode } from "./bits";
 import type { Column } from "./Table";
 
 /** When it ended, as a distance from now. */
@@ -12,7 +11,7 @@ export const when = <Row extends { ts: number }>(): Column<Row> => ({
   label: "When",
   class: "when",
   by: (row) => row.ts,
-  cell: (row) => <span title={stamp(row.ts)}>{ago(row.ts, now())}</span>,
+  cell: (row) => <Ago ts={row.ts} />,
 });
 
 export const status = <Row extends { status: number }>(): Column<Row> => ({

@@ -3,6 +3,7 @@ import { ago, bytes, count, ms, msParts, num, pct, windowName, windowWords } fro
 
 test.each([
   [0, "0"],
+  [20 / 604_800, "<0.0001"],
   [0.004, "0.004"],
   [0.42, "0.42"],
   [0.5, "0.5"],
@@ -34,6 +35,8 @@ test.each([
   [999.4, "999 ms"],
   [999.6, "1 s"],
   [1250, "1.25 s"],
+  [59_970, "1 min 0 s"],
+  [119_600, "2 min 0 s"],
   [125_000, "2 min 5 s"],
   [null, "–"],
 ])("ms(%s) = %s", (value, text) => expect(ms(value)).toBe(text));
@@ -46,6 +49,7 @@ test.each([
   [0.003_2, "0.32%"],
   [0.125, "12.5%"],
   [0.999_99, ">99.99%"],
+  [0.9996, "99.96%"],
   [1, "100%"],
   [null, "–"],
 ])("pct(%s) = %s", (value, text) => expect(pct(value)).toBe(text));

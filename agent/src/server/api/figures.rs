@@ -192,10 +192,12 @@ pub(crate) async fn queries(
     Ask((Within(scope), Limit(limit))): Ask<(Within<600>, Limit<100>)>,
 ) -> Answer<Queries> {
     let (service, window_seconds) = (scope.service.clone(), scope.seconds);
-    let (queries, n_plus_one) = app
-        .ask(move |reader| Ok((reader.queries(&scope, limit)?, reader.n_plus_one(&scope, limit)?)))
+    // What failed may not be among the statements that are listed.
+    let (mut queries, n_plus_one) = app
+        .ask(move |reader| Ok((reader.queries_and_failed(&scope, limit)?, reader.n_plus_one(&scope, limit)?)))
         .await?;
     let errors = by_code(&queries);
+    queries.truncate(limit);
     Ok(Json(Queries { service, window_seconds, queries, n_plus_one, errors }))
 }
 

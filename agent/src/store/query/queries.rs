@@ -146,6 +146,16 @@ impl Reader {
     /// # Errors
     /// The store cannot be read.
     pub fn queries(&self, scope: &Scope, limit: usize) -> Result<Vec<QueryFigures>, ReadError> {
+        let mut listed = self.queries_and_failed(scope, limit)?;
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
+    /// The same, and behind them those of the others that failed.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn queries_and_failed(&self, scope: &Scope, limit: usize) -> Result<Vec<QueryFigures>, ReadError> {
         self.read(|snapshot| {
             let service = snapshot.service(scope.service.as_deref())?;
             let figures = snapshot.figures(Kind::Statement, scope.seconds, |key| service.takes(key[0]))?;
@@ -158,7 +168,8 @@ impl Reader {
             }
             let mut statements: Vec<_> = statements.into_iter().collect();
             statements.sort_by_key(|(id, (cell, _))| (std::cmp::Reverse(cell.sum), *id));
-            statements.truncate(limit);
+            let mut listed = 0..limit;
+            statements.retain(|(_, (cell, _))| listed.next().is_some() || cell.errors > 0);
             let series = snapshot.series(Kind::Statement, |key| service.takes(key[0]))?;
             let by = |kind| -> rusqlite::Result<_> {
                 let mut counts = HashMap::<i64, HashMap<i64, u64>>::new();

@@ -20,12 +20,17 @@ export function AnalyzeDialog({ of }: { of: Subject }): JSX.Element {
   // Asked once: the text must not change under the reader's eyes.
   const snapshot = useApi<RouteSnapshot & FolderSnapshot>(address, 1e9);
   const groups = useApi<ErrorGroups>(url("/api/error_groups", { service: of.service, w }), 1e9);
+  // Others on the page may ask the same, and again.
+  const first = useRef<string | null>(null);
   const body = useMemo(() => {
+    if (first.current) return first.current;
     if (!snapshot.data || !groups.data) return null;
     const facts = isRoute
       ? routeFacts(snapshot.data, groups.data.groups)
       : folderFacts(snapshot.data, groups.data.groups);
-    return JSON.stringify(provider.body(settings.model, SYSTEM, JSON.stringify(facts, rounded)), null, 2);
+    const facing = provider.body(settings.model, SYSTEM, JSON.stringify(facts, rounded));
+    first.current = JSON.stringify(facing, null, 2);
+    return first.current;
   }, [snapshot.data, groups.data]);
   const name = isRoute ? `${of.method} ${of.route}` : `${of.folder}/`;
 

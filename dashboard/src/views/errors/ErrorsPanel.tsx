@@ -2,11 +2,10 @@
 
 import type { JSX } from "preact";
 import { pace, url, useApi } from "../../api/hooks";
-import { now } from "../../api/resource";
 import type { ErrorGroup, ErrorGroups } from "../../api/types";
-import { ago, count, plural, stamp, windowWords } from "../../format";
+import { count, plural, windowWords } from "../../format";
 import { follow, go, link, view } from "../../state/view";
-import { Copy, Empty, Method, Panel, Waiting } from "../../ui/bits";
+import { Ago, Copy, Empty, Method, Panel, Waiting } from "../../ui/bits";
 import { Doubt, Traceback } from "../../ui/Traceback";
 
 /** Groups on the overview; the errors view shows all. */
@@ -64,8 +63,8 @@ function Group({ group }: { group: ErrorGroup }): JSX.Element {
           <b>{count(group.count)}</b>×
         </span>
         <span class="clip small">{group.error_message}</span>
-        <span class="num small muted" title={stamp(group.last_seen)}>
-          {ago(group.last_seen, now())}
+        <span class="num small muted">
+          <Ago ts={group.last_seen} />
         </span>
       </button>
       {open && <Inside group={group} />}
@@ -87,11 +86,15 @@ function Inside({ group }: { group: ErrorGroup }): JSX.Element {
       <dl class="facts">
         <div>
           <dt>First seen</dt>
-          <dd title={stamp(group.first_seen)}>{ago(group.first_seen, now())}</dd>
+          <dd>
+            <Ago ts={group.first_seen} />
+          </dd>
         </div>
         <div>
           <dt>Last seen</dt>
-          <dd title={stamp(group.last_seen)}>{ago(group.last_seen, now())}</dd>
+          <dd>
+            <Ago ts={group.last_seen} />
+          </dd>
         </div>
         {group.service && (
           <div>

@@ -45,7 +45,8 @@ export function ErrorsView(): JSX.Element {
           <Waiting answer={recent} what="failed requests" />
         ) : rows.length === 0 ? (
           <Empty title="No failed request.">
-            A request fails with a status of 500 or more, with an exception, or when its client goes away.
+            A request fails with a status of 500 or more, with an exception, or when its client goes away. Single
+            requests are kept for an hour, or as long as --retention says.
           </Empty>
         ) : (
           <Table

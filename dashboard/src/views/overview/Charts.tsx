@@ -28,7 +28,9 @@ export function Charts(of: { service: string; w: number; method?: string; route?
   void beat.value;
   const last = Math.floor(now() / bucket);
   const uptime = useApi<Status>("/api/status", 2).data?.uptime_s;
-  const since = uptime == null ? 0 : Math.floor((now() - uptime) / bucket) * bucket;
+  const began = uptime == null ? 0 : Math.floor((now() - uptime) / bucket) * bucket;
+  // Nothing is known of any bucket before the first answer.
+  const since = data ? began : Infinity;
   const series = useMemo(() => fill(data?.points ?? [], bucket, w, now(), since), [data, bucket, w, last, since]);
   const traffic = useMemo(
     (): Line[] => [

@@ -77,6 +77,9 @@ const NONE_YET = {
   failed: "Requests that ended with 500 or more, with an exception, or whose client went away appear here.",
 } as const;
 
+/** Figures reach back for a month, what they were made of does not. */
+const KEPT = "Single requests are kept for an hour, or as long as --retention says.";
+
 export function RequestsTable({ method = "", route = "" }: { method?: string; route?: string }): JSX.Element {
   const { service: of, w, kind, q } = view.value;
   const answer = useApi<Requests>(
@@ -121,11 +124,11 @@ export function RequestsTable({ method = "", route = "" }: { method?: string; ro
         <Empty
           title={
             filter
-              ? `No ${kind} request matches “${filter}”.`
+              ? `None of the ${kind} requests listed matches “${filter}”.`
               : `No ${kind === "failed" ? "failed " : ""}request in ${windowWords(w)}.`
           }
         >
-          {NONE_YET[kind]}
+          {NONE_YET[kind]} {w > 3600 && KEPT}
         </Empty>
       ) : (
         <Table
