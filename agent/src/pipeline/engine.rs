@@ -215,6 +215,7 @@ impl Engine {
         }
         for info in self.table.take_over() {
             self.capture.remove(&info);
+            self.correlator.connection_over(info.id, out);
         }
         let uptime = Duration::from_nanos(capture::now().0);
         self.look_again();

@@ -221,9 +221,13 @@ impl Table {
             }
             // A client that shuts down its sending half still reads; if it closed, the end follows at once.
             Change::LocalClosed { .. } if stream.role() == Some(Role::Client) => return,
-            // All that a peer sends comes before its FIN. The reset behind it answers what it was sent since, such as the
-            // alert that ends a TLS session (RFC 9293, 3.5.2).
-            Change::Gone { reason: Some(CloseReason::Reset), .. } if stream.peer_closed => CloseReason::Peer,
+            // All that a server sends comes before its FIN. The reset behind it answers what it was sent since, such as the
+            // alert that ends a TLS session (RFC 9293, 3.5.2). That of a client answers what it does not read any more.
+            Change::Gone { reason: Some(CloseReason::Reset), .. }
+                if stream.peer_closed && stream.role() != Some(Role::Server) =>
+            {
+                CloseReason::Peer
+            }
             Change::Failed(reason)
             | Change::WriteFailed(reason)
             | Change::Gone { reason: Some(reason), .. } => reason,

@@ -1,6 +1,6 @@
 //! Which request a call or query belongs to, from what the kernel side knew of the code that made it.
 
-use super::{Correlator, NOBODY, Surroundings, Unbound, Unresolved, failures, names, rows};
+use super::{Correlator, NOBODY, REQUESTS_MAX, Surroundings, Unbound, Unresolved, failures, names, rows};
 use crate::connection::{FailedConnect, Finished, Info};
 use crate::exchange::{Detail, Origin};
 use crate::record::Record;
@@ -121,19 +121,29 @@ impl Correlator {
             return;
         }
         let call = Unbound { since, start, record, unit: origin.unit, ancestors: origin.ancestors };
-        let oldest = self.streams.called(made.pid, call).unwrap_or_else(|call| self.unbound.push(call, None));
+        let oldest = self.streams.called(made.pid, call).unwrap_or_else(|call| {
+            let patient = self.responding.contains(&made.pid);
+            if patient { self.patient.push(call, None) } else { self.unbound.push(call, None) }
+        });
         if let Some(oldest) = oldest {
             self.give_up(oldest, out);
         }
     }
 
-    /// The unit that wrote a response did that request's work.
-    pub(super) fn bind_to_response(&mut self, writer: Origin, request: u64, out: &mut Vec<Record>) {
+    /// The unit that wrote a response of the process `pid` did that request's work.
+    pub(super) fn bind_to_response(&mut self, writer: Origin, request: u64, pid: u32, out: &mut Vec<Record>) {
         if writer.unit == 0 {
             return;
         }
         self.responders.insert(writer.unit, request);
-        for unbound in self.unbound.take_of(writer.unit) {
+        let mut made = self.unbound.take_of(writer.unit);
+        made.extend(self.patient.take_of(writer.unit));
+        // A process may serve streams as well: until they end, a call may be theirs.
+        made.extend(self.streams.take_of(writer.unit));
+        if !made.is_empty() && self.responding.insert(pid) && self.responding.len() > REQUESTS_MAX {
+            self.responding.clear();
+        }
+        for unbound in made {
             self.bind(unbound, Some(request), out);
         }
     }

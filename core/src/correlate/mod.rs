@@ -26,10 +26,10 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::connection::{Finished, Info, Progress};
-use crate::exchange::{Correlation, Detail, Exchange, Outcome, Role};
+use crate::exchange::{ConnId, Correlation, Detail, Exchange, Outcome, Role};
 use crate::loss::{Loss, Losses};
 use crate::protocol::Started;
 use crate::record::Record;
@@ -44,7 +44,7 @@ use raised::Exceptions;
 use relays::Relays;
 use shared::{Held, Settlement, Shared};
 use streams::Streams;
-use unbound::{UNBOUND_FOR, Unbound, Waiting};
+use unbound::{PATIENT_FOR, UNBOUND_FOR, Unbound, Waiting};
 use work::{REMEMBERED, Work};
 
 pub use link::LinkCounts;
@@ -86,6 +86,10 @@ pub struct Correlator {
     /// The request whose response a unit wrote last.
     responders: FxHashMap<u64, u64>,
     unbound: Waiting,
+    /// Those of processes in `responding`.
+    patient: Waiting,
+    /// Processes in which a response has told whose calls were.
+    responding: FxHashSet<u32>,
     shared: Shared,
     streams: Streams,
     failures: Failures,
@@ -109,6 +113,8 @@ impl Correlator {
             order: VecDeque::new(),
             responders: FxHashMap::default(),
             unbound: Waiting::default(),
+            patient: Waiting::default(),
+            responding: FxHashSet::default(),
             shared: Shared::default(),
             streams: Streams::default(),
             failures: Failures::default(),
@@ -172,6 +178,13 @@ impl Correlator {
         }
     }
 
+    /// A connection has ended, and what ended with it was taken.
+    pub fn connection_over(&mut self, conn: ConnId, out: &mut Vec<Record>) {
+        for call in self.streams.connection_over(conn) {
+            self.give_up(call, out);
+        }
+    }
+
     /// What was lost so far.
     pub fn losses(&self, losses: &mut Losses) {
         losses.add(Loss::ExceptionTableFull, self.exceptions.dropped);
@@ -181,6 +194,9 @@ impl Correlator {
     /// Lets time pass: what waited long enough is pushed as it is.
     pub fn tick(&mut self, now: Time, around: &dyn Surroundings, out: &mut Vec<Record>) {
         while let Some(unbound) = self.unbound.pop_ripe(now, UNBOUND_FOR) {
+            self.give_up(unbound, out);
+        }
+        while let Some(unbound) = self.patient.pop_ripe(now, PATIENT_FOR) {
             self.give_up(unbound, out);
         }
         let settlement = self.shared.tick(Some(now));
@@ -223,7 +239,7 @@ impl Correlator {
         for failed in self.failures.ripe(None) {
             self.not_connected(&failed, around, out);
         }
-        while let Some(unbound) = self.unbound.pop_oldest() {
+        while let Some(unbound) = self.unbound.pop_oldest().or_else(|| self.patient.pop_oldest()) {
             self.give_up(unbound, out);
         }
         let settlement = self.shared.tick(None);
@@ -302,7 +318,9 @@ impl Correlator {
             self.name(started.origin.request, started.time, conn.pid, &started.correlation, around);
         }
         let Some((caller, called)) = self.pairs.meet(conn, role, &started) else { return };
-        if caller == 0 || called == 0 {
+        // What the kernel side has may be the number of several requests: then it is not told which made the call.
+        let caller = self.streams.own(caller);
+        if caller == 0 || called == 0 || self.shared.is(caller) {
             return;
         }
         if let Some((id, chain)) = self.requests.get(&caller).map(Work::ids)
@@ -330,7 +348,7 @@ impl Correlator {
             self.not_connected(&failed, around, out);
         }
         if let Some(own) = self.shared.ends(request, exchange.response_origin.unit, exchange.end) {
-            self.bind_to_response(exchange.response_origin, own, out);
+            self.bind_to_response(exchange.response_origin, own, finished.pid, out);
             self.name(own, exchange.start, finished.pid, &http.correlation, around);
             let settlement = self.shared.hold(request, Held { request: own, end: exchange.end, event });
             // An exception is known by the number that they share: it is not told apart.
@@ -343,7 +361,7 @@ impl Correlator {
             own.identify(&mut event);
         } else {
             let writer = if http.stream == 0 {
-                self.bind_to_response(exchange.response_origin, request, out);
+                self.bind_to_response(exchange.response_origin, request, finished.pid, out);
                 None
             } else {
                 self.bind_to_stream(exchange, request, out)

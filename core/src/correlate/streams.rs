@@ -25,7 +25,7 @@ const OWN: u64 = 1 << 62;
 #[derive(Default)]
 pub(super) struct Streams {
     given: u64,
-    numbers: HashMap<(ConnId, u32), u64>,
+    numbers: BTreeMap<(ConnId, u32), u64>,
     /// By number: connection, stream and process.
     open: BTreeMap<u64, (ConnId, u32, u32)>,
     by_pid: HashMap<u32, BTreeSet<u64>>,
@@ -102,6 +102,18 @@ impl Streams {
             self.waiting.take_before(pid, open)
         });
         (bound, settled)
+    }
+
+    /// The calls that wait and that `unit`, or a copy of it, has made.
+    pub(super) fn take_of(&mut self, unit: u64) -> Vec<Unbound> {
+        self.waiting.take_of(unit)
+    }
+
+    /// A connection has ended: what is open on it will not end any more. Returns the calls that no stream is left for.
+    pub(super) fn connection_over(&mut self, conn: ConnId) -> Vec<Unbound> {
+        let open: Vec<u64> =
+            self.numbers.range((conn, 0)..=(conn, u32::MAX)).map(|(_, number)| *number).collect();
+        open.into_iter().flat_map(|number| self.ends(number, None).1).collect()
     }
 
     fn forget(&mut self, number: u64) {

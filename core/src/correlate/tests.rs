@@ -249,6 +249,38 @@ fn the_writer_of_the_response_tells_whose_the_work_was() {
 }
 
 #[test]
+fn a_slow_response_tells_too_where_responses_have_told_before() {
+    let mut rig = Rig::new();
+    let serve = |rig: &mut Rig, request, unit| {
+        let head = http("/", Correlation::default());
+        rig.feed(finished(Role::Server, origin(request, 1, 1, [0; 3]), origin(0, 0, unit, [0; 3]), head));
+    };
+    for (unit, waited, expected) in [(77, 20, None), (78, 0, Some(1)), (79, 20, Some(1)), (80, 40, None)] {
+        let before = rig.events().len();
+        rig.feed(finished(Role::Client, origin(0, 0, unit, [0; 3]), Origin::default(), sql(unit, false)));
+        rig.correlator.tick(Time(waited * 1_000_000_000), &World, &mut rig.out);
+        serve(&mut rig, unit, unit);
+        let queries = rig.events()[before].db_query_count.filter(|count| *count > 0);
+        assert_eq!(queries, expected, "{unit} after {waited} s");
+    }
+}
+
+#[test]
+fn a_response_tells_while_a_stream_is_open_too() {
+    let mut rig = Rig::new();
+    rig.correlator.streams.begins(&info(Role::Server, "10.0.0.1:80"), 1, 0);
+    rig.feed(finished(Role::Client, origin(0, 0, 77, [0; 3]), Origin::default(), sql(1, false)));
+    rig.feed(finished(Role::Client, origin(0, 0, 99, [0; 3]), Origin::default(), sql(2, false)));
+    assert!(rig.queries().is_empty(), "they wait for the stream");
+    let head = http("/", Correlation::default());
+    rig.feed(finished(Role::Server, origin(6, 1, 1, [0; 3]), origin(0, 0, 77, [0; 3]), head));
+    assert_eq!(rig.events()[0].db_query_count, Some(1));
+    // What is open on a connection that has ended holds nothing back.
+    rig.correlator.connection_over(ConnId(1), &mut rig.out);
+    assert_eq!((rig.queries().len(), rig.queries()[1].source_request_id.is_none()), (2, true));
+}
+
+#[test]
 fn ten_of_one_statement_are_an_n_plus_one_and_transaction_control_is_not() {
     for (count, control, expected) in [(9, false, None), (10, false, Some(42)), (30, true, None)] {
         let mut rig = Rig::new();

@@ -8,6 +8,8 @@ use crate::time::Time;
 
 /// How long a call without a request waits for the response that tells whose it was.
 pub(super) const UNBOUND_FOR: Duration = Duration::from_secs(5);
+/// How long it waits in processes where responses have told that before: requests there may take as long.
+pub(super) const PATIENT_FOR: Duration = Duration::from_secs(30);
 /// Calls that may wait so, or for the end of streams.
 const WAITING_MAX: usize = 10_000;
 

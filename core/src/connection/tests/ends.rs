@@ -40,3 +40,26 @@ fn a_short_connection_of_an_unknown_protocol_is_counted(
     rig.wait();
     assert_eq!(rig.table.take_losses().get(Loss::UnknownProtocol), counted);
 }
+
+/// A server that says the end of its answer by closing the connection (to HTTP/1.0) has not said it where the client closed first.
+#[test]
+fn a_client_that_leaves_before_the_server_has_closed_is_told() {
+    let leaves: [&[Change]; 3] = [
+        &[Change::PeerClosed, Change::Gone { reason: Some(CloseReason::Reset), peer_first: true }],
+        &[Change::PeerClosed, Change::EndOfStream, Change::Closed { peer_first: true }],
+        &[Change::Gone { reason: Some(CloseReason::Reset), peer_first: false }],
+    ];
+    let stays: [&[Change]; 1] =
+        [&[Change::Closed { peer_first: false }, Change::Gone { reason: None, peer_first: false }]];
+    let expected = leaves.map(|changes| (changes, Outcome::ClientGone));
+    for (changes, outcome) in expected.into_iter().chain(stays.map(|changes| (changes, Outcome::Complete))) {
+        let mut rig = Rig::with(Some(Role::Server), true);
+        rig.chunk(Direction::Read, b"GET /events HTTP/1.0\r\n\r\n", 0, b"");
+        rig.chunk(Direction::Write, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: 1", 0, b"");
+        for change in changes {
+            rig.change(*change);
+        }
+        rig.wait();
+        assert_eq!(rig.http()[0].1, outcome, "{changes:?}");
+    }
+}

@@ -217,8 +217,9 @@ impl Redis {
     fn answer(&mut self, at: &At, value: Value, out: &mut Output) -> Next {
         let began = self.reply_began.take();
         let leaves = self.queue.front().is_some_and(|pending| pending.leaves);
-        // In RESP3 the answer to SUBSCRIBE is a push; any other push answers nothing.
-        if value.kind == b'>' && !leaves {
+        // In RESP3 the answer to SUBSCRIBE and UNSUBSCRIBE is a push; any other push answers nothing.
+        let is_pushed = self.queue.front().is_some_and(|pending| leaves || pending.is_subscription());
+        if value.kind == b'>' && !is_pushed {
             return Next::Continue;
         }
         let Some(pending) = self.queue.pop_front() else {
