@@ -143,12 +143,11 @@ impl Session for Http1 {
             let last = current.last;
             let (outcome, end) = match &self.responses.state {
                 _ if reason == CloseReason::Unseen => (Outcome::Lost, last),
-                // A client that ends the connection before the server does has left.
                 State::Body(Body::UntilClose)
                     if !matches!(
                         reason,
                         CloseReason::Reset | CloseReason::TimedOut | CloseReason::Unreachable
-                    ) && (self.role, reason) != (Role::Server, CloseReason::Peer) =>
+                    ) =>
                 {
                     (Outcome::Complete, last)
                 }
