@@ -1,6 +1,7 @@
 /** Who calls whom, as a graph that a layout can take: routes and hosts, joined by calls. */
 
 import type { Chain, Edge, Route } from "../api/types";
+import { share } from "./tree";
 
 export interface GraphNode {
   id: string;
@@ -51,10 +52,23 @@ export function answered(edge: Edge, chains: readonly Chain[]): boolean {
 export function graph(routes: readonly Route[], hosts: readonly Edge[], chains: readonly Chain[]): Graph {
   const all: (GraphEdge & { ends: [GraphNode, GraphNode] })[] = [];
   const known = new Map(routes.map((row) => [`${row.method} ${row.route}`, row]));
+  const serving = new Map(routes.map((row) => [`${row.method} ${row.route}`, new Set(row.services)]));
+  for (const row of chains) {
+    for (const [name, service] of [
+      [`${row.parent_method} ${row.parent_route}`, row.parent_service],
+      [`${row.child_method} ${row.child_route}`, row.child_service],
+    ] as const) {
+      if (service) serving.set(name, (serving.get(name) ?? new Set()).add(service));
+    }
+  }
   const routeNode = (method: string, route: string, service: string): GraphNode => {
-    const row = known.get(`${method} ${route}`);
+    const name = `${method} ${route}`;
+    // Routes of one name in several services are several places; which one a host was called from is not told.
+    const one = service && (serving.get(name)?.size ?? 0) > 1 ? service : "";
+    const all = known.get(name);
+    const row = all && one ? share(all, one) : all;
     return {
-      id: `route ${method} ${route}`,
+      id: one ? `route ${name} of ${one}` : `route ${name}`,
       kind: "route",
       label: route,
       method,

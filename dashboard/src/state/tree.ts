@@ -31,7 +31,7 @@ export const serves = (found: DiscoveredRoute, seen: Route) =>
   found.route === seen.route && (found.method === "*" || found.method === seen.method);
 
 /** What `service` has of a route that was seen; nothing of one that only others serve. */
-function share(row: Route, service: string): Route | null {
+export function share(row: Route, service: string): Route | null {
   if (row.services && !row.services.includes(service)) return null;
   const own = row.by_service?.find((part) => part.service === service);
   return own ? { ...row, ...own, rps: row.total ? (row.rps * own.total) / row.total : 0 } : row;

@@ -158,6 +158,39 @@ test("the graph joins routes, hosts and callees, and leaves out the quiet edges 
   expect(width(100, 100)).toBeGreaterThan(width(10, 100));
 });
 
+test("routes of one name in two services are two places", () => {
+  const both = {
+    ...route("GET", "/orders", 30, 0),
+    services: ["gateway", "orders"],
+    by_service: [
+      { service: "gateway", total: 20, errors: 0, avg_ms: 1 },
+      { service: "orders", total: 10, errors: 0, avg_ms: 1 },
+    ],
+  };
+  const made = graph(
+    [both],
+    [],
+    [
+      {
+        parent_method: "GET",
+        parent_route: "/orders",
+        parent_service: "gateway",
+        child_method: "GET",
+        child_route: "/orders",
+        child_service: "orders",
+        count: 10,
+        child_avg_ms: 1,
+        child_errors: 0,
+      },
+    ],
+  );
+  expect(made.nodes.map((node) => [node.service, node.total])).toEqual([
+    ["gateway", 20],
+    ["orders", 10],
+  ]);
+  expect(made.edges[0]?.from).not.toBe(made.edges[0]?.to);
+});
+
 test("a host is drawn as long as some of its calls have no known answerer", () => {
   const edge = { method: "GET", route: "/a", host: "b:1", errors: 0, error_rate: 0, avg_ms: 1, max_ms: 1, total_ms: 1 };
   const chain = { parent_method: "GET", parent_route: "/a", child_method: "GET", child_avg_ms: 1, child_errors: 0 };

@@ -10,13 +10,21 @@ export function Links({
   chains,
   method,
   route,
+  owner,
 }: {
   chains: readonly Chain[];
   method: string;
   route: string;
+  /** The service whose route it is: others may have one of that name. */
+  owner: string;
 }): JSX.Element {
-  const callers = chains.filter((row) => row.child_method === method && row.child_route === route);
-  const callees = chains.filter((row) => row.parent_method === method && row.parent_route === route);
+  const isOwn = (service: string | undefined) => !owner || !service || service === owner;
+  const callers = chains.filter(
+    (row) => row.child_method === method && row.child_route === route && isOwn(row.child_service),
+  );
+  const callees = chains.filter(
+    (row) => row.parent_method === method && row.parent_route === route && isOwn(row.parent_service),
+  );
   return (
     <Panel title="Chains" id="chains">
       {callers.length + callees.length === 0 ? (

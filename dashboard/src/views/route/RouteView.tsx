@@ -19,20 +19,23 @@ export function RouteView(): JSX.Element {
   const { service, w, method, route } = view.value;
   const services = useApi<Services>("/api/services", 1);
   const found = useApi<Discovered>("/api/discovered", 15);
-  // The snapshot is of one service: the chosen one, else the one whose source has the route, else the only one.
+  const routes = useApi<Routes>(url("/api/routes", { service, w }), pace(2, w));
+  const row = routes.data?.routes.find((one) => one.method === method && one.route === route);
+  // The snapshot is of one service: the chosen one, else the one that serves it, else the one whose source has the route, else
+  // the only one.
+  const serving = row?.services ?? [];
   const source = found.data?.routes.find(
     (row) =>
       row.route === route && (row.method === method || row.method === "*") && (!service || row.service === service),
   );
   const names = services.data?.services.map((row) => row.service) ?? [];
-  const owner = service || source?.service || (names.length === 1 ? (names[0] ?? "") : "");
+  const only = (of: readonly string[]) => (of.length === 1 ? (of[0] ?? "") : "");
+  const owner = service || (serving.length > 0 ? only(serving) : routes.data ? (source?.service ?? only(names)) : "");
   const snapshot = useApi<RouteSnapshot>(
     owner ? url("/api/route/snapshot", { service: owner, method, route, w }) : null,
     pace(2, w),
   );
-  const routes = useApi<Routes>(url("/api/routes", { service: owner, w }), pace(2, w));
   const chains = useApi<Chains>(url("/api/route_chains", { w }), pace(4, w));
-  const row = routes.data?.routes.find((one) => one.method === method && one.route === route);
   const data = snapshot.data;
 
   return (
@@ -57,9 +60,10 @@ export function RouteView(): JSX.Element {
             {source.file}:{source.line} {source.function}
           </span>
         )}
+        {owner && !service && names.length > 1 && <span class="muted small">of {owner}</span>}
         {owner && <AnalyzeButton of={{ service: owner, method, route }} />}
       </div>
-      {!owner && services.data && <Choose names={names} />}
+      {!owner && services.data && routes.data && <Choose names={serving.length > 0 ? serving : names} />}
       {owner &&
         (data && data.route === route ? <RouteTiles of={data} /> : <Waiting answer={snapshot} what="figures" />)}
       {row && (
@@ -81,7 +85,7 @@ export function RouteView(): JSX.Element {
           <Database of={data} />
           <Calls of={data} />
           <Failures of={data} />
-          <Links chains={chains.data?.chains ?? []} method={method} route={route} />
+          <Links chains={chains.data?.chains ?? []} method={method} route={route} owner={owner} />
         </div>
       )}
     </>
