@@ -12,6 +12,7 @@ mod ids;
 mod link;
 mod names;
 mod pairs;
+mod quiet;
 mod raised;
 mod relays;
 mod rows;
@@ -40,6 +41,7 @@ use addresses::Addresses;
 use failures::Failures;
 use ids::Claims;
 use pairs::Pairs;
+use quiet::Quiet;
 use raised::Exceptions;
 use relays::Relays;
 use shared::{Held, Settlement, Shared};
@@ -81,6 +83,8 @@ pub struct Correlator {
     nonce: u32,
     made: u64,
     requests: FxHashMap<u64, Work>,
+    /// Those that are not among them any more, and may be heard of.
+    quiet: Quiet,
     /// In the order in which they were first seen.
     order: VecDeque<(Time, u64)>,
     /// The request whose response a unit wrote last.
@@ -110,6 +114,7 @@ impl Correlator {
             nonce,
             made: 0,
             requests: FxHashMap::default(),
+            quiet: Quiet::default(),
             order: VecDeque::new(),
             responders: FxHashMap::default(),
             unbound: Waiting::default(),
@@ -229,7 +234,10 @@ impl Correlator {
                 // Open, however long (a stream), or still at work (a WebSocket): looked at again later, others wait behind it.
                 self.order.push_back((now, request));
             } else {
-                self.requests.remove(&request);
+                let ids = self.requests.remove(&request).and_then(Work::lasting);
+                if let Some(ids) = ids {
+                    self.quiet.keep(request, ids);
+                }
             }
         }
     }
@@ -278,9 +286,12 @@ impl Correlator {
 
     fn work(&mut self, request: u64, time: Time) -> &mut Work {
         if !self.requests.contains_key(&request) {
-            let id = self.make_id(request);
+            let work = match self.quiet.take(request) {
+                Some(ids) => Work::ended(ids, time),
+                None => Work::new(self.make_id(request), time),
+            };
             self.order.push_back((time, request));
-            self.requests.insert(request, Work::new(id, time));
+            self.requests.insert(request, work);
         }
         self.requests.entry(request).or_default()
     }
@@ -366,8 +377,11 @@ impl Correlator {
             } else {
                 self.bind_to_stream(exchange, request, out)
             };
-            self.name(request, exchange.start, finished.pid, &http.correlation, around)
-                .end(exchange.end, &mut event);
+            let work = self.name(request, exchange.start, finished.pid, &http.correlation, around);
+            work.end(exchange.end, &mut event);
+            if http.upgraded {
+                work.goes_on();
+            }
             if http.stream != 0 {
                 // An exception is known by the unit that it was seen in.
                 request = writer.unwrap_or(exchange.origin.request);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::quiet::Ids;
 use crate::exchange::Correlation;
 use crate::record::{Event, Query, Record, SlowSql};
 use crate::sql::Normalised;
@@ -33,6 +34,8 @@ pub(super) struct Work {
     last: Time,
     /// It was seen at work since it ended, or since that was last asked.
     works_on: bool,
+    /// It was seen at work after its end, or is the kind that will be (a WebSocket).
+    lasts: bool,
 }
 
 /// What is known to have been done for a request so far.
@@ -54,6 +57,21 @@ impl Work {
     /// A request that has no id yet but `made_id`.
     pub(super) fn new(made_id: String, now: Time) -> Self {
         Self { id: made_id.into(), open: Some(Box::default()), last: now, ..Self::default() }
+    }
+
+    /// One that has ended long ago and is heard of again.
+    pub(super) fn ended((id, correlation_id): Ids, now: Time) -> Self {
+        Self { id, correlation_id, last: now, lasts: true, ..Self::default() }
+    }
+
+    /// Its ids, where it may be heard of again.
+    pub(super) fn lasting(self) -> Option<Ids> {
+        self.lasts.then_some((self.id, self.correlation_id))
+    }
+
+    /// Its connection is its own from now on, which may be quiet for long.
+    pub(super) fn goes_on(&mut self) {
+        self.lasts = true;
     }
 
     /// Its response is not complete.
@@ -120,6 +138,7 @@ impl Work {
     pub(super) fn add(&mut self, record: &mut Record, link: &'static str, time: Time) {
         self.last = self.last.max(time);
         self.works_on = true;
+        self.lasts |= self.open.is_none();
         let (id, chain) = self.ids();
         match record {
             Record::Query(query) => {

@@ -45,6 +45,30 @@ fn what_works_on_after_its_end_keeps_its_id_and_holds_up_nobody() {
 }
 
 #[test]
+fn what_was_quiet_for_long_is_known_again() {
+    let mut rig = Rig::new();
+    rig.serve(1, "task", 0);
+    rig.source(1, SECOND);
+    rig.serve(2, "short", 0);
+    let headers = Correlation { request_id: Some("socket".into()), ..Correlation::default() };
+    rig.start(Role::Server, "10.0.0.1:80", "10.0.0.2:81", 3, "/", headers.clone());
+    let mut switched = finished(Role::Server, of(3), of(3), http("/", headers));
+    if let Detail::Http(http) = &mut switched.exchange.detail {
+        http.upgraded = true;
+    }
+    rig.feed(switched);
+    for hour in 1..4 {
+        let now = hour * 3600 * SECOND;
+        rig.correlator.tick(Time(now), &World, &mut rig.out);
+        assert!(rig.correlator.requests.is_empty(), "they are quiet");
+        for (request, id) in [(1, "task"), (3, "socket")] {
+            assert_eq!(rig.source(request, now).as_deref(), Some(id), "hour {hour}");
+        }
+    }
+    assert_ne!(rig.source(2, 4 * 3600 * SECOND).as_deref(), Some("short"), "what left nothing is forgotten");
+}
+
+#[test]
 fn what_works_on_outlasts_any_number_that_end_meanwhile() {
     let mut rig = Rig::new();
     rig.serve(1, "socket", 0);
