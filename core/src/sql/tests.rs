@@ -265,6 +265,14 @@ fn nesting_without_end_is_taken() {
     assert_eq!(postgres(&postgres(&lists)), postgres(&lists));
 }
 
+#[test]
+fn a_text_that_is_cut_behind_a_comma_is_read_alike_twice() {
+    for length in MAX_TEXT - 40..MAX_TEXT {
+        let once = postgres(&format!("SELECT {} VALUES (1), {}", "a".repeat(length), "b".repeat(60)));
+        assert_eq!(postgres(&once), once, "{length}");
+    }
+}
+
 /// Literals whose content is made of `Z`, `Q` and `7` only, none of which is in [`FRAMES`].
 const PLANTED: &[&str] = &[
     "'ZQ7ZQ7'",

@@ -260,7 +260,9 @@ impl Writer {
         for sign in std::mem::take(&mut self.signs) {
             self.put(Kind::Operator, &[sign], true);
         }
-        while self.out.ends_with(';') || self.out.ends_with(' ') {
+        // Of what is cut behind a comma, that comma is the last: whether it is written where nothing follows depends.
+        let ends: &[char] = if self.full { &[';', ' ', ','] } else { &[';', ' '] };
+        while self.out.ends_with(ends) {
             self.out.pop();
         }
         self.out
