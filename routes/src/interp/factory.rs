@@ -110,7 +110,7 @@ impl<'a> Interp<'a> {
                 let Some(Value::Function(function)) = module.scope.get(def.name.as_str()) else { continue };
                 let function = function.unwrapped();
                 let id = address(&function);
-                if !self.ran.contains(&id) {
+                if self.runs_of(id).next().is_none() {
                     self.run_factory(None, &function);
                 }
             }

@@ -15,7 +15,7 @@ mod stmt;
 mod submodules;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -64,9 +64,7 @@ pub(crate) struct Interp<'a> {
     /// 0 while modules run, then one number for each factory.
     pub(crate) run: u32,
     /// Functions that ran, by the address of their definition, with the run.
-    executed: HashSet<(usize, u32)>,
-    /// The same, in whichever run.
-    ran: HashSet<usize>,
+    executed: BTreeSet<(usize, u32)>,
     /// Factories that ran on their own.
     factories: Vec<Factory>,
     /// Files of the tree that the application reads as data, relative to the root.
@@ -135,8 +133,7 @@ impl<'a> Interp<'a> {
             calls: Vec::new(),
             uncertain: 0,
             run: 0,
-            executed: HashSet::new(),
-            ran: HashSet::new(),
+            executed: BTreeSet::new(),
             factories: Vec::new(),
             data_files: BTreeSet::new(),
             settings: None,
@@ -255,7 +252,7 @@ impl<'a> Interp<'a> {
         self.factories
             .iter()
             .filter(|factory| factory.run == run)
-            .any(|factory| self.executed.iter().any(|(ran, by)| *ran == factory.id && *by != run))
+            .any(|factory| self.runs_of(factory.id).any(|by| by != run))
     }
 
     /// File and name of the factory of this run; `None` for what modules make when they are imported.
@@ -266,7 +263,11 @@ impl<'a> Interp<'a> {
 
     pub(super) fn mark_executed(&mut self, function: &Rc<Function<'a>>) {
         self.executed.insert((address(function), self.run));
-        self.ran.insert(address(function));
+    }
+
+    /// The runs in which a function ran.
+    pub(super) fn runs_of(&self, id: usize) -> impl Iterator<Item = u32> {
+        self.executed.range((id, 0)..=(id, u32::MAX)).map(|(_, run)| *run)
     }
 }
 

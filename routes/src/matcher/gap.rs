@@ -44,7 +44,7 @@ impl Gap {
             if route.gap {
                 let lead = route.route.split('{').next().unwrap_or_default().to_owned();
                 let is_plain = route.route.matches('{').count() < 2;
-                let regex = super::regex_of(&route.pattern);
+                let regex = crate::pattern::compiled(&route.pattern);
                 let pattern = match regex {
                     Some(Ok(regex)) => Some(Below::Regex(regex)),
                     Some(Err(_)) => None,

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use gap::Gap;
 use regex_lite::Regex;
 
-use crate::pattern::{Converter, Pattern, Slash, Token, compiled};
+use crate::pattern::{Converter, Slash, Token, compiled};
 use crate::{DiscoveredRoute, Framework};
 
 /// What a framework would do with a request.
@@ -116,7 +116,7 @@ impl App {
             Self { candidates: Vec::new(), by_segment: HashMap::new(), any_segment: Vec::new(), gaps };
         for index in indices {
             let pattern = &routes[index].pattern;
-            let regex = match regex_of(pattern) {
+            let regex = match compiled(pattern) {
                 None => None,
                 Some(Ok(regex)) => Some(regex),
                 Some(Err(_)) => continue,
@@ -226,15 +226,6 @@ impl App {
     fn may_be_another(&self, index: usize, route: &DiscoveredRoute, path: &str) -> bool {
         self.gaps.iter().any(|gap| gap.hides(index, route, path))
     }
-}
-
-/// The regular expression that a pattern takes to be tested; `None` where it takes none.
-fn regex_of(pattern: &Pattern) -> Option<Result<Regex, regex_lite::Error>> {
-    let needs_regex = pattern
-        .tokens
-        .iter()
-        .any(|token| matches!(token, Token::Regex(_) | Token::Param(Converter::Regex(_))));
-    needs_regex.then(|| compiled(pattern))
 }
 
 /// Two ascending lists as one.

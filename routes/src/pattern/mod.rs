@@ -148,7 +148,7 @@ pub struct Pattern {
 impl Pattern {
     /// Can the matcher test it? Look-around and back-references cannot be tested.
     pub fn is_matchable(&self) -> bool {
-        !regex::is_needed(self) || compiled(self).is_ok()
+        compiled(self).is_none_or(|regex| regex.is_ok())
     }
 }
 

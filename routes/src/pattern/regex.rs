@@ -5,9 +5,10 @@ use super::{Converter, Pattern, Token};
 /// Bytes of a compiled expression: each character of a path may be held against all of it, while the ring waits.
 const SIZE_MAX: usize = 64 << 10;
 
-/// The pattern as the matcher tests it. An error where it cannot (look-around, back-references), or would take too long.
-pub(crate) fn compiled(pattern: &Pattern) -> Result<regex_lite::Regex, regex_lite::Error> {
-    regex_lite::RegexBuilder::new(&source(pattern)).size_limit(SIZE_MAX).build()
+/// The regular expression that the pattern takes to be tested; `None` where it takes none. An error where the matcher cannot test
+/// it (look-around, back-references), or it would take too long.
+pub(crate) fn compiled(pattern: &Pattern) -> Option<Result<regex_lite::Regex, regex_lite::Error>> {
+    is_needed(pattern).then(|| regex_lite::RegexBuilder::new(&source(pattern)).size_limit(SIZE_MAX).build())
 }
 
 /// Does the pattern hold a regular expression of the application's?
